@@ -1,0 +1,22 @@
+# Compiler options that hold for every target of ours: warnings as errors, sanitizers by preset.
+
+set(FORKPLANE_SANITIZE "" CACHE STRING "address;undefined or thread; empty for none")
+
+add_library(forkplane_options INTERFACE)
+target_compile_options(forkplane_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wswitch-enum -Werror)
+target_include_directories(forkplane_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(forkplane_options INTERFACE FORKPLANE_VERSION="${PROJECT_VERSION}")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(forkplane_options INTERFACE -Wthread-safety)
+endif()
+
+if(FORKPLANE_SANITIZE)
+  list(JOIN FORKPLANE_SANITIZE "," sanitizers)
+  # Everything, also what only tests link, must be built with the same sanitizer.
+  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${sanitizers})
+  if("address" IN_LIST FORKPLANE_SANITIZE)
+    add_compile_options(-fno-sanitize-recover=all)
+  endif()
+endif()

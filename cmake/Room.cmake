@@ -1,0 +1,40 @@
+# forkplane_room(NAME [SOURCES f...] [DEPS t...] [PRIVATE t...])
+# One library per room of ARCHITECTURE.md. DEPS are rooms whose headers ours include; PRIVATE are libraries that no header
+# of ours shows. A room without sources yet is an interface library, so that others can already name it.
+#
+# forkplane_test(NAME LABEL l SOURCES f... [DEPS t...])
+# A GoogleTest binary whose cases ctest lists one by one under the label.
+
+add_library(forkplane_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
+target_precompile_headers(forkplane_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+target_link_libraries(forkplane_pch PRIVATE forkplane_options fmt::fmt Threads::Threads)
+
+function(forkplane_target_setup target)
+  target_link_libraries(${target} PRIVATE forkplane_options)
+  target_precompile_headers(${target} REUSE_FROM forkplane_pch)
+endfunction()
+
+function(forkplane_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;DEPS;PRIVATE" ${ARGN})
+  if(NOT ROOM_SOURCES)
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE ${ROOM_DEPS} fmt::fmt)
+    return()
+  endif()
+  add_library(${name} STATIC ${ROOM_SOURCES})
+  forkplane_target_setup(${name})
+  target_link_libraries(${name} PUBLIC ${ROOM_DEPS} fmt::fmt Threads::Threads PRIVATE ${ROOM_PRIVATE})
+endfunction()
+
+function(forkplane_test name)
+  cmake_parse_arguments(T "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${T_SOURCES})
+  forkplane_target_setup(${name})
+  target_link_libraries(${name} PRIVATE ${T_DEPS} GTest::gmock GTest::gtest_main)
+  include(GoogleTest)
+  gtest_discover_tests(${name} TEST_PREFIX ${name}: DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+endfunction()

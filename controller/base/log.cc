@@ -1,0 +1,170 @@
+#include "controller/base/log.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+
+#include "controller/base/clock.h"
+
+namespace forkplane::log {
+namespace {
+
+std::atomic<Format> g_format{Format::kText};
+
+// spdlog does levels, sinks and locking; the line is ours, because its JSON patterns do not escape
+// (1.10.0).
+spdlog::logger& Logger() {
+  static const std::shared_ptr<spdlog::logger> logger = [] {
+    auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    auto made = std::make_shared<spdlog::logger>("forkplane", std::move(sink));
+    made->set_pattern("%v");
+    made->flush_on(spdlog::level::info);
+    return made;
+  }();
+  return *logger;
+}
+
+spdlog::level::level_enum ToSpdlog(Level level) {
+  switch (level) {
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+std::string_view Name(Level level) {
+  switch (level) {
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarn:
+      return "warn";
+    case Level::kError:
+      return "error";
+  }
+  return "info";
+}
+
+// Inside double quotes, for JSON and for text alike: quotes, backslashes and control characters
+// escaped. Bytes that are not UTF-8 become U+FFFD, so that a log shipper never meets an invalid
+// line.
+std::size_t Utf8Length(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const unsigned first = byte(at);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
+  if (length == 0 || first > 0xf4) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned second = byte(at + 1);
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool outside = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
+  return overlong || outside ? 0 : length;
+}
+
+void AppendQuoted(std::string& out, std::string_view text) {
+  out += '"';
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const std::size_t length = Utf8Length(text, i);
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+      ++i;
+      continue;
+    }
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out.append(text, i, length);
+    }
+    i += length;
+  }
+  out += '"';
+}
+
+bool IsPlain(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
+  });
+}
+
+void Write(Level level, std::string_view message, Fields fields) {
+  if (!Logger().should_log(ToSpdlog(level))) return;
+  const std::string line =
+      Render(g_format, level, FormatMicroTime(RealClock().WallNow()), message, fields);
+  Logger().log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
+}
+
+}  // namespace
+
+Result<Level> ParseLevel(std::string_view text) {
+  for (const Level level : {Level::kDebug, Level::kInfo, Level::kWarn, Level::kError}) {
+    if (text == Name(level)) return level;
+  }
+  return Invalid(fmt::format("log level \"{}\": must be debug, info, warn or error", text));
+}
+
+Result<Format> ParseFormat(std::string_view text) {
+  if (text == "text") return Format::kText;
+  if (text == "json") return Format::kJson;
+  return Invalid(fmt::format("log format \"{}\": must be text or json", text));
+}
+
+void SetUp(Format format, Level level) {
+  g_format = format;
+  SetLevel(level);
+}
+
+void SetLevel(Level level) { Logger().set_level(ToSpdlog(level)); }
+
+std::string Render(Format format, Level level, std::string_view time, std::string_view message,
+                   Fields fields) {
+  std::string line;
+  if (format == Format::kJson) {
+    line = fmt::format(R"({{"ts":"{}","level":"{}","msg":)", time, Name(level));
+    AppendQuoted(line, message);
+    for (const Field& field : fields) {
+      line += ',';
+      AppendQuoted(line, field.key);
+      line += ':';
+      AppendQuoted(line, field.value);
+    }
+    line += '}';
+    return line;
+  }
+  line = fmt::format("{} {:5} ", time, Name(level));
+  AppendQuoted(line, message);
+  for (const Field& field : fields) {
+    line += fmt::format(" {}=", field.key);
+    if (IsPlain(field.value)) {
+      line += field.value;
+    } else {
+      AppendQuoted(line, field.value);
+    }
+  }
+  return line;
+}
+
+void Debug(std::string_view message, Fields fields) { Write(Level::kDebug, message, fields); }
+void Info(std::string_view message, Fields fields) { Write(Level::kInfo, message, fields); }
+void Warn(std::string_view message, Fields fields) { Write(Level::kWarn, message, fields); }
+void Err(std::string_view message, Fields fields) { Write(Level::kError, message, fields); }
+
+}  // namespace forkplane::log

@@ -1,0 +1,33 @@
+#include "controller/base/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace forkplane::metrics {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(MetricsTest, TheSameNameAndLabelsAreTheSameMetric) {
+  Registry registry;
+  registry.AddCounter("forkplane_things_total", "Things.", {{"kind", "a"}}).Increment();
+  registry.AddCounter("forkplane_things_total", "Things.", {{"kind", "a"}}).Increment(2);
+  EXPECT_THAT(registry.Serialize(), HasSubstr("forkplane_things_total{kind=\"a\"} 3"));
+}
+
+TEST(MetricsTest, AHandleWithoutARegistryCountsNowhere) {
+  Counter counter;
+  counter.Increment();
+  EXPECT_EQ(counter.Value(), 0);
+  Gauge().Set(1);
+  Histogram().Observe(1);
+}
+
+TEST(MetricsTest, HistogramsAreInSeconds) {
+  Registry registry;
+  registry.AddHistogram("forkplane_wait_seconds", "Waits.").Observe(0.003);
+  EXPECT_THAT(registry.Serialize(), HasSubstr("forkplane_wait_seconds_bucket{le=\"0.005\"} 1"));
+}
+
+}  // namespace
+}  // namespace forkplane::metrics
