@@ -1,0 +1,56 @@
+// IPv4 addresses, blocks and MAC addresses as values. Parsing accepts exactly one spelling of each,
+// so equal things print equally.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "controller/base/result.h"
+
+namespace forkplane {
+
+// `value` is in host byte order: 10.0.0.1 is 0x0a000001. Zero means "none".
+struct Ipv4 {
+  std::uint32_t value = 0;
+
+  bool empty() const { return value == 0; }
+  auto operator<=>(const Ipv4&) const = default;
+};
+
+// Dotted decimal, four parts, no leading zeros.
+Result<Ipv4> ParseIpv4(std::string_view text);
+std::string ToString(Ipv4 address);
+
+// A block in canonical form: the host bits of `base` are zero.
+struct Cidr {
+  Ipv4 base;
+  int prefix = 32;  // 0 to 32
+
+  std::uint32_t mask() const { return prefix == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix); }
+  Ipv4 broadcast() const { return Ipv4{base.value | ~mask()}; }
+  bool Contains(Ipv4 address) const { return (address.value & mask()) == base.value; }
+  bool Overlaps(const Cidr& other) const { return Contains(other.base) || other.Contains(base); }
+  // The n-th address of the block; 1 is the first host address.
+  Ipv4 At(std::uint32_t n) const { return Ipv4{base.value + n}; }
+  auto operator<=>(const Cidr&) const = default;
+};
+
+// "10.0.0.0/16"; host bits that are set are refused as Invalid.
+Result<Cidr> ParseCidr(std::string_view text);
+std::string ToString(const Cidr& cidr);
+
+struct MacAddress {
+  std::array<std::uint8_t, 6> bytes{};
+
+  bool empty() const { return bytes == std::array<std::uint8_t, 6>{}; }
+  auto operator<=>(const MacAddress&) const = default;
+};
+
+// Six pairs of hex digits with colons; printed in lower case.
+Result<MacAddress> ParseMac(std::string_view text);
+std::string ToString(const MacAddress& mac);
+
+}  // namespace forkplane
