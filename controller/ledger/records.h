@@ -1,0 +1,174 @@
+// What the host ledger holds: one plain struct per kind of lease, and the names on the host that
+// follow from a leased number. No name is stored: everything here is a function of the number, so
+// nothing can disagree with it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/clock.h"
+#include "controller/base/net_address.h"
+
+namespace forkplane::ledger {
+
+// Who holds a lease: the uid decides, namespace and name are for people.
+struct Owner {
+  std::string uid;
+  std::string ns;
+  std::string name;
+
+  bool operator==(const Owner&) const = default;
+};
+
+// "default/web"
+std::string ToString(const Owner& owner);
+
+// ---- numbers and what follows from them -------------------------------------------------------
+
+inline constexpr std::uint32_t kTapIndexBase = 0x46000000;  // high, out of the kernel's own counter
+inline constexpr std::uint32_t kIfbIndexBase = 0x47000000;
+inline constexpr std::uint32_t kHtbMajor = 0x7f00;
+inline constexpr std::uint32_t kRootMinor = 0xfffe;     // the whole uplink
+inline constexpr std::uint32_t kDefaultMinor = 0xffff;  // small; what no class claims
+inline constexpr std::uint32_t kMinorMin = 1;           // minor 0 means "choose one" to the kernel
+inline constexpr std::uint32_t kMinorMax = 0xfffd;
+inline constexpr MacAddress kGatewayMac{{0x02, 0xfc, 0x00, 0x00, 0x00, 0x01}};
+
+// ifb << 16 | minor; one per interface, unique on the host while leased.
+using Number = std::uint32_t;
+
+constexpr std::uint32_t IfbOf(Number number) { return number >> 16; }
+constexpr std::uint32_t MinorOf(Number number) { return number & 0xffff; }
+constexpr std::uint32_t TapIndex(Number number) { return kTapIndexBase + number; }
+constexpr std::uint32_t ClassId(Number number) { return kHtbMajor << 16 | MinorOf(number); }
+constexpr std::uint32_t IfbIndex(std::uint32_t ifb) { return kIfbIndexBase + ifb; }
+// The number of a TAP index of ours; nothing for any other index.
+std::optional<Number> NumberOfTapIndex(std::uint32_t ifindex);
+
+std::string TapName(Number number);            // "fk46000001"
+std::string IfbName(std::uint32_t ifb);        // "fkifb0"
+std::string BridgeName(std::uint32_t bridge);  // "fkbr0"
+MacAddress OuterMac(Number number);            // 02:fe and the number: what the network sees
+MacAddress InnerMac(std::uint32_t ordinal);    // 02:fc:00:00:01:NN, what every guest believes
+
+// ---- networks ---------------------------------------------------------------------------------
+
+struct NetworkParameters {
+  std::string uid;
+  std::string name;
+  Cidr cidr;
+  Ipv4 gateway;
+  std::uint32_t mtu = 1500;
+  std::uint64_t unshaped_rate_bits = 5'000'000;  // per second, until a class stands
+  bool isolation = true;                         // VMs do not reach each other
+  std::chrono::milliseconds address_rest{30'000};
+
+  // The constant address inside every translated guest: the second host address, or the first when
+  // the gateway took the second. Never leased.
+  Ipv4 inner() const { return gateway == cidr.At(2) ? cidr.At(1) : cidr.At(2); }
+  bool operator==(const NetworkParameters&) const = default;
+};
+
+struct NetworkLease {
+  NetworkParameters parameters;
+  std::uint32_t bridge = 0;  // BridgeName(bridge)
+  bool releasing = false;    // no new interface may use it
+
+  bool operator==(const NetworkLease&) const = default;
+};
+
+// ---- interfaces -------------------------------------------------------------------------------
+
+enum class InterfaceState : std::uint8_t { kActive, kReleasing };
+std::string_view ToString(InterfaceState state);
+
+// How the hypervisor gets its TAP; a capability of it, known before the claim.
+enum class TapMode : std::uint8_t {
+  kPassFd,      // not persistent; the daemon keeps a dup and passes another to the VMM
+  kOpenByName,  // persistent, owned by the VM's uid, opened by the VMM itself
+};
+std::string_view ToString(TapMode mode);
+
+using LeaseId = std::int64_t;  // never used twice in the life of a ledger file
+
+// What must be gone before a number may be leased again. Each bit is confirmed by the loop that
+// writes the part.
+enum class Part : std::uint8_t { kTap, kClass };
+std::string_view ToString(Part part);
+
+struct InterfaceLease {
+  LeaseId id = 0;
+  Owner owner;
+  std::uint32_t ordinal = 0;  // position in spec.interfaces
+  std::string name;           // spec.interfaces[].name
+  std::string network_uid;
+  std::string network_name;
+  Number number = 0;
+  Ipv4 address;  // the outer one
+  InterfaceState state = InterfaceState::kActive;
+  TapMode tap_mode = TapMode::kPassFd;
+  std::uint32_t vmm_uid = 0;  // of the owner; a persistent TAP belongs to it
+  bool translated = true;     // false: identity Inherited or Guest; inner_* are not used
+  Ipv4 inner_address;
+  MacAddress inner_mac;
+  bool tap_absent = false;    // confirmed; only while releasing
+  bool class_absent = false;  // confirmed; only while releasing
+  WallTime since;
+
+  bool operator==(const InterfaceLease&) const = default;
+};
+
+// The queue keys of the loops: the lease id, the IFB number.
+std::string KeyOf(LeaseId id);
+std::optional<LeaseId> LeaseIdOf(std::string_view key);
+
+// An address that was given back and may not be given out before `until` (monotonic time of this
+// boot; after a reboot the rest begins anew, so it never depends on the wall clock).
+struct RestingAddress {
+  Ipv4 address;
+  std::string network_uid;
+  Owner last_owner;
+  MonotonicTime until;
+
+  bool operator==(const RestingAddress&) const = default;
+};
+
+// ---- virtual machines -------------------------------------------------------------------------
+
+// The process behind a VM: pid alone may be reused, these together cannot.
+struct VmmRecord {
+  std::int32_t pid = 0;
+  std::uint64_t start_time_ticks = 0;  // field 22 of /proc/PID/stat
+  std::string boot_id;                 // /proc/sys/kernel/random/boot_id
+  std::string cgroup;
+
+  bool operator==(const VmmRecord&) const = default;
+};
+
+struct SlotState {
+  std::string pool;  // the hypervisor's name
+  bool granted = false;
+  std::uint32_t position = 0;  // 1 is next; 0 when granted
+  WallTime since;
+
+  bool operator==(const SlotState&) const = default;
+};
+
+struct VmLease {
+  Owner owner;
+  bool releasing = false;
+  std::uint32_t vmm_uid = 0;
+  std::string cgroup;     // "forkplane/<uid>", below the cgroup root
+  std::string directory;  // "<uid>", below the state directory's vms/
+  WallTime since;
+  std::optional<VmmRecord> vmm;
+  std::optional<SlotState> slot;
+  std::vector<InterfaceLease> interfaces;  // by ordinal
+
+  bool operator==(const VmLease&) const = default;
+};
+
+}  // namespace forkplane::ledger
