@@ -1,6 +1,48 @@
+// The one binary: `forkplane serve` and the verbs beside it.
 #include <fmt/format.h>
 
-int main() {
-  fmt::print("forkplane {}\n", FORKPLANE_VERSION);
-  return 0;
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "controller/app/commands.h"
+#include "controller/app/options.h"
+
+namespace forkplane::app {
+namespace {
+
+int Report(const Status& status) {
+  if (status.ok()) return 0;
+  fmt::print(stderr, "forkplane: {}\n", status.error().message);
+  return 1;
 }
+
+int Main(int argc, char** argv) {
+  CLI::App cli("Forkplane: a Kubernetes-style controller for microVMs and their forks");
+  cli.require_subcommand(1);
+  cli.set_version_flag("--version", std::string("forkplane " FORKPLANE_VERSION));
+
+  Options options;
+  std::function<Status()> run;
+  const auto with_options = [&](const char* name, const char* help,
+                                Status (*command)(const Options&)) {
+    CLI::App* sub = cli.add_subcommand(name, help);
+    AddFlags(*sub, options);
+    sub->callback([&options, &run, sub, command] {
+      run = [&options, sub, command]() -> Status {
+        RETURN_IF_ERROR(ApplyConfigFile(*sub, options));
+        RETURN_IF_ERROR(Complete(options));
+        return command(options);
+      };
+    });
+  };
+  with_options("config", "print the effective configuration as YAML", PrintConfig);
+  cli.add_subcommand("version", "print the version")->callback([&run] { run = PrintVersion; });
+
+  CLI11_PARSE(cli, argc, argv);
+  return Report(run());
+}
+
+}  // namespace
+}  // namespace forkplane::app
+
+int main(int argc, char** argv) { return forkplane::app::Main(argc, argv); }

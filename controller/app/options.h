@@ -1,0 +1,54 @@
+// The daemon's configuration: one struct, filled from flags, from --config FILE (YAML) and from
+// defaults, in that order of weight. Every key of the file is a flag: nested keys are joined by '-'
+// ({log: {level: info}} is --log-level).
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "controller/base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace forkplane::app {
+
+struct Options {
+  std::string config;
+  std::string state_dir = "/var/lib/forkplane";
+  std::string listen = "127.0.0.1:6443";            // the API; a port of 0 takes a free one
+  std::string metrics_listen;                       // plain HTTP /metrics; empty: off
+  std::string host_name;                            // default: the host's name
+  std::vector<std::string> image_roots;             // default: <state-dir>/images
+  std::string manifests;                            // a directory to apply; empty: none
+  std::string uid_range = "2000000000-2000065535";  // VMM uids, one per VM
+  std::string qemu_binary = "qemu-system-x86_64";
+  std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
+  std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
+  std::string bpffs = "/sys/fs/bpf/forkplane";
+  std::string orphan_grace_period = "10m";
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+// Adds the flags above and --config to a (sub)command; `options` outlives `command`.
+void AddFlags(CLI::App& command, Options& options);
+
+// Reads options.config into the flags of `command` that the command line left alone. To be called
+// after parsing (CLI11 2.1 itself reads a config file only for the top-level command).
+Status ApplyConfigFile(CLI::App& command, const Options& options);
+
+// Fills what depends on the machine or on other options (host name, image roots, absolute paths)
+// and checks each value; the error names the flag.
+Status Complete(Options& options);
+
+// The effective configuration as the YAML that --config reads.
+std::string ToYaml(const Options& options);
+
+// Reads YAML of the form above into flag names and values; exposed for its test. Errors carry the
+// line.
+Result<std::map<std::string, std::vector<std::string>>> ParseConfig(const std::string& text);
+
+}  // namespace forkplane::app

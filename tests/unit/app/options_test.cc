@@ -1,0 +1,80 @@
+#include "controller/app/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+
+#include "tests/support/tempdir.h"
+
+namespace forkplane::app {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// What `forkplane x ARGS` makes of its options; nullopt when the command line is refused.
+std::optional<Options> Parse(const std::string& arguments, std::string* error = nullptr) {
+  CLI::App app;
+  Options options;
+  AddFlags(app, options);
+  app.parse(arguments);
+  if (const Status applied = ApplyConfigFile(app, options); !applied.ok()) {
+    if (error != nullptr) *error = applied.error().message;
+    return std::nullopt;
+  }
+  return options;
+}
+
+TEST(OptionsTest, NestedKeysOfTheFileAreFlags) {
+  const auto values = ParseConfig("log: {level: debug}\nimage-roots: [/a, /b]\nmanifests:\n");
+  ASSERT_TRUE(values.ok());
+  EXPECT_THAT(values->at("log-level"), ElementsAre("debug"));
+  EXPECT_THAT(values->at("image-roots"), ElementsAre("/a", "/b"));
+  EXPECT_FALSE(values->contains("manifests"));
+}
+
+TEST(OptionsTest, ABadFileNamesItsLine) {
+  EXPECT_THAT(ParseConfig("a: 1\nb: [").error().message, HasSubstr("line 2"));
+  EXPECT_THAT(ParseConfig("log: {level: a}\nlog-level: b").error().message, HasSubstr("set twice"));
+  EXPECT_THAT(ParseConfig("- a").error().message, HasSubstr("a map"));
+}
+
+TEST(OptionsTest, AFlagOutweighsTheFileAndTheFileTheDefault) {
+  const forkplane::testing::TempDir dir;
+  std::ofstream(dir.File("c.yaml")) << "listen: 127.0.0.1:1\nlog: {format: json, level: debug}\n";
+  const auto options = Parse("--config " + dir.File("c.yaml") + " --listen 127.0.0.1:2");
+  ASSERT_TRUE(options.has_value());
+  EXPECT_EQ(options->listen, "127.0.0.1:2");
+  EXPECT_EQ(options->log_format, "json");
+  EXPECT_EQ(options->leaf, "auto");
+}
+
+TEST(OptionsTest, AnUnknownKeyIsRefusedByName) {
+  const forkplane::testing::TempDir dir;
+  std::ofstream(dir.File("c.yaml")) << "listne: x\n";
+  std::string error;
+  EXPECT_FALSE(Parse("--config " + dir.File("c.yaml"), &error).has_value());
+  EXPECT_THAT(error, HasSubstr("listne"));
+}
+
+TEST(OptionsTest, WhatIsPrintedCanBeReadAgain) {
+  Options options;
+  options.log_level = "warn";
+  ASSERT_TRUE(Complete(options).ok());
+  const auto values = ParseConfig(ToYaml(options));
+  ASSERT_TRUE(values.ok());
+  EXPECT_THAT(values->at("log-level"), ElementsAre("warn"));
+  EXPECT_THAT(values->at("hypervisors-qemu-binary"), ElementsAre("qemu-system-x86_64"));
+  EXPECT_THAT(values->at("image-roots"), ElementsAre("/var/lib/forkplane/images"));
+}
+
+TEST(OptionsTest, ABadValueNamesItsFlag) {
+  Options options;
+  options.redirect = "magic";
+  EXPECT_THAT(Complete(options).error().message, HasSubstr("--redirect \"magic\""));
+}
+
+}  // namespace
+}  // namespace forkplane::app
