@@ -1,0 +1,85 @@
+// Status is reported, not depended on: a loop says what status it wants and goes on; the writer
+// merges and writes.
+//
+// What it promises:
+//   - the first change of a condition's status is written at once, whatever follows within 50 ms is
+//     merged into one write per object;
+//   - a False between two Trues is never swallowed: it gets a write of its own;
+//   - lastTransitionTime is its business: kept while a condition's status stays, now when it flips;
+//   - Want never waits for the store. A conflict is retried on the object as it is then.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "controller/base/clock.h"
+#include "controller/base/metrics.h"
+#include "controller/base/mutex.h"
+#include "controller/runtime/limits.h"
+#include "controller/store/object_store.h"
+
+namespace forkplane::runtime {
+
+// NOTE Threading: Want from anywhere; a few threads write, one object at a time each.
+// NOTE Monitoring: forkplane_status_writes_total{code} (ok and the error codes),
+// forkplane_status_merged_total, forkplane_status_dropped_total, forkplane_status_pending.
+class StatusWriter {
+ public:
+  struct Options {
+    int threads = 4;  // several, so that their writes share one fsync
+    std::chrono::nanoseconds merge_window = kStatusMergeWindow;
+  };
+
+  StatusWriter(store::ObjectStore& store, Clock& clock, metrics::Registry& registry,
+               Options options);
+  ~StatusWriter();  // stops
+  StatusWriter(const StatusWriter&) = delete;
+  StatusWriter& operator=(const StatusWriter&) = delete;
+
+  // The whole status the object with this uid shall have, as a JSON object. One loop per kind. An
+  // object that is gone or has another uid is silently left alone. A text that is no JSON object is
+  // a bug of ours: logged and dropped.
+  void Want(const store::ObjectKey& key, const std::string& uid, const std::string& status)
+      EXCLUDES(mu_);
+
+  void Start();
+  // Writes what waits, for at most `patience`, then ends the threads. Final.
+  void Stop(std::chrono::milliseconds patience = std::chrono::seconds(2));
+
+  // Writes one object that is due now; false when there is none. For simulations.
+  bool ProcessDue();
+  // Waits until nothing waits or is being written; false at the deadline.
+  bool WaitIdle(const std::stop_token& stop, MonotonicTime deadline) EXCLUDES(mu_);
+
+ private:
+  struct Entry;
+  struct Metrics;
+  struct Job;
+
+  void Run(const std::stop_token& stop);
+  std::optional<Job> TakeDueLocked() REQUIRES(mu_);
+  std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
+  void Write(const Job& job);
+  Status WriteOnce(const Job& job);
+  void Finish(const Job& job, const Status& status) EXCLUDES(mu_);
+
+  store::ObjectStore& store_;
+  Clock& clock_;
+  Options options_;
+  std::unique_ptr<Metrics> metrics_;
+  mutable Mutex mu_;
+  CondVar changed_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by uid
+  std::set<std::pair<MonotonicTime, std::string>> due_ GUARDED_BY(mu_);    // not in flight
+  std::size_t in_flight_ GUARDED_BY(mu_) = 0;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace forkplane::runtime
