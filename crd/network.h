@@ -1,0 +1,93 @@
+// Network (net), cluster-scoped: an IPv4 subnet of VMs behind a bridge on each host.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "crd/ip.h"
+#include "crd/virtual_machine.h"
+
+namespace forkplane::crd {
+
+enum class NetworkMode : std::uint8_t { kBridge, kRouted };
+FORKPLANE_API_ENUM(NetworkMode, "Bridge", "Routed");
+
+enum class Nat : std::uint8_t { kMasquerade, kNone };
+FORKPLANE_API_ENUM(Nat, "Masquerade", "None");
+
+struct NetworkUplink {
+  std::string interface;  // "": the default route's
+  bool operator==(const NetworkUplink&) const = default;
+};
+
+struct NetworkSpec {
+  std::string cidr;
+  std::string gateway;  // "": first address
+  NetworkMode mode = NetworkMode::kBridge;
+  bool isolation = true;
+  NetworkUplink uplink;
+  Nat nat = Nat::kMasquerade;
+  std::int64_t mtu = 1500;
+  std::vector<std::string> dns;
+  std::optional<Bandwidth> default_bandwidth;
+  Quantity unshaped_rate = Quantity::Of("5M");
+  Duration address_rest = Duration::Of("30s");
+  std::optional<std::int64_t> per_host_prefix;  // Routed in a cluster
+  bool operator==(const NetworkSpec&) const = default;
+};
+
+// The parsed facts of a spec that passed validation.
+struct NetworkAddresses {
+  Ipv4Cidr cidr;
+  Ipv4Address gateway;
+  Ipv4Address inner;  // the constant inner address, never leased
+
+  static Result<NetworkAddresses> Of(const NetworkSpec& spec);
+  // May an interface have it: inside, and not network, broadcast, gateway or inner. The message
+  // says which and what to do; used for static addresses and by the leasing of others.
+  Status CheckLeasable(Ipv4Address address) const;
+};
+
+struct AddressUse {
+  std::int64_t used = 0;
+  std::int64_t free = 0;
+  bool operator==(const AddressUse&) const = default;
+};
+
+struct NetworkHostStatus {
+  std::string name;
+  std::vector<std::string> bridges;
+  std::int64_t ports = 0;
+  AddressUse addresses;
+  Conditions conditions;
+  bool operator==(const NetworkHostStatus&) const = default;
+};
+
+struct NetworkStatus {
+  std::int64_t observed_generation = 0;
+  std::vector<NetworkHostStatus> hosts;
+  Conditions conditions;
+  bool operator==(const NetworkStatus&) const = default;
+};
+
+struct Network {
+  static constexpr std::string_view kKind = "Network";
+  static constexpr std::string_view kPlural = "networks";
+  static constexpr bool kNamespaced = false;
+
+  ObjectMeta metadata;
+  NetworkSpec spec;
+  NetworkStatus status;
+
+  static Result<Network> FromJson(const Json& json);  // see VirtualMachine
+  static Result<Network> FromText(std::string_view text);
+  Json ToJson() const;
+  std::string ToText() const;
+  bool operator==(const Network&) const = default;
+};
+
+}  // namespace forkplane::crd

@@ -1,0 +1,111 @@
+// One served resource: all that the store and the API server know about a kind. Our six kinds, the
+// built-ins and a user's CustomResourceDefinitions are the same to them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "crd/object_meta.h"
+#include "crd/schema.h"
+
+namespace forkplane::crd {
+
+struct PrinterColumn {
+  // How a cell is made from the value at json_path. kPath is what CRDs have; the others serve the
+  // columns that upstream computes in Go for built-ins.
+  enum class Render : std::uint8_t {
+    kPath,
+    kCount,      // number of entries of the map at json_path (ConfigMap's Data)
+    kFirstOf,    // json_path is "a|b|c": the first that is present (Event's Last Seen)
+    kObjectRef,  // "kind/name" in lower case of the reference at json_path (Event's Object)
+    kSource,     // "component, host" of the source at json_path (Event's Source)
+  };
+  std::string name;
+  std::string type;         // string, integer, number, boolean, date
+  std::string format = {};  // "" or an OpenAPI format
+  std::string description = {};
+  std::string json_path;  // ".status.phase"; may hold [?(@.type=="Ready")]
+  int priority = 0;       // over 0: only in -o wide
+  Render render = Render::kPath;
+};
+
+struct ScaleSubresource {
+  std::string spec_replicas_path;    // ".spec.replicas"
+  std::string status_replicas_path;  // ".status.replicas"
+  std::string label_selector_path;   // ".status.selector" or ""
+};
+
+// Rules between fields that a schema cannot say. `old` is null at creation. Appends causes; never
+// called on an object its schema refused.
+using NativeValidator =
+    std::function<void(const Json& object, const Json* old, std::vector<Cause>& causes)>;
+
+// Immutable once registered; shared as std::shared_ptr<const ResourceType>.
+struct ResourceType {
+  std::string group;  // "" for the core group
+  std::string version;
+  std::string kind;
+  std::string list_kind;
+  std::string plural;
+  std::string singular;
+  std::vector<std::string> short_names;
+  std::vector<std::string> categories;
+  bool namespaced = true;
+  bool served = true;
+  bool storage = true;    // objects are stored in this version (exactly one per resource)
+  bool built_in = false;  // not made from a user's CustomResourceDefinition; cannot be removed
+  // Built-ins with simple semantics take a PUT without resourceVersion; custom resources do not.
+  bool unconditional_update = false;
+  // generation counts changes outside metadata and status; ConfigMap, Secret and Event have none.
+  bool has_generation = true;
+  bool status_subresource = false;
+  NameRule name_rule = NameRule::kSubdomain;
+  std::optional<ScaleSubresource> scale;
+  std::vector<PrinterColumn> columns;  // without Name, which always comes first
+  std::vector<std::string>
+      selectable_fields;              // "status.phase"; metadata.name/.namespace are implied
+  std::vector<std::string> warnings;  // parts of the CRD this server does not enforce
+  std::string crd_name;               // "virtualmachines.forkplane.dev"; "" for built-ins
+  std::string deprecation_warning;    // sent as Warning header when not empty
+
+  SchemaPtr schema;                     // of the whole object
+  std::shared_ptr<const Json> openapi;  // openAPIV3Schema as given: for OpenAPI documents
+  NativeValidator native_validator;     // may be empty
+
+  // "forkplane.dev/v1alpha1", or "v1" for the core group.
+  std::string ApiVersion() const;
+  // "virtualmachines.forkplane.dev", or "configmaps": the name in error texts.
+  std::string GroupResource() const;
+  // "VirtualMachine.forkplane.dev", or "ConfigMap": the name in texts about invalid objects.
+  std::string GroupKind() const;
+};
+
+using ResourceTypePtr = std::shared_ptr<const ResourceType>;
+
+// The whole-object passes, in the order of kubernetes-api.md 2.5. apiVersion, kind and metadata are
+// known fields of every object; metadata is pruned to metav1.ObjectMeta.
+std::vector<std::string> PruneObject(const ResourceType& type, Json& object);
+void DefaultObject(const ResourceType& type, Json& object);
+// kind, metadata (with `old`: what may not change), schema, transition rules, then, when all that
+// holds, the native validator. Empty: valid.
+std::vector<Cause> ValidateObject(const ResourceType& type, const Json& object, const Json* old);
+
+// Code::kInvalid with Kubernetes' text: `VirtualMachine.forkplane.dev "b" is invalid: [f1: ..., f2:
+// ...]`, without brackets for a single cause.
+Error InvalidObject(const ResourceType& type, std::string_view name, std::vector<Cause> causes);
+Error InvalidObject(std::string_view group_kind, std::string_view name, std::vector<Cause> causes);
+
+// A CustomResourceDefinition (apiextensions.k8s.io/v1) to the types it serves, one per version.
+// Invalid (via InvalidObject) names every offending field: name not plural.group, no or two storage
+// versions, no schema, a schema that is not structural, bad paths of columns or scale, names that
+// are not DNS labels, conversion webhooks (not supported here).
+Result<std::vector<ResourceType>> ParseCrd(const Json& crd);
+
+}  // namespace forkplane::crd

@@ -1,0 +1,38 @@
+// YAML as kubectl reads it (sigs.k8s.io/yaml): one or many documents, each converted to JSON.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "crd/json.h"
+
+namespace forkplane::crd {
+
+struct YamlLimits {
+  std::size_t bytes_max = std::size_t{3} * 1024 * 1024;
+  std::size_t depth_max = 100;
+  // An alias is a reference: 380 bytes can stand for 10^8 nodes. Every visit of a node counts.
+  std::size_t nodes_max = 200'000;
+};
+
+struct YamlDocument {
+  int line = 0;  // where it starts, 1-based
+  std::shared_ptr<const Json> value;
+  std::vector<std::string> duplicates;  // paths of keys given twice; the last one won
+};
+
+// Typing: quoted scalars are strings; plain ones become null (~, null, empty), booleans (true,
+// false and YAML 1.1's yes, no, on, off, because kubectl's own reader takes them so), integers
+// (decimal, 0x, 0o, 0b, leading 0), floats, else strings. Documents that are empty are left out.
+// Merge keys (<<) are resolved. Errors are Invalid and say "line N: ...".
+Result<std::vector<YamlDocument>> ParseYaml(std::string_view text, const YamlLimits& limits = {});
+
+// The same, for a text that must hold exactly one document.
+Result<Json> ParseOneYaml(std::string_view text, const YamlLimits& limits = {});
+
+}  // namespace forkplane::crd
