@@ -1,0 +1,112 @@
+// Identity translation: one BPF program per direction on each TAP, and the map both read. Every
+// guest believes in the same MAC and IPv4; outside, each has its own. Hence any number of clones of
+// one memory image run at once and nobody in the guest has to change a thing.
+//
+//   ingress (guest -> host): source MAC, ARP sender, IPv4 source, and the header quoted in ICMP
+//     errors are translated inner -> outer; another source is dropped (no spoofing); what is
+//     neither ARP nor IPv4 is dropped; skb->priority = 7f00:minor; redirected to the TAP's IFB.
+//   egress (host -> guest): the reverse.
+//   No entry: dropped. Every drop is counted by reason.
+//
+// NOTE Contract, threading: as in link_driver.h.
+// NOTE Lifetime: programs and maps are pinned below Options::pin_directory (a bpffs) so that a
+// restarted daemon adopts them; a new version of the programs shows as kStale on TAPs that still
+// run the old ones. An upgrade fills the map before it replaces the programs: plan SetEntry before
+// Attach, always.
+// NOTE Namespace: the map is keyed by interface index, so one driver serves one namespace.
+// NOTE Performance: loading 4 ms once; SetEntry 2 us; Attach 5-10 us.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "drivers/network_types.h"
+
+namespace forkplane::drivers {
+
+struct IdentityEntry {
+  MacAddress inner_mac;  // InnerMac(ordinal)
+  MacAddress outer_mac;  // OuterMac(number)
+  Ipv4Address inner_address;
+  Ipv4Address outer_address;  // leased
+  Ipv4Address
+      gateway;  // of the Network; recorded for whoever answers for it, the programs need it not
+  bool operator==(const IdentityEntry&) const = default;
+};
+
+enum class DropReason : std::uint8_t {
+  kNoEntry,        // only in the host-wide counters (there is no entry to count in)
+  kSourceMac,      // ingress: not the inner MAC
+  kArpSender,      // ingress: sender MAC or IPv4 is not the inner one
+  kSourceAddress,  // ingress: IPv4 source is not the inner one
+  kEtherType,      // either way: neither ARP nor IPv4
+  kMalformed,      // either way: shorter than its headers say
+  kDestination,    // egress: unicast to another MAC (flooded by the bridge)
+  kAmbiguous,      // egress: addressed to, or ARP about, the inner address itself
+  kQuoted,         // either way: ICMP error that quotes a packet which is not of this guest
+};
+inline constexpr std::size_t kDropReasons = 9;
+std::string_view ToString(DropReason reason);  // a metric label: "source_mac"
+
+struct IdentityCounters {
+  std::uint64_t from_guest_packets = 0;  // translated and passed on
+  std::uint64_t from_guest_bytes = 0;
+  std::uint64_t to_guest_packets = 0;
+  std::uint64_t to_guest_bytes = 0;
+  std::array<std::uint64_t, kDropReasons> drops = {};  // by DropReason
+  std::uint64_t Drops(DropReason reason) const { return drops[static_cast<std::size_t>(reason)]; }
+  bool operator==(const IdentityCounters&) const = default;
+};
+
+enum class Direction : std::uint8_t { kIngress, kEgress };
+
+enum class ProgramState : std::uint8_t {
+  kNone,
+  kOurs,   // exactly the program this driver would attach
+  kStale,  // something else in our place: an older version, or (ingress) the other redirect mode
+};
+
+struct AttachedPrograms {
+  ProgramState ingress = ProgramState::kNone;  // in mirred mode, of program and filter together
+  ProgramState egress = ProgramState::kNone;
+  bool operator==(const AttachedPrograms&) const = default;
+};
+
+// How packets get from a TAP to its IFB: by the program itself (kernels that mark redirected
+// packets, about 6.4 and later; ProbeRedirect tells), or by a second filter with act_mirred.
+enum class RedirectMode : std::uint8_t { kBpf, kMirred };
+
+struct IdentityEntryAt {
+  std::uint32_t index = 0;
+  IdentityEntry entry;
+  bool operator==(const IdentityEntryAt&) const = default;
+};
+
+class IdentityDriver {
+ public:
+  virtual ~IdentityDriver() = default;
+
+  virtual RedirectMode Mode() const = 0;
+
+  virtual Lookup<IdentityEntry> ObserveEntry(std::uint32_t index) = 0;
+  // Ordered by index; also of TAPs that are gone (entries do not die with them).
+  virtual Result<std::vector<IdentityEntryAt>> ListEntries() = 0;
+  // Creates or replaces at once for the next packet; counters are kept.
+  virtual Status SetEntry(std::uint32_t index, const IdentityEntry& entry) = 0;
+  virtual Status DeleteEntry(std::uint32_t index) = 0;
+  // NotFound: no entry was ever set. Index 0: the host-wide counters.
+  virtual Result<IdentityCounters> Counters(std::uint32_t index) = 0;
+
+  // NotFound: no such link.
+  virtual Result<AttachedPrograms> ObservePrograms(std::uint32_t index) = 0;
+  // Attaches, or replaces what is in our place without a packet passing in between. NotFound: no
+  // link or no clsact on it.
+  virtual Status Attach(std::uint32_t index, Direction direction) = 0;
+  virtual Status Detach(std::uint32_t index, Direction direction) = 0;
+};
+
+}  // namespace forkplane::drivers

@@ -1,0 +1,40 @@
+// What others (and we) change in the kernel, as it happens: rtnetlink groups LINK and TC. An event
+// says where to look, never what to believe: observers re-read.
+//
+// NOTE Absence: the kernel does not announce what dies with its parent. kLinkGone implies that the
+// link's qdiscs, classes, filters, addresses, routes and neighbours are gone; kQdisc of an IFB's
+// root implies all its classes; kQdisc of clsact implies its filters.
+// NOTE Echo: our own writes come back too, also those that changed nothing. Compare before
+// writing.
+// NOTE Loss: when the socket overflows, one kLost comes: everything may have changed. A periodic
+// resync is still needed (addresses, routes and map entries have no events here).
+// NOTE Threading: the callback runs in the monitor's own thread; it must only enqueue.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "controller/base/result.h"
+
+namespace forkplane::drivers {
+
+enum class LinkEventKind : std::uint8_t { kLink, kLinkGone, kQdisc, kClass, kFilter, kLost };
+
+struct LinkEvent {
+  LinkEventKind kind = LinkEventKind::kLink;
+  std::uint32_t index = 0;   // of the link; 0 with kLost
+  std::uint32_t handle = 0;  // of the qdisc or class, else 0
+  bool operator==(const LinkEvent&) const = default;
+};
+
+class LinkEvents {
+ public:
+  using Callback = std::function<void(const LinkEvent&)>;
+  virtual ~LinkEvents() = default;
+  // Events from this moment on, of links in our ranges only. Conflict: already started.
+  virtual Status Start(Callback callback) = 0;
+  // When it returns, no callback runs any more. Safe to call twice.
+  virtual void Stop() = 0;
+};
+
+}  // namespace forkplane::drivers

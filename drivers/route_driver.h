@@ -1,0 +1,70 @@
+// IPv4 addresses, routes and permanent neighbours of our links; and what others route, to find
+// conflicts and the uplink. Contract, threading and namespace as in link_driver.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controller/base/result.h"
+#include "drivers/network_types.h"
+
+namespace forkplane::drivers {
+
+// A unicast route of the main table. `index` 0: several next hops or none (blackhole).
+struct Route {
+  Ipv4Prefix destination;
+  std::uint32_t index = 0;
+  std::string device;  // name of `index`, "" when 0
+  std::optional<Ipv4Address> gateway;
+  std::uint32_t metric = 0;
+  bool operator==(const Route&) const = default;
+};
+
+// Only NUD_PERMANENT ones; those learned by ARP are the kernel's business.
+struct Neighbour {
+  Ipv4Address address;
+  MacAddress mac;
+  auto operator<=>(const Neighbour&) const = default;
+};
+
+// The link of the default route with the smallest metric.
+struct Uplink {
+  std::uint32_t index = 0;
+  std::string name;
+  std::optional<std::uint64_t> speed_bits_per_second = {};  // as the link says; virtual ones do not
+  bool operator==(const Uplink&) const = default;
+};
+
+class RouteDriver {
+ public:
+  virtual ~RouteDriver() = default;
+
+  // Addresses of one link. An absent link has none.
+  virtual Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) = 0;
+  // The connected route is not made by the kernel for /32 addresses only: a bridge's gateway
+  // address with its cidr length brings the route of the whole cidr along.
+  virtual Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) = 0;
+  virtual Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) = 0;
+
+  // Every unicast route of the main table, for the conflict check of a cidr.
+  virtual Result<std::vector<Route>> ListRoutes() = 0;
+  // The /32 routes through one of our links, ordered.
+  virtual Result<std::vector<Ipv4Address>> ListHostRoutes(std::uint32_t index) = 0;
+  // Scope link, protocol static. Invalid: the link is down ("Network is down").
+  virtual Status AddHostRoute(std::uint32_t index, Ipv4Address address) = 0;
+  virtual Status DeleteHostRoute(std::uint32_t index, Ipv4Address address) = 0;
+
+  // Ordered by address.
+  virtual Result<std::vector<Neighbour>> ListNeighbours(std::uint32_t index) = 0;
+  // Creates or replaces (one learned by ARP may already stand there).
+  virtual Status SetNeighbour(std::uint32_t index, const Neighbour& neighbour) = 0;
+  virtual Status DeleteNeighbour(std::uint32_t index, Ipv4Address address) = 0;
+
+  virtual Lookup<Uplink> DefaultUplink() = 0;
+  // By name, for Network.spec.uplink.interface; absent when there is no such link.
+  virtual Lookup<Uplink> UplinkByName(const std::string& name) = 0;
+};
+
+}  // namespace forkplane::drivers
