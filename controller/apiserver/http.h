@@ -4,8 +4,8 @@
 //
 // What the connection layer (http_server.h) has already done when Handle is called: TLS and the
 // client's certificate; limits on headers, body and time; percent-decoding (a bad escape was
-// answered with 400); Accept-Encoding is honoured there (answers over 128 KiB are gzipped) and does
-// not appear in `headers`.
+// answered with 400); Expect, Range and Accept-Encoding, which do not appear in `headers` (answers
+// over 128 KiB are gzipped for those who take it; ranges are never served).
 // What it adds to every response: Date, Audit-Id, Cache-Control (unless set), Content-Length or
 // chunks.
 #pragma once
@@ -33,11 +33,10 @@ struct TlsPeer {
 };
 
 struct HttpRequest {
-  std::string method;  // "GET", upper case
-  std::string target;  // as sent: "/api/v1/pods?labelSelector=a%3Db"
-  std::string path;    // the target up to '?', still percent-encoded
-  std::vector<std::string>
-      segments;  // decoded; empty ones are dropped; "%2F" became '/' inside one
+  std::string method;                 // "GET", upper case
+  std::string target;                 // as sent: "/api/v1/pods?labelSelector=a%3Db"
+  std::string path;                   // the target up to '?', still percent-encoded
+  std::vector<std::string> segments;  // decoded, without empty ones; "%2F" is '/' inside of one
   std::multimap<std::string, std::string> query;  // decoded; '+' is a space; "?watch" has value ""
   std::map<std::string, std::string> headers;     // lower-case names; repeated ones joined by ", "
   std::string body;                               // at most 3 MiB
