@@ -105,4 +105,20 @@ struct VmmFacts {
 };
 using VmmFactBoard = FactBoard<VmmFacts>;
 
+// By VirtualMachine uid; published by the snapshot_alias loop, shown in the VM's status: how the
+// paths inside its snapshot find their files.
+struct AliasFacts {
+  std::string strategy;  // none, rewrite, mount
+  std::string reason;    // CamelCase
+  bool operator==(const AliasFacts&) const = default;
+};
+using AliasFactBoard = FactBoard<AliasFacts>;
+
+// By host name; published by the orphan loop, shown in the Host's condition OrphansHeld.
+struct OrphanFacts {
+  std::vector<std::string> held;  // "namespace/name", sorted; VMs the ledger has and the store not
+  bool operator==(const OrphanFacts&) const = default;
+};
+using OrphanFactBoard = FactBoard<OrphanFacts>;
+
 }  // namespace forkplane::runtime
