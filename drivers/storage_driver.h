@@ -102,6 +102,10 @@ class StorageDriver {
   virtual std::string SnapshotDirectory(const std::string& uid) const = 0;
   // Exists: there is a committed snapshot of that uid. An older stage of it is removed.
   virtual Result<SnapshotStage> BeginSnapshot(const std::string& uid) = 0;
+  // A new, empty file of the stage, for reading and writing (what a driver hands over in memory and
+  // the caller writes down). Exists: the stage has it already.
+  virtual Result<UniqueFd> CreateSnapshotFile(const SnapshotStage& stage,
+                                              const std::string& name) = 0;
   // Fills in files (size, sha256) from what lies in the stage, makes them 0444, writes the
   // manifest, syncs all and renames. Returns the manifest as written.
   virtual Result<SnapshotManifest> CommitSnapshot(const SnapshotStage& stage,
@@ -110,6 +114,8 @@ class StorageDriver {
   // nullopt: no such snapshot. Internal: it is there but its manifest cannot be read, or a file's
   // size is not the manifest's; it is never treated as absent.
   virtual Lookup<SnapshotManifest> ReadSnapshot(const std::string& uid) = 0;
+  // A file of a committed snapshot, read-only. NotFound: there is no such snapshot or file.
+  virtual Result<UniqueFd> OpenSnapshotFile(const std::string& uid, const std::string& name) = 0;
   // Reads every file again and compares digests: slow; for doctor and after an import.
   virtual Status VerifySnapshot(const std::string& uid) = 0;
   virtual Status RemoveSnapshot(const std::string& uid) = 0;  // absent is success
