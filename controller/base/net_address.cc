@@ -54,6 +54,20 @@ std::string ToString(const Cidr& cidr) {
   return fmt::format("{}/{}", ToString(cidr.base), cidr.prefix);
 }
 
+Result<Ipv4Prefix> ParsePrefix(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  unsigned length = 0;
+  if (slash == std::string_view::npos || !ParseNumber(text.substr(slash + 1), 32, length)) {
+    return Invalid(fmt::format("{}: not an IPv4 prefix such as 10.0.0.1/16", text));
+  }
+  ASSIGN_OR_RETURN(const Ipv4 address, ParseIpv4(text.substr(0, slash)));
+  return Ipv4Prefix{address, static_cast<std::uint8_t>(length)};
+}
+
+std::string ToString(const Ipv4Prefix& prefix) {
+  return fmt::format("{}/{}", ToString(prefix.address), prefix.length);
+}
+
 Result<MacAddress> ParseMac(std::string_view text) {
   const auto refuse = [&] { return Invalid(fmt::format("{}: not a MAC address", text)); };
   if (text.size() != 17) return refuse();

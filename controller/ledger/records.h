@@ -11,6 +11,7 @@
 
 #include "controller/base/clock.h"
 #include "controller/base/net_address.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::ledger {
 
@@ -26,33 +27,9 @@ struct Owner {
 // "default/web"
 std::string ToString(const Owner& owner);
 
-// ---- numbers and what follows from them -------------------------------------------------------
-
-inline constexpr std::uint32_t kTapIndexBase = 0x46000000;  // high, out of the kernel's own counter
-inline constexpr std::uint32_t kIfbIndexBase = 0x47000000;
-inline constexpr std::uint32_t kHtbMajor = 0x7f00;
-inline constexpr std::uint32_t kRootMinor = 0xfffe;     // the whole uplink
-inline constexpr std::uint32_t kDefaultMinor = 0xffff;  // small; what no class claims
-inline constexpr std::uint32_t kMinorMin = 1;           // minor 0 means "choose one" to the kernel
-inline constexpr std::uint32_t kMinorMax = 0xfffd;
-inline constexpr MacAddress kGatewayMac{{0x02, 0xfc, 0x00, 0x00, 0x00, 0x01}};
-
-// ifb << 16 | minor; one per interface, unique on the host while leased.
+// ifb << 16 | minor; one per interface, unique on the host while leased. Names, indexes and handles
+// that follow from it are in base/network_names.h.
 using Number = std::uint32_t;
-
-constexpr std::uint32_t IfbOf(Number number) { return number >> 16; }
-constexpr std::uint32_t MinorOf(Number number) { return number & 0xffff; }
-constexpr std::uint32_t TapIndex(Number number) { return kTapIndexBase + number; }
-constexpr std::uint32_t ClassId(Number number) { return kHtbMajor << 16 | MinorOf(number); }
-constexpr std::uint32_t IfbIndex(std::uint32_t ifb) { return kIfbIndexBase + ifb; }
-// The number of a TAP index of ours; nothing for any other index.
-std::optional<Number> NumberOfTapIndex(std::uint32_t ifindex);
-
-std::string TapName(Number number);            // "fk46000001"
-std::string IfbName(std::uint32_t ifb);        // "fkifb0"
-std::string BridgeName(std::uint32_t bridge);  // "fkbr0"
-MacAddress OuterMac(Number number);            // 02:fe and the number: what the network sees
-MacAddress InnerMac(std::uint32_t ordinal);    // 02:fc:00:00:01:NN, what every guest believes
 
 // ---- networks ---------------------------------------------------------------------------------
 

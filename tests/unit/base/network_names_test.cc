@@ -1,18 +1,10 @@
 // Goal: the names other rooms, people and running hosts rely on never change by accident.
-#include "drivers/network_names.h"
+
+#include "controller/base/network_names.h"
 
 #include <gtest/gtest.h>
 
-#include "drivers/firewall_driver.h"
-#include "drivers/identity_driver.h"
-#include "drivers/link_driver.h"
-#include "drivers/link_events.h"
-#include "drivers/qdisc_driver.h"
-#include "drivers/route_driver.h"
-#include "drivers/sysctl_driver.h"
-#include "drivers/tap_driver.h"
-
-namespace forkplane::drivers {
+namespace forkplane {
 namespace {
 
 TEST(NetworkNamesTest, EverythingFollowsFromTheLeasedNumber) {
@@ -52,7 +44,7 @@ TEST(NetworkNamesTest, TheKernelsAndOurOwnMinorsAreNotLeased) {
 }
 
 TEST(NetworkNamesTest, ConstantAddressesAreTheFirstTwoHostsOfTheCidr) {
-  const Ipv4Prefix cidr = *ParsePrefix("10.77.3.9/16");
+  const Cidr cidr = *ParseCidr("10.77.0.0/16");
   EXPECT_EQ(ToString(DefaultGateway(cidr)), "10.77.0.1");
   EXPECT_EQ(ToString(InnerAddress(cidr)), "10.77.0.2");
   EXPECT_EQ(ToString(InnerMac(3)), "02:fc:00:00:01:03");
@@ -60,4 +52,4 @@ TEST(NetworkNamesTest, ConstantAddressesAreTheFirstTwoHostsOfTheCidr) {
 }
 
 }  // namespace
-}  // namespace forkplane::drivers
+}  // namespace forkplane
