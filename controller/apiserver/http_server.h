@@ -22,10 +22,10 @@
 namespace forkplane::apiserver {
 
 struct HttpServerOptions {
-  std::string name = "api";                // the metrics' label
-  std::string address = "127.0.0.1:6443";  // "[::]:6443", "0.0.0.0:0" (0: any free port)
-  std::shared_ptr<const TlsContext> tls;   // null: plain
-  std::size_t connections_max = 4096;      // more are answered 503
+  std::string name = "api";                    // the metrics' label
+  std::string address = "127.0.0.1:6443";      // "[::]:6443", "0.0.0.0:0" (0: any free port)
+  std::shared_ptr<const TlsContext> tls = {};  // null: plain
+  std::size_t connections_max = 4096;          // more are answered 503
   HttpTimeouts timeouts = {};
   metrics::Registry* registry = nullptr;  // must outlive the server
 };
