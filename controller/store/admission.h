@@ -11,17 +11,16 @@
 namespace forkplane::store {
 
 struct AdmissionRequest {
-  enum class Operation : std::uint8_t { kCreate, kUpdate, kDelete };
+  enum class Operation : std::uint8_t { kCreate, kUpdate };
   Operation operation = Operation::kCreate;
   ObjectKey key;
   std::string uid;       // the object's; leases are made under it
   ObjectPtr previous;    // null: created
-  std::string proposed;  // JSON as it would be stored, defaults in, without resourceVersion; empty
-                         // for a deletion
+  std::string proposed;  // JSON as it would be stored, defaults in, without resourceVersion
 };
 
-// Thread-safe. Called without any lock of the store held, after validation, not for dry runs, not
-// for status.
+// Thread-safe. Called on the writer's thread without any lock of the store held, after validation;
+// not for dry runs, status or deletions.
 class AdmissionGate {
  public:
   virtual ~AdmissionGate() = default;

@@ -1,0 +1,95 @@
+// The embedded object store: Kubernetes' object semantics over a revision log.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "controller/base/clock.h"
+#include "controller/base/metrics.h"
+#include "controller/base/rng.h"
+#include "controller/store/admission.h"
+#include "controller/store/object_store.h"
+#include "controller/store/object_table.h"
+#include "controller/store/revision_log.h"
+#include "controller/store/watch_hub.h"
+#include "controller/store/write_pipeline.h"
+#include "crd/type_registry.h"
+
+namespace forkplane::store {
+
+// NOTE Semantics: uid, creationTimestamp, generation, generateName, defaults, pruning, validation
+// (through the type registry, in the version the text names), status apart from the rest,
+// finalizers and deletionTimestamp, preconditions, dry run, no revision for a write that changes
+// nothing, namespaces that must exist and not be terminating. What it does not do: garbage
+// collection, emptying namespaces, managedFields; loops above do those.
+// NOTE Lifecycle: Open reads the whole log. Close (or the destructor) commits what is staged, ends
+// all watches and refuses writes; reads go on. Watches may outlive the store.
+class LocalObjectStore final : public ObjectStore {
+ public:
+  struct Options {
+    const crd::TypeRegistry* types = nullptr;  // outlives the store
+    AdmissionGate* gate = nullptr;             // null: everything is admitted
+  };
+
+  // The error of a record that cannot be read names it; nothing is skipped.
+  static Result<std::unique_ptr<LocalObjectStore>> Open(std::unique_ptr<RevisionLog> log,
+                                                        Options options, Clock& clock, Rng& rng,
+                                                        metrics::Registry& registry);
+  ~LocalObjectStore() override;
+  LocalObjectStore(const LocalObjectStore&) = delete;
+  LocalObjectStore& operator=(const LocalObjectStore&) = delete;
+
+  using ObjectStore::Create;
+  using ObjectStore::Delete;
+  using ObjectStore::Update;
+
+  Result<ObjectPtr> Get(const ObjectKey& key) override;
+  Result<ListResult> List(const GroupResource& resource, const ListOptions& options) override;
+  Result<std::unique_ptr<Watch>> OpenWatch(const GroupResource& resource,
+                                           const WatchOptions& options) override;
+  Result<WriteResult> Create(const GroupResource& resource, const std::string& ns,
+                             const std::string& text, const WriteOptions& options) override;
+  Result<WriteResult> Update(const ObjectKey& key, const std::string& text,
+                             const UpdateOptions& options) override;
+  Result<DeleteResult> Delete(const ObjectKey& key, const DeleteOptions& options) override;
+  Result<Revision> CurrentRevision() override { return table_.revision(); }
+  Status AwaitRevision(Revision revision, std::chrono::milliseconds patience,
+                       const std::stop_token& stop) override;
+  std::string Identity() const override { return log_->identity(); }
+
+  void Close();
+
+ private:
+  struct Change;  // one prepared write on its way
+
+  LocalObjectStore(std::unique_ptr<RevisionLog> log, Options options, Clock& clock, Rng& rng);
+  Status Load();
+  Status LoadRecord(LogRecord record);
+  void StartWriting(metrics::Registry& registry);
+
+  Result<crd::ResourceTypePtr> StoredType(const GroupResource& resource) const;
+  Result<crd::ResourceTypePtr> TypeOf(const GroupResource& resource, const crd::Json& body) const;
+  Result<Filter> FilterFor(const GroupResource& resource, const std::string& ns,
+                           const LabelSelector& labels, const FieldSelector& fields) const;
+
+  // Each of these returns nothing when the object moved meanwhile: try again.
+  Result<std::optional<WriteResult>> TryCreate(const crd::ResourceType& type, const crd::Json& body,
+                                               const std::string& ns, bool dry_run);
+  Result<std::optional<WriteResult>> TryUpdate(const crd::ResourceType& type, const ObjectKey& key,
+                                               const crd::Json& body, const UpdateOptions& options);
+  Result<std::optional<DeleteResult>> TryDelete(const crd::ResourceType& type, const ObjectKey& key,
+                                                const DeleteOptions& options);
+  Result<std::optional<ObjectPtr>> AdmitAndWrite(const Change& change);
+  Error Settled(const ObjectKey& key, Error error);
+  bool StillLatest(const ObjectKey& key, const ObjectPtr& base);
+
+  std::unique_ptr<RevisionLog> log_;
+  Options options_;
+  Clock& clock_;
+  Rng& rng_;
+  ObjectTable table_;
+  std::unique_ptr<WatchHub> hub_;
+  std::unique_ptr<WritePipeline> pipeline_;
+};
+
+}  // namespace forkplane::store

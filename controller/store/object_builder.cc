@@ -1,0 +1,151 @@
+#include "controller/store/object_builder.h"
+
+#include <nlohmann/json.hpp>
+
+namespace forkplane::store {
+namespace {
+
+using crd::Json;
+
+const Json* Member(const Json& json, const char* name) {
+  const auto it = json.find(name);
+  return it == json.end() ? nullptr : &*it;
+}
+
+std::string StringOf(const Json& json, const char* name) {
+  const Json* member = Member(json, name);
+  return member != nullptr && member->is_string() ? member->get<std::string>() : std::string();
+}
+
+bool BoolOf(const Json& json, const char* name) {
+  const Json* member = Member(json, name);
+  return member != nullptr && member->is_boolean() && member->get<bool>();
+}
+
+std::vector<OwnerReference> OwnersOf(const Json& metadata) {
+  std::vector<OwnerReference> owners;
+  const Json* list = Member(metadata, "ownerReferences");
+  if (list == nullptr || !list->is_array()) return owners;
+  for (const Json& owner : *list) {
+    if (!owner.is_object()) continue;
+    owners.push_back({.api_version = StringOf(owner, "apiVersion"),
+                      .kind = StringOf(owner, "kind"),
+                      .name = StringOf(owner, "name"),
+                      .uid = StringOf(owner, "uid"),
+                      .controller = BoolOf(owner, "controller"),
+                      .block_owner_deletion = BoolOf(owner, "blockOwnerDeletion")});
+  }
+  return owners;
+}
+
+Meta MetaOf(const Json& metadata) {
+  Meta meta{.ns = StringOf(metadata, "namespace"),
+            .name = StringOf(metadata, "name"),
+            .uid = StringOf(metadata, "uid"),
+            .creation_timestamp = StringOf(metadata, "creationTimestamp"),
+            .deletion_timestamp = StringOf(metadata, "deletionTimestamp"),
+            .labels = {},
+            .finalizers = {},
+            .owners = OwnersOf(metadata)};
+  const Json* generation = Member(metadata, "generation");
+  if (generation != nullptr && generation->is_number_integer()) {
+    meta.generation = generation->get<std::int64_t>();
+  }
+  const Json* labels = Member(metadata, "labels");
+  if (labels != nullptr && labels->is_object()) {
+    for (const auto& [key, value] : labels->items()) {
+      if (value.is_string()) meta.labels.emplace(key, value.get<std::string>());
+    }
+  }
+  const Json* finalizers = Member(metadata, "finalizers");
+  if (finalizers != nullptr && finalizers->is_array()) {
+    for (const Json& one : *finalizers) {
+      if (one.is_string()) meta.finalizers.push_back(one.get<std::string>());
+    }
+  }
+  return meta;
+}
+
+void AppendKey(std::string& text, const std::string& key) {
+  if (text.back() != '{') text += ',';
+  text += crd::DumpJson(key);
+  text += ':';
+}
+
+// As DumpJson would print it with resourceVersion "" among the sorted keys. Stored objects always
+// have a name, so something stands beside it, but that is not relied upon.
+void AppendMetadata(std::string& text, const Json& metadata, std::size_t* offset) {
+  static const std::string kRevisionKey = "resourceVersion";
+  bool done = false;
+  const auto append_revision = [&] {
+    AppendKey(text, kRevisionKey);
+    text += '"';
+    *offset = text.size();
+    text += '"';
+    done = true;
+  };
+  text += '{';
+  for (const auto& [key, value] : metadata.items()) {
+    if (key == kRevisionKey) continue;
+    if (!done && key > kRevisionKey) append_revision();
+    AppendKey(text, key);
+    text += crd::DumpJson(value);
+  }
+  if (!done) append_revision();
+  text += '}';
+}
+
+std::vector<std::pair<std::string, std::string>> FieldsOf(
+    const Json& json, const std::vector<std::string>& selectable_fields) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const std::string& path : selectable_fields) {
+    const Json* value = crd::FindPath(json, path);
+    std::string text;
+    if (value != nullptr && !value->is_null()) {
+      text = value->is_string() ? value->get<std::string>() : crd::DumpJson(*value);
+    }
+    fields.emplace_back(path, std::move(text));
+  }
+  return fields;
+}
+
+}  // namespace
+
+Object BuildObject(const Json& json, const std::vector<std::string>& selectable_fields) {
+  static const Json kNoMetadata = Json::object();
+  Object object;
+  const Json* metadata = Member(json, "metadata");
+  if (metadata == nullptr || !metadata->is_object()) metadata = &kNoMetadata;
+  object.meta = MetaOf(*metadata);
+  object.fields = FieldsOf(json, selectable_fields);
+  object.api_version = StringOf(json, "apiVersion");
+  object.kind = StringOf(json, "kind");
+  object.text = "{";
+  for (const auto& [key, value] : json.items()) {
+    AppendKey(object.text, key);
+    if (key == "metadata") {
+      AppendMetadata(object.text, *metadata, &object.revision_offset);
+    } else {
+      object.text += crd::DumpJson(value);
+    }
+  }
+  object.text += '}';
+  return object;
+}
+
+Result<Object> ParseObject(const std::string& text,
+                           const std::vector<std::string>& selectable_fields) {
+  ASSIGN_OR_RETURN(const Json json, crd::ParseJson(text));
+  if (!json.is_object() || json.find("metadata") == json.end()) {
+    return Internal("stored text is not an object");
+  }
+  return BuildObject(json, selectable_fields);
+}
+
+std::string TextWithoutRevision(const Json& json) {
+  Json copy = json;
+  if (copy.contains("metadata")) copy["metadata"].erase("resourceVersion");
+  return crd::DumpJson(copy);
+}
+
+}  // namespace forkplane::store
