@@ -17,7 +17,8 @@
 //
 // NOTE Fail closed: a record that cannot be read is never treated as free. The ledger opens, lists
 // what it can, lets go what it can, and refuses every new lease (Internal, naming the record) until
-// an operator repaired the file. A file that is no database does not open.
+// an operator repaired the file; a claim whose leases are all held already still gets them. A file
+// that is no database does not open.
 //
 // NOTE Threading: everything is thread-safe. Subscribers are called after the commit, on the thread
 // of one of the committing callers, without locks; they should only enqueue.
@@ -67,12 +68,12 @@ struct VmClaim {
 struct Change {
   enum class Kind : std::uint8_t { kVm, kInterface, kNetwork, kSlot };
   Kind kind = Kind::kVm;
-  std::string owner_uid;     // kVm, kInterface, kSlot
-  LeaseId lease = 0;         // kInterface
-  Number number = 0;         // kInterface
-  std::string network_uid;   // kInterface, kNetwork
-  std::string network_name;  // kInterface, kNetwork
-  std::string pool;          // kSlot
+  std::string owner_uid = {};     // kVm, kInterface, kSlot
+  LeaseId lease = 0;              // kInterface
+  Number number = 0;              // kInterface
+  std::string network_uid = {};   // kInterface, kNetwork
+  std::string network_name = {};  // kInterface, kNetwork
+  std::string pool = {};          // kSlot
 };
 
 struct PoolState {
@@ -192,7 +193,8 @@ class Ledger {
   // Healthy, or why nothing new is leased.
   virtual Status Health() const = 0;
 
-  // Until the returned handle is destroyed. The callback must not call back into Subscribe.
+  // Until the returned handle is destroyed: after that no call begins, but one that began may still
+  // be under way on another thread.
   using Handler = std::function<void(const Change&)>;
   virtual std::shared_ptr<void> Subscribe(Handler handler) = 0;
 };

@@ -1,0 +1,48 @@
+// The ledger's file: schema, load, write. docs/formats.md describes every table.
+//
+// Rows are written by upsert on the primary key only, so that any other UNIQUE constraint (an
+// address, a number, a uid given out twice) fails the transaction instead of replacing a row.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "controller/ledger/index.h"
+#include "controller/ledger/sqlite.h"
+
+namespace forkplane::ledger {
+
+struct BootTime {
+  std::string boot_id;
+  MonotonicTime now;
+};
+
+struct Loaded {
+  Index index;
+  std::vector<std::string> unreadable;  // one text per record that could not be understood
+  Mutations restamped;                  // rests of another boot, begun anew: to be written back
+};
+
+class Database {
+ public:
+  // Creates the schema in a new file; refuses a newer schema version, what is no database, and a
+  // file that another process has open (Conflict). `new_identity` is kept by a new file only.
+  static Result<Database> Open(const std::string& path, const std::string& new_identity);
+
+  // Every row, checked. Rests of another boot begin anew at boot.now.
+  Result<Loaded> Load(const BootTime& boot, std::uint32_t uid_first);
+
+  Status Begin() { return connection_.Exec("BEGIN IMMEDIATE"); }
+  Status Write(const Mutation& mutation, const std::string& boot_id);
+  Status Commit() { return connection_.Exec("COMMIT"); }
+  Status Rollback() { return connection_.Exec("ROLLBACK"); }
+
+ private:
+  explicit Database(Connection connection) : connection_(std::move(connection)) {}
+  Result<Statement*> Prepared(const char* sql);
+
+  Connection connection_;
+  std::map<const char*, Statement> statements_;  // by the literal's address
+};
+
+}  // namespace forkplane::ledger

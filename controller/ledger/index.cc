@@ -1,0 +1,214 @@
+#include "controller/ledger/index.h"
+
+namespace forkplane::ledger {
+
+void NumberSet::Insert(std::uint32_t n) {
+  taken_.insert(n);
+  while (taken_.contains(lowest_free_)) ++lowest_free_;
+}
+
+void NumberSet::Erase(std::uint32_t n) {
+  if (taken_.erase(n) > 0 && n < lowest_free_) lowest_free_ = std::max(n, first_);
+}
+
+void Index::Apply(const Mutation& mutation) {
+  std::visit([this](const auto& row) { Put(row); }, mutation);
+}
+
+void Index::Put(const VmRow& row) {
+  vms[row.owner.uid] = row;
+  vmm_uids.Insert(row.vmm_uid);
+}
+
+void Index::Put(const DeleteVm& row) {
+  const auto it = vms.find(row.owner_uid);
+  if (it == vms.end()) return;
+  vmm_uids.Erase(it->second.vmm_uid);
+  vms.erase(it);
+}
+
+void Index::Put(const InterfaceLease& row) {
+  // Number, address, network and owner of a lease never change while it lives.
+  interfaces[row.id] = row;
+  by_owner[{row.owner.uid, row.ordinal}] = row.id;
+  by_number[row.number] = row.id;
+  by_address[row.address] = row.id;
+  by_network[row.network_uid].insert(row.id);
+  minors.try_emplace(IfbOf(row.number), kMinorMin).first->second.Insert(MinorOf(row.number));
+  const auto network = addresses.find(row.network_uid);
+  if (network != addresses.end()) network->second.Insert(row.address.value);
+  next_lease = std::max(next_lease, row.id + 1);
+}
+
+void Index::Put(const DeleteInterface& row) {
+  const auto it = interfaces.find(row.id);
+  if (it == interfaces.end()) return;
+  const InterfaceLease lease = it->second;
+  interfaces.erase(it);
+  by_owner.erase({lease.owner.uid, lease.ordinal});
+  by_number.erase(lease.number);
+  by_address.erase(lease.address);
+  by_network[lease.network_uid].erase(lease.id);
+  minors.at(IfbOf(lease.number)).Erase(MinorOf(lease.number));
+  DropAddress(lease.network_uid, lease.address);
+}
+
+void Index::DropAddress(const std::string& network_uid, Ipv4 address) {
+  const auto network = addresses.find(network_uid);
+  if (network != addresses.end()) network->second.Erase(address.value);
+}
+
+// A Network's set of taken addresses is built from all leases and rests inside its block, whoever
+// made them: an address that rests from a deleted Network rests for the next one too.
+void Index::Put(const NetworkLease& row) {
+  const auto old = networks.find(row.parameters.uid);
+  const bool rebuild = old == networks.end() || old->second.parameters.cidr != row.parameters.cidr;
+  networks[row.parameters.uid] = row;
+  by_network.try_emplace(row.parameters.uid);
+  if (!rebuild) return;
+  NumberSet taken(row.parameters.cidr.base.value + 1);
+  const Cidr cidr = row.parameters.cidr;
+  for (auto it = by_address.lower_bound(cidr.base);
+       it != by_address.end() && it->first <= cidr.broadcast(); ++it) {
+    taken.Insert(it->first.value);
+  }
+  for (auto it = rests.lower_bound(cidr.base); it != rests.end() && it->first <= cidr.broadcast();
+       ++it) {
+    taken.Insert(it->first.value);
+  }
+  addresses.insert_or_assign(row.parameters.uid, std::move(taken));
+}
+
+void Index::Put(const DeleteNetwork& row) {
+  networks.erase(row.uid);
+  addresses.erase(row.uid);
+  by_network.erase(row.uid);
+}
+
+void Index::Put(const SlotRow& row) {
+  Put(DeleteSlot{row.owner_uid});
+  slots[row.owner_uid] = row;
+  if (row.granted) {
+    ++granted[row.pool];
+  } else {
+    waiting[{row.pool, row.sequence}] = row.owner_uid;
+  }
+  next_sequence = std::max(next_sequence, row.sequence + 1);
+}
+
+void Index::Put(const DeleteSlot& row) {
+  const auto it = slots.find(row.owner_uid);
+  if (it == slots.end()) return;
+  if (it->second.granted) {
+    --granted[it->second.pool];
+  } else {
+    waiting.erase({it->second.pool, it->second.sequence});
+  }
+  slots.erase(it);
+}
+
+void Index::Put(const RestRow& row) {
+  Put(DeleteRest{row.resting.address});
+  rests[row.resting.address] = row;
+  rest_ends.insert({row.resting.until, row.resting.address});
+  ++resting_count[row.resting.network_uid];
+  for (auto& [uid, network] : networks) {
+    if (network.parameters.cidr.Contains(row.resting.address)) {
+      addresses.at(uid).Insert(row.resting.address.value);
+    }
+  }
+}
+
+void Index::Put(const DeleteRest& row) {
+  const auto it = rests.find(row.address);
+  if (it == rests.end()) return;
+  rest_ends.erase({it->second.resting.until, row.address});
+  --resting_count[it->second.resting.network_uid];
+  rests.erase(it);
+  for (auto& [uid, network] : networks) {
+    if (network.parameters.cidr.Contains(row.address) && !by_address.contains(row.address)) {
+      DropAddress(uid, row.address);
+    }
+  }
+}
+
+const InterfaceLease* Index::FindInterface(const std::string& owner_uid,
+                                           std::uint32_t ordinal) const {
+  const auto it = by_owner.find({owner_uid, ordinal});
+  return it == by_owner.end() ? nullptr : &interfaces.at(it->second);
+}
+
+std::vector<const InterfaceLease*> Index::InterfacesOf(const std::string& owner_uid) const {
+  std::vector<const InterfaceLease*> found;
+  for (auto it = by_owner.lower_bound({owner_uid, 0});
+       it != by_owner.end() && it->first.first == owner_uid; ++it) {
+    found.push_back(&interfaces.at(it->second));
+  }
+  return found;
+}
+
+const NumberSet* Index::AddressesOfNetwork(const std::string& uid) const {
+  const auto it = addresses.find(uid);
+  return it == addresses.end() ? nullptr : &it->second;
+}
+
+AddressUse Index::UseOf(const NetworkLease& network) const {
+  const Cidr& cidr = network.parameters.cidr;
+  constexpr std::uint64_t kReserved = 4;  // network, broadcast, gateway, inner
+  const std::uint64_t total = (std::uint64_t{1} << (32 - cidr.prefix)) - kReserved;
+  AddressUse use;
+  use.used = addresses.at(network.parameters.uid).size();
+  const auto resting = resting_count.find(network.parameters.uid);
+  use.resting = resting == resting_count.end() ? 0 : resting->second;
+  use.free = total > use.used ? total - use.used : 0;
+  return use;
+}
+
+std::uint32_t Index::PoolTotal(const std::string& pool, std::uint32_t slots_default) const {
+  const auto it = pools.find(pool);
+  return it == pools.end() ? slots_default : it->second;
+}
+
+std::uint32_t Index::PoolGranted(const std::string& pool) const {
+  const auto it = granted.find(pool);
+  return it == granted.end() ? 0 : it->second;
+}
+
+std::optional<SlotState> Index::BuildSlot(const std::string& owner_uid) const {
+  const auto it = slots.find(owner_uid);
+  if (it == slots.end()) return std::nullopt;
+  const SlotRow& row = it->second;
+  SlotState state{row.pool, row.granted, 0, row.since};
+  if (!row.granted) {
+    const auto first = waiting.lower_bound({row.pool, 0});
+    const auto mine = waiting.find({row.pool, row.sequence});
+    state.position = static_cast<std::uint32_t>(std::distance(first, mine)) + 1;
+  }
+  return state;
+}
+
+PoolState Index::BuildPool(const std::string& pool, std::uint32_t slots_default) const {
+  PoolState state{pool, PoolTotal(pool, slots_default), PoolGranted(pool), {}, {}};
+  for (auto it = waiting.lower_bound({pool, 0}); it != waiting.end() && it->first.first == pool;
+       ++it) {
+    if (!state.oldest_wait) state.oldest_wait = slots.at(it->second).since;
+    state.waiting.push_back(vms.at(it->second).owner);
+  }
+  return state;
+}
+
+VmLease Index::BuildVm(const VmRow& row) const {
+  VmLease vm{row.owner,
+             row.releasing,
+             row.vmm_uid,
+             row.cgroup,
+             row.directory,
+             row.since,
+             row.vmm,
+             BuildSlot(row.owner.uid),
+             {}};
+  for (const InterfaceLease* lease : InterfacesOf(row.owner.uid)) vm.interfaces.push_back(*lease);
+  return vm;
+}
+
+}  // namespace forkplane::ledger

@@ -1,0 +1,434 @@
+#include "controller/ledger/sqlite_ledger.h"
+
+#include <unistd.h>
+
+#include <fstream>
+
+#include "controller/base/log.h"
+
+namespace forkplane::ledger {
+namespace {
+
+constexpr const char* kIdentityKey = "identity";
+constexpr const char* kStoreIdentityKey = "store_identity";
+
+// What subscribers hear about one row. Deleted rows are described from the index before the change.
+struct ChangeOf {
+  const Index& before;
+
+  std::optional<Change> operator()(const VmRow& row) const {
+    return Change{.kind = Change::Kind::kVm, .owner_uid = row.owner.uid};
+  }
+  std::optional<Change> operator()(const DeleteVm& row) const {
+    return Change{.kind = Change::Kind::kVm, .owner_uid = row.owner_uid};
+  }
+  std::optional<Change> operator()(const InterfaceLease& row) const {
+    return Change{.kind = Change::Kind::kInterface,
+                  .owner_uid = row.owner.uid,
+                  .lease = row.id,
+                  .number = row.number,
+                  .network_uid = row.network_uid,
+                  .network_name = row.network_name};
+  }
+  std::optional<Change> operator()(const DeleteInterface& row) const {
+    const auto it = before.interfaces.find(row.id);
+    if (it == before.interfaces.end()) return std::nullopt;
+    return (*this)(it->second);
+  }
+  std::optional<Change> operator()(const NetworkLease& row) const {
+    return Change{.kind = Change::Kind::kNetwork,
+                  .network_uid = row.parameters.uid,
+                  .network_name = row.parameters.name};
+  }
+  std::optional<Change> operator()(const DeleteNetwork& row) const {
+    const auto it = before.networks.find(row.uid);
+    if (it == before.networks.end()) return std::nullopt;
+    return (*this)(it->second);
+  }
+  std::optional<Change> operator()(const SlotRow& row) const {
+    return Change{.kind = Change::Kind::kSlot, .owner_uid = row.owner_uid, .pool = row.pool};
+  }
+  std::optional<Change> operator()(const DeleteSlot& row) const {
+    const auto it = before.slots.find(row.owner_uid);
+    if (it == before.slots.end()) return std::nullopt;
+    return (*this)(it->second);
+  }
+  // Nobody waits for these: a total is set by the loop that reads it, a rest ends with time.
+  std::optional<Change> operator()(const PoolRow&) const { return std::nullopt; }
+  std::optional<Change> operator()(const RestRow&) const { return std::nullopt; }
+  std::optional<Change> operator()(const MetaRow&) const { return std::nullopt; }
+  std::optional<Change> operator()(const DeleteRest&) const { return std::nullopt; }
+};
+
+std::string FirstOf(const std::vector<std::string>& unreadable) {
+  if (unreadable.empty()) return {};
+  return fmt::format("{} unreadable record(s), first: {}", unreadable.size(), unreadable.front());
+}
+
+Result<std::string> ReadBootId() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  if (!std::getline(file, id) || id.empty()) return Internal("read boot_id: not readable");
+  return id;
+}
+
+}  // namespace
+
+SqliteLedger::SqliteLedger(Options options, Clock& clock, Database database, Loaded loaded,
+                           metrics::Registry* metrics)
+    : options_(std::move(options)),
+      limits_{options_.uid_first, options_.uid_count, options_.shaping_domains,
+              options_.slots_default},
+      clock_(clock),
+      unreadable_(FirstOf(loaded.unreadable)),
+      database_(std::move(database)),
+      working_(loaded.index),
+      committed_(std::move(loaded.index)) {
+  if (metrics == nullptr) return;
+  const std::string commits = "forkplane_ledger_commits_total";
+  const std::string help = "Transactions of the host ledger.";
+  commits_ok_ = metrics->AddCounter(commits, help, {{"code", "OK"}});
+  commits_failed_ = metrics->AddCounter(commits, help, {{"code", "Error"}});
+  commit_seconds_ = metrics->AddHistogram("forkplane_ledger_commit_duration_seconds",
+                                          "Time of one ledger transaction, fsync included.");
+  const std::string leases = "forkplane_ledger_leases";
+  const std::string leases_help = "Leases the host ledger holds.";
+  vm_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "vm"}});
+  interface_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "interface"}});
+  network_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "network"}});
+  resting_ = metrics->AddGauge(leases, leases_help, {{"kind", "resting_address"}});
+  metrics
+      ->AddGauge("forkplane_ledger_unreadable_records",
+                 "Records the ledger could not read at open; nothing new is leased while above 0.")
+      .Set(static_cast<double>(loaded.unreadable.size()));
+  CountLeases(working_);
+}
+
+void SqliteLedger::CountLeases(const Index& index) {
+  vm_leases_.Set(static_cast<double>(index.vms.size()));
+  interface_leases_.Set(static_cast<double>(index.interfaces.size()));
+  network_leases_.Set(static_cast<double>(index.networks.size()));
+  resting_.Set(static_cast<double>(index.rests.size()));
+}
+
+// ---- group commit -----------------------------------------------------------------------------
+
+// The first caller to find nobody leading leads: it takes everything that waits, its own request
+// among it, and commits it as one transaction while later callers gather for the next.
+Status SqliteLedger::Commit(const Plan& plan, const std::function<void(const Index&)>& applied) {
+  Pending mine{&plan, &applied, false, OkStatus(), {}};
+  std::vector<Pending*> batch;
+  {
+    MutexLock lock(queue_mu_);
+    queue_.push_back(&mine);
+    batch_done_.Wait(queue_mu_, std::stop_token{},
+                     [&]() NO_THREAD_SAFETY_ANALYSIS { return mine.done || !leading_; });
+    if (mine.done) return mine.status;
+    leading_ = true;
+    batch.swap(queue_);
+  }
+  RunBatch(batch);
+  {
+    MutexLock lock(queue_mu_);
+    leading_ = false;
+    for (Pending* pending : batch) pending->done = true;
+  }
+  batch_done_.NotifyAll();
+  return mine.status;
+}
+
+void SqliteLedger::RunBatch(const std::vector<Pending*>& batch) {
+  Mutations applied;
+  const MonotonicTime begin = clock_.Now();
+  const auto status = Transact(batch, applied);
+  if (!status.ok()) {
+    commits_failed_.Increment();
+    log::Err("ledger transaction failed", {{"error", status.error().message}});
+    for (Pending* pending : batch) {
+      if (pending->status.ok()) pending->status = status;
+    }
+    MutexLock lock(mu_);
+    working_ = committed_;
+    return;
+  }
+  if (applied.empty()) return;
+  commits_ok_.Increment();
+  commit_seconds_.Observe(std::chrono::duration<double>(clock_.Now() - begin).count());
+  CountLeases(working_);
+  std::vector<Change> changes;
+  {
+    MutexLock lock(mu_);
+    changes = ChangesOf(applied);
+    for (const Mutation& mutation : applied) committed_.Apply(mutation);
+  }
+  Notify(changes);
+}
+
+// Each request is planned on what the ones before it left. A refusal is that caller's alone; an
+// error of the disk or of a constraint is everybody's, and nothing of the batch happened.
+Status SqliteLedger::Transact(const std::vector<Pending*>& batch, Mutations& applied) {
+  applied = PlanExpireRests(working_, clock_.Now());
+  for (const Mutation& mutation : applied) working_.Apply(mutation);
+  for (Pending* pending : batch) {
+    auto planned = (*pending->plan)(working_);
+    if (!planned.ok()) {
+      pending->status = std::move(planned).error();
+      continue;
+    }
+    for (const Mutation& mutation : *planned) {
+      working_.Apply(mutation);
+      applied.push_back(mutation);
+    }
+    if (*pending->applied) (*pending->applied)(working_);
+  }
+  if (applied.empty()) return OkStatus();
+  RETURN_IF_ERROR(database_.Begin());
+  auto written = ApplyAll(applied);
+  if (!written.ok()) {
+    const auto rolled_back = database_.Rollback();  // the first error is the one to tell
+    if (!rolled_back.ok()) {
+      log::Err("ledger rollback failed", {{"error", rolled_back.error().message}});
+    }
+  }
+  return written;
+}
+
+Status SqliteLedger::ApplyAll(const Mutations& mutations) {
+  for (const Mutation& mutation : mutations) {
+    RETURN_IF_ERROR(database_.Write(mutation, options_.boot_id));
+  }
+  ++commits_;
+  if (options_.commit_hook) options_.commit_hook(commits_, false);
+  RETURN_IF_ERROR(database_.Commit());
+  if (options_.commit_hook) options_.commit_hook(commits_, true);
+  return OkStatus();
+}
+
+std::vector<Change> SqliteLedger::ChangesOf(const Mutations& applied) const {
+  std::vector<Change> changes;
+  for (const Mutation& mutation : applied) {
+    auto change = std::visit(ChangeOf{committed_}, mutation);
+    if (change) changes.push_back(std::move(*change));
+  }
+  return changes;
+}
+
+void SqliteLedger::Notify(const std::vector<Change>& changes) {
+  std::vector<std::shared_ptr<const Handler>> handlers;
+  {
+    MutexLock lock(subscribers_->mu);
+    for (const auto& [id, handler] : subscribers_->handlers) handlers.push_back(handler);
+  }
+  for (const auto& handler : handlers) {
+    for (const Change& change : changes) (*handler)(change);
+  }
+}
+
+Status SqliteLedger::WriteBack(Mutations mutations) {
+  return Commit([&](const Index&) -> Result<Mutations> { return std::move(mutations); });
+}
+
+// ---- requests ---------------------------------------------------------------------------------
+
+Status SqliteLedger::Health() const {
+  if (unreadable_.empty()) return OkStatus();
+  return Internal(fmt::format("the ledger leases nothing new: {}", unreadable_));
+}
+
+// What is held already is returned also by an unhealthy ledger: a running VM needs no new lease.
+Result<Mutations> SqliteLedger::IfHealthy(Result<Mutations> planned) const {
+  if (planned.ok() && !planned->empty()) RETURN_IF_ERROR(Health());
+  return planned;
+}
+
+Result<VmLease> SqliteLedger::Claim(const VmClaim& claim) {
+  VmLease lease;
+  RETURN_IF_ERROR(
+      Commit([&](const Index& index) { return IfHealthy(PlanClaim(index, claim, At(), limits_)); },
+             [&](const Index& index) { lease = index.BuildVm(index.vms.at(claim.owner.uid)); }));
+  return lease;
+}
+
+Status SqliteLedger::Release(const std::string& owner_uid) {
+  return Commit([&](const Index& index) { return PlanRelease(index, owner_uid, At(), limits_); });
+}
+
+Status SqliteLedger::ReleaseInterface(LeaseId lease) {
+  return Commit([&](const Index& index) { return PlanReleaseInterface(index, lease, At()); });
+}
+
+Status SqliteLedger::ConfirmAbsent(LeaseId lease, Part part) {
+  return Commit([&](const Index& index) { return PlanConfirmAbsent(index, lease, part, At()); });
+}
+
+Status SqliteLedger::ConfirmAbsent(const std::vector<LeaseId>& leases, Part part) {
+  if (leases.empty()) return OkStatus();
+  return Commit([&](const Index& index) { return PlanConfirmAbsent(index, leases, part, At()); });
+}
+
+Status SqliteLedger::SetVmm(const std::string& owner_uid, const VmmRecord& record) {
+  return Commit([&](const Index& index) { return PlanSetVmm(index, owner_uid, record); });
+}
+
+Status SqliteLedger::ClearVmm(const std::string& owner_uid) {
+  return Commit([&](const Index& index) { return PlanSetVmm(index, owner_uid, std::nullopt); });
+}
+
+Result<std::vector<Owner>> SqliteLedger::GrantSlots(const std::string& pool, std::uint32_t total) {
+  std::vector<Owner> granted;
+  const auto plan = [&](const Index& index) -> Result<Mutations> {
+    ASSIGN_OR_RETURN(Mutations mutations, PlanGrantSlots(index, pool, total, At()));
+    for (const Mutation& mutation : mutations) {
+      const auto* slot = std::get_if<SlotRow>(&mutation);
+      if (slot != nullptr) granted.push_back(index.vms.at(slot->owner_uid).owner);
+    }
+    return mutations;
+  };
+  RETURN_IF_ERROR(Commit(plan));
+  return granted;
+}
+
+Status SqliteLedger::FreeSlot(const std::string& owner_uid) {
+  return Commit([&](const Index& index) { return PlanFreeSlot(index, owner_uid, At(), limits_); });
+}
+
+Result<NetworkLease> SqliteLedger::ClaimNetwork(const NetworkParameters& parameters) {
+  NetworkLease lease;
+  RETURN_IF_ERROR(
+      Commit([&](const Index& index) { return IfHealthy(PlanClaimNetwork(index, parameters)); },
+             [&](const Index& index) { lease = index.networks.at(parameters.uid); }));
+  return lease;
+}
+
+Status SqliteLedger::BeginReleaseNetwork(const std::string& uid) {
+  return Commit([&](const Index& index) { return PlanBeginReleaseNetwork(index, uid); });
+}
+
+Status SqliteLedger::ConfirmNetworkAbsent(const std::string& uid) {
+  return Commit([&](const Index& index) { return PlanConfirmNetworkAbsent(index, uid); });
+}
+
+Status SqliteLedger::SetStoreIdentity(const std::string& identity) {
+  return Commit([&](const Index& index) -> Result<Mutations> {
+    const auto it = index.meta.find(kStoreIdentityKey);
+    if (it != index.meta.end() && it->second == identity) return Mutations{};
+    return Mutations{MetaRow{kStoreIdentityKey, identity}};
+  });
+}
+
+// ---- reads ------------------------------------------------------------------------------------
+
+std::optional<VmLease> SqliteLedger::GetVm(const std::string& owner_uid) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.vms.find(owner_uid);
+  if (it == committed_.vms.end()) return std::nullopt;
+  return committed_.BuildVm(it->second);
+}
+
+std::optional<InterfaceLease> SqliteLedger::GetInterface(LeaseId lease) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.interfaces.find(lease);
+  if (it == committed_.interfaces.end()) return std::nullopt;
+  return it->second;
+}
+
+std::optional<NetworkLease> SqliteLedger::GetNetwork(const std::string& uid) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.networks.find(uid);
+  if (it == committed_.networks.end()) return std::nullopt;
+  return it->second;
+}
+
+std::optional<NetworkLease> SqliteLedger::GetNetworkByName(const std::string& name) const {
+  MutexLock lock(mu_);
+  for (const auto& [uid, lease] : committed_.networks) {
+    if (lease.parameters.name == name) return lease;
+  }
+  return std::nullopt;
+}
+
+std::vector<InterfaceLease> SqliteLedger::InterfacesOfDomain(std::uint32_t ifb) const {
+  std::vector<InterfaceLease> found;
+  MutexLock lock(mu_);
+  for (auto it = committed_.by_number.lower_bound(ifb << 16);
+       it != committed_.by_number.end() && IfbOf(it->first) == ifb; ++it) {
+    found.push_back(committed_.interfaces.at(it->second));
+  }
+  return found;
+}
+
+std::vector<InterfaceLease> SqliteLedger::InterfacesOfNetwork(const std::string& uid) const {
+  std::vector<InterfaceLease> found;
+  MutexLock lock(mu_);
+  const auto it = committed_.by_network.find(uid);
+  if (it == committed_.by_network.end()) return found;
+  for (const LeaseId id : it->second) found.push_back(committed_.interfaces.at(id));
+  return found;
+}
+
+AddressUse SqliteLedger::AddressesOf(const std::string& network_uid) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.networks.find(network_uid);
+  return it == committed_.networks.end() ? AddressUse{} : committed_.UseOf(it->second);
+}
+
+Listing SqliteLedger::ListAll() const {
+  Listing listing{Identity(), unreadable_, {}, {}, {}, {}};
+  MutexLock lock(mu_);
+  for (const auto& [uid, network] : committed_.networks) listing.networks.push_back(network);
+  for (const auto& [uid, row] : committed_.vms) listing.vms.push_back(committed_.BuildVm(row));
+  for (const auto& [address, row] : committed_.rests) listing.resting.push_back(row.resting);
+  std::set<std::string> pools;
+  for (const auto& [pool, total] : committed_.pools) pools.insert(pool);
+  for (const auto& [uid, slot] : committed_.slots) pools.insert(slot.pool);
+  for (const auto& pool : pools) {
+    listing.pools.push_back(committed_.BuildPool(pool, limits_.slots_default));
+  }
+  return listing;
+}
+
+std::string SqliteLedger::MetaValue(const std::string& key) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.meta.find(key);
+  return it == committed_.meta.end() ? std::string() : it->second;
+}
+
+std::string SqliteLedger::Identity() const { return MetaValue(kIdentityKey); }
+std::string SqliteLedger::StoreIdentity() const { return MetaValue(kStoreIdentityKey); }
+
+std::shared_ptr<void> SqliteLedger::Subscribe(Handler handler) {
+  std::uint64_t id = 0;
+  {
+    MutexLock lock(subscribers_->mu);
+    id = subscribers_->next++;
+    subscribers_->handlers[id] = std::make_shared<const Handler>(std::move(handler));
+  }
+  // The deleter keeps the list alive, not the ledger.
+  return {this, [list = subscribers_, id](void*) {
+            MutexLock lock(list->mu);
+            list->handlers.erase(id);
+          }};
+}
+
+Result<std::unique_ptr<Ledger>> Ledger::Open(Options options, Clock& clock, Rng& rng,
+                                             metrics::Registry* metrics) {
+  if (options.boot_id.empty()) {
+    ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
+  }
+  if (options.uid_count == 0 || options.shaping_domains == 0 || options.shaping_domains > 256) {
+    return Invalid("open ledger: uid-range and shaping domains must not be empty");
+  }
+  ASSIGN_OR_RETURN(Database database, Database::Open(options.path, NewUuid(rng)));
+  const BootTime boot{options.boot_id, clock.Now()};
+  ASSIGN_OR_RETURN(Loaded loaded, database.Load(boot, options.uid_first));
+  for (const std::string& record : loaded.unreadable) {
+    log::Err("ledger record is unreadable; nothing new will be leased", {{"record", record}});
+  }
+  Mutations restamped = std::move(loaded.restamped);
+  auto ledger = std::make_unique<SqliteLedger>(std::move(options), clock, std::move(database),
+                                               std::move(loaded), metrics);
+  if (!restamped.empty()) RETURN_IF_ERROR(ledger->WriteBack(std::move(restamped)));
+  return std::unique_ptr<Ledger>(std::move(ledger));
+}
+
+}  // namespace forkplane::ledger

@@ -1,0 +1,75 @@
+// Goal: one bridge number and one block per Network; nothing is taken from under an interface.
+#include "tests/unit/ledger/fixture.h"
+
+namespace forkplane::ledger {
+namespace {
+
+using ::testing::HasSubstr;
+
+using NetworkLeaseTest = LedgerTest;
+
+TEST_F(NetworkLeaseTest, EachGetsTheLowestFreeBridge) {
+  EXPECT_EQ(ledger_->ClaimNetwork(SmallNetwork("n1", "one", "10.1.0.0/24"))->bridge, 0u);
+  EXPECT_EQ(ledger_->ClaimNetwork(SmallNetwork("n2", "two", "10.2.0.0/24"))->bridge, 1u);
+  EXPECT_EQ(ledger_->ClaimNetwork(SmallNetwork("n1", "one", "10.1.0.0/24"))->bridge, 0u);
+  ASSERT_TRUE(ledger_->BeginReleaseNetwork("n1").ok());
+  EXPECT_EQ(ledger_->ClaimNetwork(SmallNetwork("n3", "three", "10.3.0.0/24"))->bridge, 2u)
+      << "not free before its absence was seen";
+  ASSERT_TRUE(ledger_->ConfirmNetworkAbsent("n1").ok());
+  EXPECT_EQ(ledger_->ClaimNetwork(SmallNetwork("n4", "four", "10.4.0.0/24"))->bridge, 0u);
+}
+
+TEST_F(NetworkLeaseTest, ABlockThatOverlapsAnotherIsRefusedByName) {
+  AddNetwork(SmallNetwork("n1", "one", "10.0.0.0/16"));
+  const auto refused = ledger_->ClaimNetwork(SmallNetwork("n2", "two", "10.0.7.0/24"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kConflict);
+  EXPECT_EQ(refused.error().message,
+            "network two: 10.0.7.0/24 overlaps 10.0.0.0/16 of network one");
+}
+
+TEST_F(NetworkLeaseTest, AUsedOneIsNotReleasedNorMoved) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  EXPECT_EQ(ledger_->BeginReleaseNetwork("net-1").error().message,
+            "network default is used by 1 interfaces");
+  EXPECT_THAT(
+      ledger_->ClaimNetwork(SmallNetwork("net-1", "default", "10.9.0.0/24")).error().message,
+      HasSubstr("cidr and gateway do not change"));
+  NetworkParameters faster = SmallNetwork();
+  faster.unshaped_rate_bits = 9'000'000;
+  EXPECT_TRUE(ledger_->ClaimNetwork(faster).ok());
+  EXPECT_EQ(ledger_->GetNetworkByName("default")->parameters.unshaped_rate_bits, 9'000'000u);
+  LetGo("a");
+  ASSERT_TRUE(ledger_->BeginReleaseNetwork("net-1").ok());
+  EXPECT_EQ(ledger_->Claim(ClaimOf("b")).error().code, Code::kNotFound);
+  EXPECT_TRUE(ledger_->ConfirmNetworkAbsent("net-1").ok());
+  EXPECT_EQ(ledger_->GetNetwork("net-1"), std::nullopt);
+}
+
+TEST_F(NetworkLeaseTest, AnAddressRestsAcrossNetworksOfTheSameBlock) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  LetGo("a");
+  ASSERT_TRUE(ledger_->BeginReleaseNetwork("net-1").ok());
+  ASSERT_TRUE(ledger_->ConfirmNetworkAbsent("net-1").ok());
+  AddNetwork(SmallNetwork("net-2", "default"));
+  EXPECT_EQ(MustClaim(ClaimOf("b", 1, "net-2")).interfaces.at(0).address, Ip("10.0.0.4"));
+  clock_.Advance(std::chrono::seconds(30));
+  EXPECT_EQ(MustClaim(ClaimOf("c", 1, "net-2")).interfaces.at(0).address, Ip("10.0.0.3"));
+}
+
+TEST_F(NetworkLeaseTest, RefusesAGatewayThatIsNoHost) {
+  NetworkParameters bad = SmallNetwork();
+  bad.gateway = bad.cidr.base;
+  EXPECT_EQ(ledger_->ClaimNetwork(bad).error().code, Code::kInvalid);
+}
+
+TEST_F(NetworkLeaseTest, TheInnerAddressAvoidsTheGateway) {
+  NetworkParameters network = SmallNetwork();
+  network.gateway = network.cidr.At(2);
+  EXPECT_EQ(network.inner(), network.cidr.At(1));
+}
+
+}  // namespace
+}  // namespace forkplane::ledger

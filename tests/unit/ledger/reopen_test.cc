@@ -1,0 +1,142 @@
+// Goal: the file is the ledger: reopening changes nothing, and what cannot be read is never free.
+// Method: the tests damage the file with SQLite itself, constraints off, as a broken tool would.
+#include <sqlite3.h>
+
+#include <fstream>
+
+#include "tests/unit/ledger/fixture.h"
+
+namespace forkplane::ledger {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ReopenTest : public LedgerTest {
+ protected:
+  void Damage(const std::string& sql) {
+    ledger_.reset();
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(options_.path.c_str(), &db), SQLITE_OK);
+    char* why = nullptr;
+    EXPECT_EQ(sqlite3_exec(db, ("PRAGMA ignore_check_constraints=ON;" + sql).c_str(), nullptr,
+                           nullptr, &why),
+              SQLITE_OK)
+        << why;
+    sqlite3_close(db);
+  }
+};
+
+TEST_F(ReopenTest, NothingChanges) {
+  AddNetwork();
+  VmClaim claim = ClaimOf("a", 2);
+  claim.slot_pool = "qemu";
+  MustClaim(claim);
+  ASSERT_TRUE(ledger_->SetVmm("uid-a", {7, 8, "boot-1", "forkplane/uid-a"}).ok());
+  MustClaim(ClaimOf("b"));
+  LetGo("b");
+  ASSERT_TRUE(ledger_->SetStoreIdentity("store-1").ok());
+  const Listing before = ledger_->ListAll();
+  Reopen();
+  const Listing after = ledger_->ListAll();
+  EXPECT_EQ(after.identity, before.identity);
+  EXPECT_EQ(after.networks, before.networks);
+  EXPECT_EQ(after.resting, before.resting);
+  ASSERT_EQ(after.vms.size(), before.vms.size());
+  EXPECT_EQ(after.vms[0].interfaces.size(), 2u);
+  EXPECT_EQ(after.vms[0].vmm, before.vms[0].vmm);
+  EXPECT_EQ(after.vms[0].slot->granted, before.vms[0].slot->granted);
+  EXPECT_EQ(ledger_->StoreIdentity(), "store-1");
+  EXPECT_GT(MustClaim(ClaimOf("c")).interfaces.at(0).id, 3) << "lease ids go on after a reopen";
+}
+
+TEST_F(ReopenTest, ARebootBeginsTheRestAnewOnce) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  LetGo("a");
+  clock_.Advance(std::chrono::seconds(29));
+  options_.boot_id = "boot-2";
+  Reopen();
+  clock_.Advance(std::chrono::seconds(29));
+  Reopen();
+  EXPECT_EQ(MustClaim(ClaimOf("b")).interfaces.at(0).address, Ip("10.0.0.4"));
+  clock_.Advance(std::chrono::seconds(1));
+  EXPECT_EQ(MustClaim(ClaimOf("c")).interfaces.at(0).address, Ip("10.0.0.3"))
+      << "restarts within one boot do not prolong it";
+}
+
+TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {
+  AddNetwork();
+  const VmLease a = MustClaim(ClaimOf("a"));
+  MustClaim(ClaimOf("b"));
+  Damage("UPDATE interfaces SET state='Garbled' WHERE owner_uid='uid-b'");
+  Reopen();
+  const auto refused = ledger_->Claim(ClaimOf("c"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInternal);
+  EXPECT_THAT(refused.error().message, HasSubstr("unreadable record(s)"));
+  EXPECT_FALSE(ledger_->Health().ok());
+  EXPECT_THAT(ledger_->ListAll().unreadable, HasSubstr("first: file: CHECK constraint"));
+  EXPECT_FALSE(ledger_->ClaimNetwork(SmallNetwork("n9", "nine", "10.9.0.0/24")).ok());
+  EXPECT_EQ(MustClaim(ClaimOf("a")).interfaces, a.interfaces) << "held leases stay usable";
+  LetGo("a");
+  EXPECT_FALSE(ledger_->Claim(ClaimOf("c")).ok());
+  EXPECT_FALSE(ledger_->Release("uid-b").ok()) << "a VM with an unread lease is not forgotten";
+  EXPECT_TRUE(ledger_->GetVm("uid-b").has_value());
+}
+
+TEST_F(ReopenTest, EveryKindOfBrokenRecordIsNoticed) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  MustClaim(ClaimOf("b"));
+  LetGo("b");
+  ledger_.reset();
+  std::ifstream file(options_.path, std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(file)), {});
+  for (const char* sql : {
+           "UPDATE interfaces SET address='10.0.0'",
+           "UPDATE interfaces SET address='10.7.7.7'",
+           "UPDATE interfaces SET number=65535",
+           "UPDATE interfaces SET number=-1",
+           "UPDATE interfaces SET inner_mac='x'",
+           "UPDATE interfaces SET tap_mode=''",
+           "PRAGMA foreign_keys=OFF; DELETE FROM vms",
+           "PRAGMA foreign_keys=OFF; DELETE FROM networks",
+           "UPDATE networks SET cidr='10.0.0.1/29'",
+           "UPDATE networks SET gateway=''",
+           "UPDATE vms SET vmm_uid=-5",
+           "UPDATE vms SET cgroup=''",
+           "UPDATE rests SET address='one'",
+           "INSERT INTO slots VALUES('nobody','qemu',0,9,0)",
+       }) {
+    std::filesystem::remove(options_.path + "-wal");
+    std::ofstream(options_.path, std::ios::binary | std::ios::trunc) << good;
+    Damage(sql);
+    Reopen();
+    EXPECT_FALSE(ledger_->Health().ok()) << sql;
+    EXPECT_FALSE(ledger_->Claim(ClaimOf("c", 0)).ok()) << sql;
+    ledger_.reset();
+  }
+}
+
+TEST_F(ReopenTest, AFileThatIsNoLedgerDoesNotOpen) {
+  ledger_.reset();
+  std::filesystem::remove(options_.path + "-wal");
+  std::ofstream(options_.path, std::ios::trunc) << std::string(8192, 'x');
+  EXPECT_FALSE(Ledger::Open(options_, clock_, rng_).ok());
+}
+
+TEST_F(ReopenTest, ANewerSchemaIsRefused) {
+  Damage("PRAGMA user_version=99");
+  const auto refused = Ledger::Open(options_, clock_, rng_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("schema version 99"));
+}
+
+TEST_F(ReopenTest, ASecondDaemonOnTheSameFileIsRefused) {
+  const auto refused = Ledger::Open(options_, clock_, rng_);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kConflict);
+}
+
+}  // namespace
+}  // namespace forkplane::ledger
