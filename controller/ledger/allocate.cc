@@ -40,7 +40,6 @@ class ClaimPlanner {
         return Unavailable(
             fmt::format("{}: its former leases are still being released", ToString(claim_.owner)));
       }
-      vmm_uid_ = it->second.vmm_uid;
       return OkStatus();
     }
     const std::uint32_t last = limits_.uid_first + limits_.uid_count - 1;
@@ -49,10 +48,9 @@ class ClaimPlanner {
       AddShortage("vmmUids", fmt::format("all {} VMM uids are leased", limits_.uid_count));
       return OkStatus();
     }
-    vmm_uid_ = *uid;
     const std::string& name = claim_.owner.uid;
     mutations_.emplace_back(
-        VmRow{claim_.owner, false, vmm_uid_, "forkplane/" + name, name, at_.wall, std::nullopt});
+        VmRow{claim_.owner, false, *uid, "forkplane/" + name, name, at_.wall, std::nullopt});
     return OkStatus();
   }
 
@@ -87,7 +85,7 @@ class ClaimPlanner {
       return Conflict(fmt::format("{} holds {}, not {}", what, ToString(held.address),
                                   ToString(*wanted.address)));
     }
-    if (wanted.tap_mode != held.tap_mode || wanted.translated != held.translated) {
+    if (wanted.tap != held.tap || wanted.translated != held.translated) {
       return Conflict(fmt::format("{} was leased for another hypervisor or identity", what));
     }
     return OkStatus();
@@ -104,8 +102,7 @@ class ClaimPlanner {
     lease.network_name = network.name;
     lease.number = number;
     lease.address = address;
-    lease.tap_mode = wanted.tap_mode;
-    lease.vmm_uid = vmm_uid_;
+    lease.tap = wanted.tap;
     lease.translated = wanted.translated;
     lease.inner_address = wanted.inner_address.value_or(network.inner());
     lease.inner_mac = wanted.inner_mac.value_or(InnerMac(wanted.ordinal));
@@ -227,7 +224,6 @@ class ClaimPlanner {
   const VmClaim& claim_;
   const Instant& at_;
   const Limits& limits_;
-  std::uint32_t vmm_uid_ = 0;
   Mutations mutations_;
   std::set<Number> numbers_;
   std::set<Ipv4> picked_;

@@ -92,8 +92,9 @@ struct RowWriter {
     const Owner& o = row.owner;
     return RunWith(statement, row.id, o.uid, o.ns, o.name, row.ordinal, row.name, row.network_uid,
                    row.network_name, row.number, ToString(row.address), ToString(row.state),
-                   ToString(row.tap_mode), row.vmm_uid, row.translated, ToString(row.inner_address),
-                   ToString(row.inner_mac), row.tap_absent, row.class_absent, Ms(row.since));
+                   row.tap.vnet_header_bytes, row.tap.offloads, row.translated,
+                   ToString(row.inner_address), ToString(row.inner_mac), row.tap_absent,
+                   row.class_absent, Ms(row.since));
   }
   Status operator()(const SlotRow& row) {
     return RunWith(statement, row.owner_uid, row.pool, row.granted, row.sequence, Ms(row.since));

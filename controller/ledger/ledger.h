@@ -49,7 +49,7 @@ struct InterfaceClaim {
   std::string name;
   std::string network_uid;
   std::optional<Ipv4> address = {};  // a static request; none: lowest free
-  TapMode tap_mode = TapMode::kPassFd;
+  TapFacts tap = {};
   bool translated = true;
   // What the guest believes; absent: the constants of this host (records.h). Imported snapshots
   // declare their own.

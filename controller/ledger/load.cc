@@ -102,13 +102,13 @@ class Loader {
     lease.network_uid = row.Text(6);
     lease.network_name = row.Text(7);
     ASSIGN_OR_RETURN(lease.number, Small(row, 8));
-    if (!NumberOfTapIndex(TapIndex(lease.number))) {
+    if (!IsInterfaceNumber(lease.number)) {
       return Invalid(fmt::format("number {} is out of range", lease.number));
     }
     ASSIGN_OR_RETURN(lease.address, ParseIpv4(row.Text(9)));
     ASSIGN_OR_RETURN(lease.state, StateOf(row.Text(10)));
-    ASSIGN_OR_RETURN(lease.tap_mode, TapModeOf(row.Text(11)));
-    ASSIGN_OR_RETURN(lease.vmm_uid, Small(row, 12));
+    ASSIGN_OR_RETURN(lease.tap.vnet_header_bytes, Small(row, 11));
+    ASSIGN_OR_RETURN(lease.tap.offloads, Small(row, 12));
     lease.translated = row.Int(13) != 0;
     ASSIGN_OR_RETURN(lease.inner_address, ParseIpv4(row.Text(14)));
     ASSIGN_OR_RETURN(lease.inner_mac, ParseMac(row.Text(15)));
@@ -187,12 +187,6 @@ class Loader {
       if (text == ToString(state)) return state;
     }
     return Invalid(fmt::format("state '{}' is unknown", text));
-  }
-  static Result<TapMode> TapModeOf(const std::string& text) {
-    for (const auto mode : {TapMode::kPassFd, TapMode::kOpenByName}) {
-      if (text == ToString(mode)) return mode;
-    }
-    return Invalid(fmt::format("tap mode '{}' is unknown", text));
   }
 
   Connection& connection_;

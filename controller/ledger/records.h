@@ -1,6 +1,6 @@
-// What the host ledger holds: one plain struct per kind of lease, and the names on the host that
-// follow from a leased number. No name is stored: everything here is a function of the number, so
-// nothing can disagree with it.
+// What the host ledger holds: one plain struct per kind of lease. Names, indexes and MACs on the
+// host follow from leased numbers (drivers/network_names.h); they are not stored, so nothing can
+// disagree with them.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ struct NetworkParameters {
 
 struct NetworkLease {
   NetworkParameters parameters;
-  std::uint32_t bridge = 0;  // BridgeName(bridge)
+  std::uint32_t bridge = 0;  // its number
   bool releasing = false;    // no new interface may use it
 
   bool operator==(const NetworkLease&) const = default;
@@ -62,12 +62,13 @@ struct NetworkLease {
 enum class InterfaceState : std::uint8_t { kActive, kReleasing };
 std::string_view ToString(InterfaceState state);
 
-// How the hypervisor gets its TAP; a capability of it, known before the claim.
-enum class TapMode : std::uint8_t {
-  kPassFd,      // not persistent; the daemon keeps a dup and passes another to the VMM
-  kOpenByName,  // persistent, owned by the VM's uid, opened by the VMM itself
+// What a TAP must be like for the hypervisor of its VM, known before the claim. Kept here so that a
+// TAP can be healed under a running VMM also when the store is gone.
+struct TapFacts {
+  std::uint32_t vnet_header_bytes = 12;
+  std::uint32_t offloads = 0;  // TUN_F_* bits, linux/if_tun.h
+  bool operator==(const TapFacts&) const = default;
 };
-std::string_view ToString(TapMode mode);
 
 using LeaseId = std::int64_t;  // never used twice in the life of a ledger file
 
@@ -86,9 +87,8 @@ struct InterfaceLease {
   Number number = 0;
   Ipv4 address;  // the outer one
   InterfaceState state = InterfaceState::kActive;
-  TapMode tap_mode = TapMode::kPassFd;
-  std::uint32_t vmm_uid = 0;  // of the owner; a persistent TAP belongs to it
-  bool translated = true;     // false: identity Inherited or Guest; inner_* are not used
+  TapFacts tap;
+  bool translated = true;  // false: identity Inherited or Guest; inner_* are not used
   Ipv4 inner_address;
   MacAddress inner_mac;
   bool tap_absent = false;    // confirmed; only while releasing

@@ -85,18 +85,22 @@ SqliteLedger::SqliteLedger(Options options, Clock& clock, Database database, Loa
       working_(loaded.index),
       committed_(std::move(loaded.index)) {
   if (metrics == nullptr) return;
-  const std::string commits = "forkplane_ledger_commits_total";
-  const std::string help = "Transactions of the host ledger.";
-  commits_ok_ = metrics->AddCounter(commits, help, {{"code", "OK"}});
-  commits_failed_ = metrics->AddCounter(commits, help, {{"code", "Error"}});
+  const auto commits = [metrics](const char* code) {
+    return metrics->AddCounter("forkplane_ledger_commits_total", "Transactions of the host ledger.",
+                               {{"code", code}});
+  };
+  commits_ok_ = commits("OK");
+  commits_failed_ = commits("Error");
   commit_seconds_ = metrics->AddHistogram("forkplane_ledger_commit_duration_seconds",
                                           "Time of one ledger transaction, fsync included.");
-  const std::string leases = "forkplane_ledger_leases";
-  const std::string leases_help = "Leases the host ledger holds.";
-  vm_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "vm"}});
-  interface_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "interface"}});
-  network_leases_ = metrics->AddGauge(leases, leases_help, {{"kind", "network"}});
-  resting_ = metrics->AddGauge(leases, leases_help, {{"kind", "resting_address"}});
+  const auto leases = [metrics](const char* kind) {
+    return metrics->AddGauge("forkplane_ledger_leases", "Leases the host ledger holds.",
+                             {{"kind", kind}});
+  };
+  vm_leases_ = leases("vm");
+  interface_leases_ = leases("interface");
+  network_leases_ = leases("network");
+  resting_ = leases("resting_address");
   metrics
       ->AddGauge("forkplane_ledger_unreadable_records",
                  "Records the ledger could not read at open; nothing new is leased while above 0.")
@@ -415,7 +419,7 @@ Result<std::unique_ptr<Ledger>> Ledger::Open(Options options, Clock& clock, Rng&
   if (options.boot_id.empty()) {
     ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
   }
-  if (options.uid_count == 0 || options.shaping_domains == 0 || options.shaping_domains > 256) {
+  if (options.uid_count == 0 || options.shaping_domains == 0 || options.shaping_domains > kIfbMax) {
     return Invalid("open ledger: uid-range and shaping domains must not be empty");
   }
   ASSIGN_OR_RETURN(Database database, Database::Open(options.path, NewUuid(rng)));

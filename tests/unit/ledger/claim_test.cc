@@ -24,19 +24,15 @@ TEST_F(ClaimTest, GivesTheLowestFreeAddressAndNeverAReservedOne) {
   EXPECT_THAT(addresses, ::testing::ElementsAre("10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"));
 }
 
-TEST_F(ClaimTest, EveryNameOnTheHostFollowsFromTheNumber) {
-  const InterfaceLease lease = MustClaim(ClaimOf("a")).interfaces.at(0);
-  EXPECT_EQ(lease.number, 1u);
-  EXPECT_EQ(TapIndex(lease.number), 0x46000001u);
-  EXPECT_EQ(TapName(lease.number), "fk46000001");
-  EXPECT_EQ(ClassId(lease.number), 0x7f000001u);
-  EXPECT_EQ(ToString(OuterMac(lease.number)), "02:fe:00:00:00:01");
-  EXPECT_EQ(ToString(lease.inner_mac), "02:fc:00:00:01:00");
-  EXPECT_EQ(ToString(lease.inner_address), "10.0.0.2");
-  EXPECT_EQ(NumberOfTapIndex(0x46000001), Number{1});
-  EXPECT_EQ(NumberOfTapIndex(0x46000000), std::nullopt);
-  EXPECT_EQ(NumberOfTapIndex(0x4600fffe), std::nullopt);
-  EXPECT_EQ(NumberOfTapIndex(7), std::nullopt);
+TEST_F(ClaimTest, WhatTheGuestBelievesIsTheSameForEveryGuest) {
+  for (const char* name : {"a", "b"}) {
+    const InterfaceLease lease = MustClaim(ClaimOf(name)).interfaces.at(0);
+    EXPECT_EQ(ToString(lease.inner_mac), "02:fc:00:00:01:00");
+    EXPECT_EQ(ToString(lease.inner_address), "10.0.0.2");
+  }
+  VmClaim imported = ClaimOf("c");
+  imported.interfaces[0].inner_address = Ip("172.16.0.9");
+  EXPECT_EQ(MustClaim(imported).interfaces.at(0).inner_address, Ip("172.16.0.9"));
 }
 
 TEST_F(ClaimTest, ARepeatedClaimFindsItsOwnLease) {
@@ -114,7 +110,7 @@ TEST_F(ClaimTest, AnInterfaceDoesNotMoveUnderItsVm) {
   moved.interfaces[0].address = Ip("10.0.0.6");
   EXPECT_EQ(ledger_->Claim(moved).error().code, Code::kConflict);
   moved = ClaimOf("a");
-  moved.interfaces[0].tap_mode = TapMode::kOpenByName;
+  moved.interfaces[0].tap.vnet_header_bytes = 10;
   EXPECT_EQ(ledger_->Claim(moved).error().code, Code::kConflict);
 }
 

@@ -98,7 +98,7 @@ TEST_F(ReopenTest, EveryKindOfBrokenRecordIsNoticed) {
            "UPDATE interfaces SET number=65535",
            "UPDATE interfaces SET number=-1",
            "UPDATE interfaces SET inner_mac='x'",
-           "UPDATE interfaces SET tap_mode=''",
+           "UPDATE interfaces SET offloads=-1",
            "PRAGMA foreign_keys=OFF; DELETE FROM vms",
            "PRAGMA foreign_keys=OFF; DELETE FROM networks",
            "UPDATE networks SET cidr='10.0.0.1/29'",
