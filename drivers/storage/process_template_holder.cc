@@ -1,0 +1,135 @@
+#include "drivers/storage/process_template_holder.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "drivers/storage/beneath.h"
+#include "drivers/storage/unix_socket.h"
+
+namespace forkplane::storage {
+namespace {
+
+constexpr char kOwnerPrefix[] = "template-";
+constexpr char kSocketName[] = "socket";
+constexpr char kInnerExecutable[] = "/holder";
+constexpr int kReceiveSeconds = 5;
+
+constexpr int kListenerFd = process::PassedFdNumber(0);
+constexpr int kMemoryFd = process::PassedFdNumber(1);
+
+Result<std::uint64_t> SizeOf(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return FromErrno(errno, "stat a template");
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ProcessTemplateHolder>> ProcessTemplateHolder::Open(
+    ProcessTemplateHolderOptions options, process::ProcessDriver* processes) {
+  if (options.user == 0 || options.group == 0) {
+    return Invalid("template holders need a uid and gid other than 0");
+  }
+  std::error_code error;
+  std::filesystem::create_directories(options.directory, error);
+  if (error) return FromErrno(error.value(), "make " + options.directory);
+  if (::chmod(options.directory.c_str(), 0700) != 0) {
+    return FromErrno(errno, "chmod " + options.directory);
+  }
+  options.executable = std::filesystem::canonical(options.executable, error).string();
+  if (error) return FromErrno(error.value(), "find " + options.executable);
+  ASSIGN_OR_RETURN(auto binds, process::BindsOf(options.executable));
+  for (process::Bind& bind : binds) {
+    if (bind.host_path == options.executable) bind.path = kInnerExecutable;
+  }
+  return std::unique_ptr<ProcessTemplateHolder>(
+      new ProcessTemplateHolder(std::move(options), processes, std::move(binds)));
+}
+
+Status ProcessTemplateHolder::Keep(const std::string& uid, const UniqueFd& memfd) {
+  RETURN_IF_ERROR(CheckName(uid));
+  if (!IsSealed(memfd.get())) return Invalid("template of " + uid + " is not sealed");
+  ASSIGN_OR_RETURN(const std::uint64_t size, SizeOf(memfd.get()));
+  ASSIGN_OR_RETURN(const auto held, Get(uid));
+  if (held.has_value()) {
+    ASSIGN_OR_RETURN(const std::uint64_t held_size, SizeOf(held->get()));
+    if (held_size == size) return OkStatus();
+    return Conflict("another template is held for " + uid);
+  }
+  RETURN_IF_ERROR(Drop(uid));  // a holder that does not answer
+  if (::mkdir(DirectoryOf(uid).c_str(), 0700) != 0 && errno != EEXIST) {
+    return FromErrno(errno, "make " + DirectoryOf(uid));
+  }
+  ASSIGN_OR_RETURN(const UniqueFd listener, ListenAt(DirectoryOf(uid), kSocketName));
+  process::SpawnSpec spec;
+  spec.owner = kOwnerPrefix + uid;
+  spec.executable = kInnerExecutable;
+  spec.arguments = options_.arguments;
+  spec.directory = DirectoryOf(uid);
+  spec.output_file = "holder.log";
+  spec.binds = binds_;
+  spec.fds = {listener.get(), memfd.get()};
+  spec.user = options_.user;
+  spec.group = options_.group;
+  RETURN_IF_ERROR(processes_->Spawn(spec));
+  return OkStatus();
+}
+
+Lookup<UniqueFd> ProcessTemplateHolder::Get(const std::string& uid) {
+  RETURN_IF_ERROR(CheckName(uid));
+  auto socket = ConnectTo(DirectoryOf(uid), kSocketName);
+  if (!socket.ok()) {
+    const Code code = socket.error().code;
+    // No socket, or one that nobody listens on any more.
+    if (code == Code::kNotFound || code == Code::kUnavailable) return std::optional<UniqueFd>();
+    return std::move(socket).error();
+  }
+  const timeval patience{kReceiveSeconds, 0};
+  ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ASSIGN_OR_RETURN(UniqueFd fd, ReceiveFd(socket->get()));
+  if (!fd.valid()) return std::optional<UniqueFd>();
+  if (!IsSealed(fd.get())) return Internal("what is held for " + uid + " is not sealed");
+  return std::optional(std::move(fd));
+}
+
+Status ProcessTemplateHolder::Drop(const std::string& uid) {
+  RETURN_IF_ERROR(CheckName(uid));
+  RETURN_IF_ERROR(processes_->Kill(kOwnerPrefix + uid));
+  ASSIGN_OR_RETURN(const UniqueFd folder, OpenDirectory(options_.directory));
+  return RemoveTree(folder.get(), uid, 16);
+}
+
+Result<std::vector<TemplateInfo>> ProcessTemplateHolder::List() {
+  ASSIGN_OR_RETURN(const auto uids, ListDirectories(options_.directory));
+  std::vector<TemplateInfo> templates;
+  for (const std::string& uid : uids) {
+    ASSIGN_OR_RETURN(const auto fd, Get(uid));
+    struct stat info {};
+    if (!fd.has_value() || ::fstat(fd->get(), &info) != 0) continue;
+    templates.push_back({uid, static_cast<std::uint64_t>(info.st_size),
+                         static_cast<std::uint64_t>(info.st_blocks) * 512});
+  }
+  return templates;
+}
+
+int TemplateHolderMain() {
+  while (true) {
+    const UniqueFd peer(::accept4(kListenerFd, nullptr, nullptr, SOCK_CLOEXEC));
+    if (!peer.valid()) {
+      if (errno == EINTR || errno == ECONNABORTED || errno == EMFILE) continue;
+      return 1;
+    }
+    ucred who{};
+    socklen_t length = sizeof who;
+    if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) != 0 || who.uid != 0) {
+      continue;
+    }
+    static_cast<void>(SendFd(peer.get(), kMemoryFd).ok());
+  }
+}
+
+}  // namespace forkplane::storage
