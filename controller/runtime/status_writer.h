@@ -59,26 +59,52 @@ class StatusWriter {
   bool WaitIdle(const std::stop_token& stop, MonotonicTime deadline) EXCLUDES(mu_);
 
  private:
-  struct Entry;
-  struct Metrics;
-  struct Job;
+  using Conditions = std::map<std::string, std::string>;  // type -> status
+  struct Wish {
+    std::string status;
+    Conditions conditions;
+  };
+  // One object that has wishes, or had one within the last merge window.
+  struct Entry {
+    store::ObjectKey key;
+    std::deque<Wish> wishes;                       // to be written in this order
+    Conditions written;                            // as last taken to be written
+    std::map<std::string, MonotonicTime> flipped;  // when a condition's change was last hurried
+    std::optional<MonotonicTime> due;              // as in due_; nothing while in flight
+    MonotonicTime next_due = {};                   // while in flight: when to go on
+    bool in_flight = false;
+    int failures = 0;
+  };
+  struct Job {
+    std::string uid;
+    store::ObjectKey key;
+    Wish wish;
+  };
 
   void Run(const std::stop_token& stop);
+  void WaitForWork(const std::stop_token& stop) EXCLUDES(mu_);
   std::optional<Job> TakeDueLocked() REQUIRES(mu_);
-  std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
-  void Write(const Job& job);
-  Status WriteOnce(const Job& job);
+  void ScheduleLocked(const std::string& uid, Entry& entry, MonotonicTime due) REQUIRES(mu_);
+  bool AddWishLocked(Entry& entry, Wish wish) REQUIRES(mu_);
+  Status Write(const Job& job);
   void Finish(const Job& job, const Status& status) EXCLUDES(mu_);
+  void RetryLocked(const Job& job, Entry& entry) REQUIRES(mu_);
+  bool IdleLocked() const REQUIRES(mu_);
+  void CountWrite(const Status& status);
 
   store::ObjectStore& store_;
   Clock& clock_;
   Options options_;
-  std::unique_ptr<Metrics> metrics_;
+  std::map<std::string, metrics::Counter> writes_;  // by code, "ok" too
+  metrics::Counter merged_;
+  metrics::Counter dropped_;
+  metrics::Gauge pending_;
   mutable Mutex mu_;
   CondVar changed_;
-  std::map<std::string, std::unique_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by uid
-  std::set<std::pair<MonotonicTime, std::string>> due_ GUARDED_BY(mu_);    // not in flight
-  std::size_t in_flight_ GUARDED_BY(mu_) = 0;
+  std::map<std::string, Entry> entries_ GUARDED_BY(mu_);  // by uid
+  // Every entry that is not in flight is here once: when its wish is to be written, or, without a
+  // wish, when it may be forgotten.
+  std::set<std::pair<MonotonicTime, std::string>> due_ GUARDED_BY(mu_);
   std::vector<std::jthread> threads_;
 };
 

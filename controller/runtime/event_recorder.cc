@@ -1,0 +1,181 @@
+#include "controller/runtime/event_recorder.h"
+
+#include <nlohmann/json.hpp>
+
+#include "controller/base/log.h"
+#include "crd/json.h"
+
+namespace forkplane::runtime {
+namespace {
+
+using crd::Json;
+
+// Conflicts while counting; then the Event is written anew.
+constexpr int kAttempts = 3;
+
+const store::GroupResource& EventResource() {
+  static const store::GroupResource kEvents{"", "events"};
+  return kEvents;
+}
+
+const char* TypeName(EventType type) { return type == EventType::kNormal ? "Normal" : "Warning"; }
+
+std::string NamespaceOf(const ObjectReference& about) {
+  return about.ns.empty() ? "default" : about.ns;
+}
+
+Json ReferenceJson(const ObjectReference& about) {
+  Json json = {{"apiVersion", about.api_version},
+               {"kind", about.kind},
+               {"name", about.name},
+               {"uid", about.uid}};
+  if (!about.ns.empty()) json["namespace"] = about.ns;
+  return json;
+}
+
+}  // namespace
+
+ObjectReference ReferenceTo(const store::Object& object) {
+  return {.api_version = object.api_version,
+          .kind = object.kind,
+          .ns = object.meta.ns,
+          .name = object.meta.name,
+          .uid = object.meta.uid};
+}
+
+EventRecorder::EventRecorder(store::ObjectStore& store, std::string component, std::string host,
+                             Clock& clock, Rng& rng, metrics::Registry& registry)
+    : store_(store),
+      component_(std::move(component)),
+      host_(std::move(host)),
+      clock_(clock),
+      rng_(rng),
+      recorded_normal_(registry.AddCounter("forkplane_events_recorded_total", "Events written.",
+                                           {{"type", "Normal"}})),
+      recorded_warning_(registry.AddCounter("forkplane_events_recorded_total", "Events written.",
+                                            {{"type", "Warning"}})),
+      dropped_(registry.AddCounter("forkplane_events_dropped_total",
+                                   "Events lost: too many waited, or the store refused.")) {}
+
+EventRecorder::~EventRecorder() { Stop(); }
+
+void EventRecorder::Record(const ObjectReference& about, EventType type, const std::string& reason,
+                           const std::string& message) {
+  Pending pending{.about = about,
+                  .type = type,
+                  .reason = reason,
+                  .message = message.substr(0, kEventMessageBytesMax),
+                  .at = clock_.WallNow()};
+  MutexLock lock(mu_);
+  if (queue_.size() >= kEventQueueMax) {
+    dropped_.Increment();
+    return;
+  }
+  queue_.push_back(std::move(pending));
+  changed_.NotifyOne();
+}
+
+void EventRecorder::Start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void EventRecorder::Stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void EventRecorder::Run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      MutexLock lock(mu_);
+      changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
+    }
+    if (!stop.stop_requested()) ProcessOne();
+  }
+}
+
+bool EventRecorder::ProcessOne() {
+  Pending pending;
+  {
+    MutexLock lock(mu_);
+    if (queue_.empty()) return false;
+    pending = std::move(queue_.front());
+    queue_.pop_front();
+  }
+  const Status written = Write(pending);
+  if (written.ok()) {
+    (pending.type == EventType::kNormal ? recorded_normal_ : recorded_warning_).Increment();
+  } else {
+    dropped_.Increment();
+    log::Warn("event lost", {{"reason", pending.reason}, {"err", written.error()}});
+  }
+  return true;
+}
+
+Status EventRecorder::Write(const Pending& pending) {
+  const std::string identity = fmt::format("{}|{}|{}|{}", pending.about.uid, TypeName(pending.type),
+                                           pending.reason, pending.message);
+  const auto known = known_.find(identity);
+  if (known != known_.end()) {
+    const Status counted = CountAgain(known->second.key, pending);
+    const Code code = counted.ok() ? Code::kInternal : counted.error().code;
+    // Somebody deleted it, or changes it all the time: a new one.
+    if (code != Code::kNotFound && code != Code::kConflict) return counted;
+  }
+  return CreateNew(pending, identity);
+}
+
+Status EventRecorder::CountAgain(const store::ObjectKey& key, const Pending& pending) {
+  Status last = NotFound("event is gone");
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(key));
+    if (!object) return NotFound("event is gone");
+    ASSIGN_OR_RETURN(Json json, crd::ParseJson(object->text));
+    const auto count = json.find("count");
+    const bool counted = count != json.end() && count->is_number_integer();
+    json["count"] = (counted ? count->get<std::int64_t>() : 1) + 1;
+    json["lastTimestamp"] = FormatTime(pending.at);
+    const Result<store::WriteResult> updated = store_.Update(key, crd::DumpJson(json));
+    if (updated.ok()) return OkStatus();
+    last = updated.error();
+    if (updated.error().code != Code::kConflict) break;
+  }
+  return last;
+}
+
+Status EventRecorder::CreateNew(const Pending& pending, const std::string& identity) {
+  const std::string name =
+      fmt::format("{}.{:016x}", pending.about.name.substr(0, 200), rng_.Next());
+  const std::string ns = NamespaceOf(pending.about);
+  const std::string time = FormatTime(pending.at);
+  const Json event = {{"apiVersion", "v1"},
+                      {"kind", "Event"},
+                      {"metadata", {{"name", name}, {"namespace", ns}}},
+                      {"involvedObject", ReferenceJson(pending.about)},
+                      {"type", TypeName(pending.type)},
+                      {"reason", pending.reason},
+                      {"message", pending.message},
+                      {"count", 1},
+                      {"firstTimestamp", time},
+                      {"lastTimestamp", time},
+                      {"source", {{"component", component_}, {"host", host_}}},
+                      {"reportingComponent", component_},
+                      {"reportingInstance", host_}};
+  const Result<store::WriteResult> created =
+      store_.Create(EventResource(), ns, crd::DumpJson(event));
+  if (!created.ok()) return created.error();
+  Remember(identity, {EventResource(), ns, name});
+  return OkStatus();
+}
+
+void EventRecorder::Remember(const std::string& identity, const store::ObjectKey& key) {
+  const auto known = known_.find(identity);
+  if (known != known_.end()) ages_.erase(known->second.age);
+  ages_.push_back(identity);
+  known_[identity] = {key, std::prev(ages_.end())};
+  if (known_.size() <= kEventsRememberedMax) return;
+  known_.erase(ages_.front());
+  ages_.pop_front();
+}
+
+}  // namespace forkplane::runtime

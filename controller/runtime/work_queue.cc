@@ -1,0 +1,170 @@
+#include "controller/runtime/work_queue.h"
+
+#include <algorithm>
+
+#include "controller/base/check.h"
+
+namespace forkplane::runtime {
+namespace {
+
+// A queue without delays still looks up now and then, should the clock jump.
+constexpr std::chrono::seconds kLongestWait{60};
+
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry)
+    : clock_(clock),
+      metrics_{
+          .depth = registry.AddGauge("workqueue_depth", "Current depth of the workqueue.",
+                                     {{"name", name}}),
+          .adds = registry.AddCounter("workqueue_adds_total", "Adds handled by the workqueue.",
+                                      {{"name", name}}),
+          .retries = registry.AddCounter("workqueue_retries_total",
+                                         "Retries handled by the workqueue.", {{"name", name}}),
+          .queue_duration = registry.AddHistogram(
+              "workqueue_queue_duration_seconds",
+              "How long an item stays in the workqueue before being requested.", {{"name", name}}),
+          .work_duration = registry.AddHistogram(
+              "workqueue_work_duration_seconds",
+              "How long processing an item from the workqueue takes.", {{"name", name}}),
+          .unfinished = registry.AddGauge(
+              "workqueue_unfinished_work_seconds",
+              "Sum of the time the items in work have been in work so far.", {{"name", name}}),
+          .longest_running = registry.AddGauge(
+              "workqueue_longest_running_processor_seconds",
+              "How long the longest running processor has been running.", {{"name", name}}),
+      },
+      backoff_(rng) {}
+
+void WorkQueue::AddLocked(const std::string& key) {
+  if (shut_down_) return;
+  if (!dirty_.emplace(key, clock_.Now()).second) return;
+  metrics_.adds.Increment();
+  if (processing_.count(key) != 0) return;  // Done brings it back
+  order_.push_back(key);
+  metrics_.depth.Set(static_cast<double>(order_.size()));
+  changed_.NotifyOne();
+}
+
+void WorkQueue::Add(const std::string& key) {
+  MutexLock lock(mu_);
+  AddLocked(key);
+}
+
+void WorkQueue::AddAfter(const std::string& key, std::chrono::nanoseconds delay) {
+  MutexLock lock(mu_);
+  if (shut_down_) return;
+  if (delay <= std::chrono::nanoseconds::zero()) {
+    AddLocked(key);
+    return;
+  }
+  metrics_.retries.Increment();
+  delayed_.Add(key, clock_.Now() + delay);
+  changed_.NotifyOne();  // whoever waits may have to wait less
+}
+
+void WorkQueue::AddRateLimited(const std::string& key) {
+  std::chrono::nanoseconds delay{};
+  {
+    MutexLock lock(mu_);
+    delay = backoff_.Next(key);
+  }
+  AddAfter(key, delay);
+}
+
+void WorkQueue::Forget(const std::string& key) {
+  MutexLock lock(mu_);
+  backoff_.Forget(key);
+}
+
+int WorkQueue::Failures(const std::string& key) const {
+  MutexLock lock(mu_);
+  return backoff_.Failures(key);
+}
+
+void WorkQueue::MoveDueLocked() {
+  for (const std::string& key : delayed_.TakeDue(clock_.Now())) AddLocked(key);
+}
+
+std::optional<std::string> WorkQueue::PopLocked() {
+  if (shut_down_ || order_.empty()) return std::nullopt;
+  std::string key = std::move(order_.front());
+  order_.pop_front();
+  const MonotonicTime now = clock_.Now();
+  const auto since = dirty_.find(key);
+  metrics_.queue_duration.Observe(Seconds(now - since->second));
+  dirty_.erase(since);
+  processing_.emplace(key, now);
+  metrics_.depth.Set(static_cast<double>(order_.size()));
+  return key;
+}
+
+std::optional<std::string> WorkQueue::TryGet() {
+  MutexLock lock(mu_);
+  MoveDueLocked();
+  return PopLocked();
+}
+
+std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
+  MutexLock lock(mu_);
+  while (!stop.stop_requested() && !shut_down_) {
+    MoveDueLocked();
+    if (std::optional<std::string> key = PopLocked()) return key;
+    const std::optional<MonotonicTime> due = delayed_.Earliest();
+    std::chrono::nanoseconds wait = kLongestWait;
+    if (due) wait = std::min(wait, *due - clock_.Now());
+    // The wait is in real time whatever clock tells the delays.
+    const MonotonicTime until = RealClock().Now() + wait;
+    changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
+      return shut_down_ || !order_.empty() || delayed_.Earliest() != due;
+    });
+  }
+  return std::nullopt;
+}
+
+void WorkQueue::Done(const std::string& key) {
+  MutexLock lock(mu_);
+  const auto it = processing_.find(key);
+  CHECK(it != processing_.end());
+  metrics_.work_duration.Observe(Seconds(clock_.Now() - it->second));
+  processing_.erase(it);
+  if (dirty_.count(key) == 0) return;
+  order_.push_back(key);
+  metrics_.depth.Set(static_cast<double>(order_.size()));
+  changed_.NotifyOne();
+}
+
+void WorkQueue::ShutDown() {
+  MutexLock lock(mu_);
+  shut_down_ = true;
+  changed_.NotifyAll();
+}
+
+std::size_t WorkQueue::size() const {
+  MutexLock lock(mu_);
+  return order_.size();
+}
+
+std::optional<MonotonicTime> WorkQueue::NextDue() const {
+  MutexLock lock(mu_);
+  return delayed_.Earliest();
+}
+
+void WorkQueue::RefreshMetrics() {
+  MutexLock lock(mu_);
+  const MonotonicTime now = clock_.Now();
+  std::chrono::nanoseconds sum{};
+  std::chrono::nanoseconds longest{};
+  for (const auto& [key, since] : processing_) {
+    sum += now - since;
+    longest = std::max<std::chrono::nanoseconds>(longest, now - since);
+  }
+  metrics_.unfinished.Set(Seconds(sum));
+  metrics_.longest_running.Set(Seconds(longest));
+}
+
+}  // namespace forkplane::runtime
