@@ -83,10 +83,10 @@ class FactBoard {
 
 // By interface lease id. The tap loop amends ready and reason, the shaping loop the rest.
 struct InterfaceFacts {
-  bool ready = false;   // the TAP is up, programmed and routed
-  std::string reason;   // CamelCase; why not ready
-  bool shaped = false;  // the kernel was seen to hold the wanted rates, both directions
-  std::string shaped_reason;
+  bool ready = false;       // the TAP is up, programmed and routed
+  std::string reason = {};  // CamelCase; why not ready
+  bool shaped = false;      // the kernel was seen to hold the wanted rates, both directions
+  std::string shaped_reason = {};
   // As observed; 0: none in place.
   std::uint64_t download_rate_bits_per_second = 0;
   std::uint64_t download_burst_bytes = 0;
@@ -108,8 +108,8 @@ using VmmFactBoard = FactBoard<VmmFacts>;
 // By VirtualMachine uid; published by the snapshot_alias loop, shown in the VM's status: how the
 // paths inside its snapshot find their files.
 struct AliasFacts {
-  std::string strategy;  // none, rewrite, mount
-  std::string reason;    // CamelCase
+  std::string strategy;     // none, rewrite, mount
+  std::string reason = {};  // CamelCase
   bool operator==(const AliasFacts&) const = default;
 };
 using AliasFactBoard = FactBoard<AliasFacts>;
