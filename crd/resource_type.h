@@ -47,6 +47,9 @@ struct ScaleSubresource {
 using NativeValidator =
     std::function<void(const Json& object, const Json* old, std::vector<Cause>& causes)>;
 
+// Defaults between fields that a schema cannot say (Secret's stringData, a CRD's listKind).
+using NativeDefaulter = std::function<void(Json& object)>;
+
 // Immutable once registered; shared as std::shared_ptr<const ResourceType>.
 struct ResourceType {
   std::string group;  // "" for the core group
@@ -77,6 +80,7 @@ struct ResourceType {
 
   SchemaPtr schema;                     // of the whole object
   std::shared_ptr<const Json> openapi;  // openAPIV3Schema as given: for OpenAPI documents
+  NativeDefaulter native_defaulter;     // may be empty; runs after the schema's defaults
   NativeValidator native_validator;     // may be empty
 
   // "forkplane.dev/v1alpha1", or "v1" for the core group.

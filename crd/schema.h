@@ -73,6 +73,9 @@ struct Schema {
   std::shared_ptr<const Json> enum_values;    // an array, or null
   std::shared_ptr<const Json> default_value;  // or null
   std::vector<Rule> rules;
+
+  std::vector<SchemaPtr> all_of, any_of, one_of;
+  SchemaPtr not_schema;
 };
 
 struct ParsedSchema {
@@ -106,5 +109,7 @@ Cause InvalidCause(std::string field, std::string_view value_text, std::string_v
 Cause ForbiddenCause(std::string field, std::string_view detail);
 // `"text"` as Go's %q prints it: for value_text above.
 std::string Quoted(std::string_view text);
+// A value as Go's %#v prints it: "a", 5, true, map[string]interface {}{"name":"a"}.
+std::string GoText(const Json& value);
 
 }  // namespace forkplane::crd

@@ -12,6 +12,7 @@
 
 #include "controller/base/mutex.h"
 #include "controller/base/result.h"
+#include "crd/embedded.h"
 #include "crd/resource_type.h"
 
 namespace forkplane::crd {
@@ -65,12 +66,5 @@ Status RegisterBuiltIns(TypeRegistry& registry);
 Status RegisterForkplaneKinds(TypeRegistry& registry);
 // Both: what the embedded server starts with.
 Result<std::unique_ptr<TypeRegistry>> NewTypeRegistry();
-
-// The six CustomResourceDefinition documents as embedded, for `forkplane crds` and tests.
-struct EmbeddedFile {
-  std::string_view name;  // "virtual_machine.yaml"
-  std::string_view text;
-};
-std::vector<EmbeddedFile> EmbeddedCrds();
 
 }  // namespace forkplane::crd

@@ -1,0 +1,47 @@
+// Network and Host to JSON and back, and the facts derived from their specs.
+#include <nlohmann/json.hpp>
+
+#include "crd/fields_host.h"
+#include "crd/kind_codec.h"
+
+namespace forkplane::crd {
+
+FORKPLANE_KIND(Network);
+FORKPLANE_KIND(Host);
+
+Result<NetworkAddresses> NetworkAddresses::Of(const NetworkSpec& spec) {
+  ASSIGN_OR_RETURN(const Ipv4Cidr cidr, Ipv4Cidr::Parse(spec.cidr));
+  NetworkAddresses addresses{cidr, cidr.DefaultGateway(), cidr.InnerAddress()};
+  if (!spec.gateway.empty()) {
+    ASSIGN_OR_RETURN(addresses.gateway, Ipv4Address::Parse(spec.gateway));
+  }
+  return addresses;
+}
+
+Status NetworkAddresses::CheckLeasable(Ipv4Address address) const {
+  const auto refuse = [&](std::string_view what) {
+    return Invalid(fmt::format("{} is {} of {}: choose another address", address.ToString(), what,
+                               cidr.ToString()));
+  };
+  if (!cidr.Contains(address)) {
+    return Invalid(fmt::format("{} is outside {}: choose an address inside it", address.ToString(),
+                               cidr.ToString()));
+  }
+  if (address == cidr.network()) return refuse("the network address");
+  if (address == cidr.broadcast()) return refuse("the broadcast address");
+  if (address == gateway) return refuse("the gateway");
+  if (address == inner) return refuse("the constant inner address");
+  return OkStatus();
+}
+
+std::int64_t HostSpec::MaxConcurrentRestores(const std::string& hypervisor) const {
+  const auto found = max_concurrent_restores.find(hypervisor);
+  return found == max_concurrent_restores.end() ? kMaxConcurrentRestoresDefault : found->second;
+}
+
+bool HostSpec::Feature(const std::string& name, bool otherwise) const {
+  const auto found = features.find(name);
+  return found == features.end() ? otherwise : found->second;
+}
+
+}  // namespace forkplane::crd
