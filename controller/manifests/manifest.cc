@@ -92,6 +92,10 @@ class Parser {
     if (manifest.kind.empty() || manifest.version.empty() || manifest.name.empty()) {
       return AddUnknown(where, "apiVersion, kind and metadata.name are needed");
     }
+    const Json* ns = crd::FindPath(document, "metadata.namespace");
+    if (ns != nullptr && !ns->is_string() && !ns->is_null()) {
+      return AddUnknown(where, "metadata.namespace is not a string (quote it)");
+    }
     manifest.object = Desired(document);
     Keep(std::move(manifest));
   }
