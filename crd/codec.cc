@@ -6,7 +6,9 @@
 namespace forkplane::crd {
 
 void Decoder::Fail(const FieldPath& path, std::string_view why) {
-  if (!error_) error_ = Invalid(fmt::format("{}: {}", path.ToString(), why));
+  if (error_) return;
+  const std::string field = path.ToString();
+  error_ = Invalid(field.empty() ? std::string(why) : fmt::format("{}: {}", field, why));
 }
 
 void Decoder::Decode(const Json& json, const FieldPath& path, bool& field) {

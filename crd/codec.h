@@ -28,6 +28,9 @@ class Decoder {
   Decoder(const Json& object, const FieldPath& path, std::optional<Error>& error)
       : object_(object), path_(path), error_(error) {}
 
+  // False, and an error, when it is none.
+  bool CheckObject(const Json& json, const FieldPath& path);
+
   template <typename T>
   void operator()(std::string_view name, T& field) {
     if (const Json* member = Find(object_, name)) Decode(*member, path_.Child(name), field);
@@ -94,7 +97,6 @@ class Decoder {
   static const Json& Item(const Json& list, std::size_t index);
   std::size_t ListSize(const Json& json, const FieldPath& path);
   std::vector<std::string> Keys(const Json& json, const FieldPath& path);
-  bool CheckObject(const Json& json, const FieldPath& path);
   void Fail(const FieldPath& path, std::string_view why);
 
   const Json& object_;

@@ -22,7 +22,7 @@ Result<K> DecodeKind(const Json& json) {
   std::optional<Error> error;
   const FieldPath root("");
   Decoder decoder(json, root, error);
-  VisitKind<K>(decoder, kind);
+  if (decoder.CheckObject(json, root)) VisitKind<K>(decoder, kind);
   if (error) return *std::move(error);
   return kind;
 }
