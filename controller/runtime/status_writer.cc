@@ -183,7 +183,9 @@ std::optional<StatusWriter::Job> StatusWriter::TakeDueLocked() {
     entry.wishes.pop_front();
     entry.written = job.wish.conditions;
     entry.in_flight = true;
-    entry.next_due = clock_.Now() + options_.merge_window;
+    // The next of a row that must not be merged has waited long enough.
+    entry.next_due = clock_.Now();
+    if (entry.wishes.empty()) entry.next_due += options_.merge_window;
     return job;
   }
   return std::nullopt;
@@ -236,8 +238,6 @@ void StatusWriter::Finish(const Job& job, const Status& status) {
   MonotonicTime due = entry.next_due;
   if (status.ok() || hopeless) {
     entry.failures = 0;
-    // The next of a row that must not be merged has waited long enough.
-    if (entry.wishes.size() > 1) due = clock_.Now();
   } else {
     RetryLocked(job, entry);
     due = clock_.Now() + RetryDelay(entry.failures);
