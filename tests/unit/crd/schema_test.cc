@@ -155,6 +155,18 @@ TEST(SchemaTest, TransitionRulesCompareWithTheOldSelf) {
             Strings{R"(spec.h: Invalid value: "string": h is immutable)"});
 }
 
+TEST(SchemaTest, ItemsOfAMapListAreComparedWithTheirOldSelves) {
+  const SchemaPtr schema = SchemaOf(
+      "{type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name], items: "
+      "{type: "
+      "object, required: [name], properties: {name: {type: string}, v: {type: integer, "
+      "x-kubernetes-validations: [{rule: self == oldSelf, message: v is immutable}]}}}}");
+  const Json old = ParseOneYaml("[{name: a, v: 1}, {name: b, v: 2}]").value();
+  const Json moved = ParseOneYaml("[{name: c, v: 9}, {name: b, v: 2}, {name: a, v: 3}]").value();
+  EXPECT_EQ(Texts(Validate(*schema, moved, &old, "l")),
+            Strings{R"(l[2].v: Invalid value: "integer": v is immutable)"});
+}
+
 TEST(SchemaTest, WhatIsNotStructuralIsRefused) {
   const auto fields = [](const std::string& yaml) {
     const auto parsed = ParseSchema(ParseOneYaml(yaml).value(), "s");
