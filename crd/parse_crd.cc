@@ -4,6 +4,7 @@
 #include <re2/re2.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "crd/resource_type.h"
 

@@ -2,7 +2,9 @@
 #include <re2/re2.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "crd/field_path.h"
 #include "crd/format.h"
