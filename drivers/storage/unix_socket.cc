@@ -80,8 +80,9 @@ Result<UniqueFd> ConnectTo(const std::string& directory, const std::string& name
   return fd;
 }
 
-Status SendFd(int socket, int fd) {
+Status SendFd(int socket, int fd, char byte) {
   FdMessage message;
+  message.byte = byte;
   cmsghdr* control = CMSG_FIRSTHDR(&message.header);
   control->cmsg_level = SOL_SOCKET;
   control->cmsg_type = SCM_RIGHTS;

@@ -14,8 +14,9 @@ Result<UniqueFd> ListenAt(const std::string& directory, const std::string& name)
 // NotFound: no such socket. Unavailable: nobody listens.
 Result<UniqueFd> ConnectTo(const std::string& directory, const std::string& name);
 
-// One descriptor beside one byte. Receive gives an invalid descriptor at end of file.
-Status SendFd(int socket, int fd);
+// One descriptor beside one byte, which the receiver reads as data. Receive gives an invalid
+// descriptor at end of file.
+Status SendFd(int socket, int fd, char byte = 'f');
 Result<UniqueFd> ReceiveFd(int socket);
 
 }  // namespace forkplane::storage

@@ -1,0 +1,39 @@
+// The small Linux guest that the demo, the tests and the benchmarks run: Debian's cloud kernel and
+// busybox, downloaded as packages and unpacked into a cache (never installed), with an /init of
+// ours in an initramfs.
+//
+// The guest reads from its kernel command line: `fk.ip=ADDRESS/PREFIX` and `fk.gw=ADDRESS` for
+// eth0, `fk.bus=pci` for machines without virtio-mmio. It serves HTTP on port 80: `/` names it,
+// `/cgi-bin/upload?N` streams N MiB out of it (default 64); port 5001 swallows what is sent to it.
+// It prints READY to its console when all this answers, and then blocks without a timer of its own.
+//
+// NOTE Tools: needs apt-get and dpkg, and a mirror apt can reach, on the first run only. Both are
+// run directly, without a shell. Not on the road of any VM.
+#pragma once
+
+#include <string>
+
+#include "controller/base/result.h"
+
+namespace forkplane::guest {
+
+struct GuestImageOptions {
+  std::string cache_dir;   // packages and their unpacked trees; made when absent
+  std::string output_dir;  // an image root; made when absent
+};
+
+struct GuestImage {
+  std::string kernel;     // absolute: <output_dir>/guest/vmlinuz
+  std::string initramfs;  // absolute: <output_dir>/guest/initramfs
+  std::string kernel_version;
+};
+
+// What the image's files are called below an image root (spec.boot of a VirtualMachine).
+inline constexpr char kKernelImage[] = "guest/vmlinuz";
+inline constexpr char kInitramfsImage[] = "guest/initramfs";
+
+// Downloads what the cache lacks and writes both files (by rename). Unavailable: no mirror, with
+// apt's words. NotFound: a package lacks a file we need.
+Result<GuestImage> BuildGuestImage(const GuestImageOptions& options);
+
+}  // namespace forkplane::guest

@@ -1,0 +1,266 @@
+// Opening, launching and ending machines; what runs on a running one is in operations.cc.
+#include "drivers/vmm/qemu/qemu.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "drivers/process/run_command.h"
+#include "drivers/storage/beneath.h"
+#include "drivers/storage/unix_socket.h"
+#include "drivers/template_holder.h"
+#include "drivers/vmm/qemu/kvm_probe.h"
+
+namespace forkplane::vmm {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::uint64_t kMiB = 1U << 20U;
+constexpr std::uint64_t kMemoryMin = 96 * kMiB;
+constexpr seconds kUpPatience{20};
+constexpr milliseconds kStopSlice{100};
+
+// "QEMU emulator version 7.2.22 (Debian ...)" -> "7.2.22".
+std::string ParseVersion(const std::string& text) {
+  const std::size_t at = text.find("version ");
+  if (at == std::string::npos) return "";
+  return text.substr(at + 8, text.find_first_not_of("0123456789.", at + 8) - at - 8);
+}
+
+bool IsOldVersion(const std::string& version) {
+  int major = 0;
+  int minor = 0;
+  if (std::sscanf(version.c_str(), "%d.%d", &major, &minor) != 2) return true;
+  return major < 7 || (major == 7 && minor < 2);
+}
+
+Result<bool> ChooseKvm(const std::string& accelerator) {
+  if (accelerator == "tcg") return false;
+  if (accelerator == "kvm") return true;
+  if (accelerator == "auto") return KvmRunsGuests();
+  return Invalid("accelerator must be auto, tcg or kvm: '" + accelerator + "'");
+}
+
+// Made by us and owned by the machine's user: the directory itself is not writable for it.
+Status MakeConsole(const MachineSpec& spec) {
+  ASSIGN_OR_RETURN(const UniqueFd directory, storage::OpenDirectory(spec.ref.directory));
+  const UniqueFd file(::openat(directory.get(), "console",
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640));
+  if (!file.valid()) return FromErrno(errno, "make console of " + spec.ref.uid);
+  if (::fchown(file.get(), spec.user, spec.group) != 0) {
+    return FromErrno(errno, "chown console of " + spec.ref.uid);
+  }
+  return OkStatus();
+}
+
+Status CheckTemplate(const RestoreSource& source, std::uint64_t memory_bytes) {
+  struct stat info {};
+  if (::fstat(source.memory_fd, &info) != 0) return FromErrno(errno, "stat the template");
+  if (!storage::IsSealed(source.memory_fd)) return Invalid("the template's memory is not sealed");
+  if (static_cast<std::uint64_t>(info.st_size) != memory_bytes) {
+    return Invalid("spec.memory differs from the snapshot's memory");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Qemu>> Qemu::Open(QemuOptions options, process::ProcessDriver* processes) {
+  if (::access(options.binary.c_str(), X_OK) != 0) {
+    return NotFound(options.binary + " is not there: apt-get install qemu-system-x86");
+  }
+  std::unique_ptr<Qemu> driver(new Qemu(std::move(options), processes));
+  const std::string& binary = driver->options_.binary;
+  ASSIGN_OR_RETURN(const std::string text,
+                   process::RunCommandOk({.argv = {binary, "--version"}, .directory = ""}));
+  const std::string version = ParseVersion(text);
+  if (IsOldVersion(version)) return Invalid(binary + " is older than 7.2: '" + version + "'");
+  ASSIGN_OR_RETURN(driver->binds_, process::BindsOf(binary));
+  // Firmware, and accelerators that Debian builds as modules.
+  for (const char* folder :
+       {"/usr/share/qemu", "/usr/share/seabios", "/usr/lib/x86_64-linux-gnu/qemu"}) {
+    if (std::filesystem::is_directory(folder)) driver->binds_.push_back({folder, folder, false});
+  }
+  ASSIGN_OR_RETURN(driver->tsc_khz_, MeasureTscKhz());
+  ASSIGN_OR_RETURN(const bool kvm, ChooseKvm(driver->options_.accelerator));
+  if (kvm) driver->binds_.push_back({"/dev/kvm", "/dev/kvm", false});
+  Capabilities& capabilities = driver->capabilities_;
+  capabilities.name = "qemu";
+  capabilities.version = version;
+  capabilities.accelerator = kvm ? "kvm" : "tcg";
+  capabilities.state_format =
+      fmt::format("qemu-{}-microvm-{}-1", version, kvm ? "kvm-host" : "tcg-max");
+  capabilities.snapshot_full = true;
+  capabilities.pause_method = PauseMethod::kCopy;
+  capabilities.passes_tap_fd = true;
+  capabilities.needs_tap = true;
+  capabilities.needs_template = true;
+  capabilities.memory_bytes_min = kMemoryMin;
+  capabilities.cpus_max = kvm ? 16 : 1;
+  return driver;
+}
+
+Status Qemu::Check(const MachineSpec& spec) const {
+  std::vector<Cause> causes;
+  const auto refuse = [&](const char* field, std::string message) {
+    causes.push_back({"FieldValueInvalid", field, std::move(message)});
+  };
+  if (spec.memory_bytes < kMemoryMin) {
+    refuse("spec.memory", fmt::format("{} MiB is too little: a Linux guest needs 96Mi or more with "
+                                      "this hypervisor, with less it dies while it boots",
+                                      spec.memory_bytes / kMiB));
+  } else if (spec.memory_bytes % kMiB != 0) {
+    refuse("spec.memory", "must be a whole number of MiB");
+  }
+  if (spec.cpus < 1 || spec.cpus > capabilities_.cpus_max) {
+    refuse("spec.cpus", fmt::format("must be 1 to {} with this hypervisor ({})",
+                                    capabilities_.cpus_max, capabilities_.accelerator));
+  }
+  if (spec.boot.has_value() == spec.restore.has_value()) {
+    refuse("spec.boot", "a machine has either a boot source or a snapshot");
+  }
+  if (spec.restore.has_value() && spec.restore->state_format != capabilities_.state_format) {
+    refuse("spec.restoreFrom", fmt::format("the snapshot's state is '{}', this host loads '{}'",
+                                           spec.restore->state_format, capabilities_.state_format));
+  }
+  for (const Interface& interface : spec.interfaces) {
+    if (interface.mac.find_first_not_of("0123456789abcdef:") != std::string::npos) {
+      refuse("spec.interfaces", "'" + interface.mac + "' is not a MAC address");
+    }
+  }
+  if (causes.empty()) return OkStatus();
+  std::string message = causes[0].field + ": " + causes[0].message;
+  return Invalid(std::move(message), std::move(causes));
+}
+
+Result<process::ProcessRecord> Qemu::Launch(const MachineSpec& spec, const std::stop_token& stop) {
+  RETURN_IF_ERROR(Check(spec));
+  ASSIGN_OR_RETURN(const BusySet::Claim claim, busy_.Take(spec.ref.uid, "launch"));
+  UniqueFd own_memory;
+  int memory = -1;
+  if (spec.restore.has_value()) {
+    RETURN_IF_ERROR(CheckTemplate(*spec.restore, spec.memory_bytes));
+    memory = spec.restore->memory_fd;
+  } else {
+    ASSIGN_OR_RETURN(own_memory, storage::MakeMemfd("forkplane-memory", spec.memory_bytes));
+    memory = own_memory.get();
+  }
+  ASSIGN_OR_RETURN(const process::ProcessRecord record, Begin(spec, memory));
+  RETURN_IF_ERROR(WatchExit(spec.ref.uid, record));
+  if (spec.restore.has_value() || stop.stop_requested()) return record;
+  // A bad kernel or a refused option ends the process at once; say so here and not later.
+  const auto deadline = std::chrono::steady_clock::now() + kUpPatience;
+  Status up = [&]() -> Status {
+    ASSIGN_OR_RETURN(Qmp qmp, Qmp::Connect(spec.ref.directory, "health", deadline));
+    ASSIGN_OR_RETURN(const std::string status, qmp.QueryStatus(deadline));
+    if (status != "running") return Internal("status after start is " + status);
+    return OkStatus();
+  }();
+  if (up.ok()) return record;
+  Error error = Explain(std::move(up).error().WithContext("boot " + spec.ref.uid), spec.ref);
+  RETURN_IF_ERROR(processes_->Kill(spec.ref.uid));
+  return error;
+}
+
+Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_fd) {
+  const std::string& directory = spec.ref.directory;
+  ASSIGN_OR_RETURN(const process::Observed before, processes_->Observe(spec.ref.uid));
+  // Before anything in the directory is replaced under a live machine.
+  if (!before.running.empty()) return Exists("machine " + spec.ref.uid + " has a process");
+  const bool restore = spec.restore.has_value();
+  const bool initramfs = !restore && spec.boot->initramfs_fd >= 0;
+  const QemuFds layout = LayOutFds(spec.interfaces.size(), restore, initramfs);
+  QemuCommand command{.uid = spec.ref.uid,
+                      .kvm = capabilities_.accelerator == "kvm",
+                      .cpus = spec.cpus,
+                      .memory_bytes = spec.memory_bytes,
+                      .macs = {},
+                      .restore = restore,
+                      .cmdline = restore ? "" : spec.boot->cmdline,
+                      .tsc_khz = tsc_khz_};
+  MachineFile machine{.uid = spec.ref.uid,
+                      .hypervisor = capabilities_.name,
+                      .version = capabilities_.version,
+                      .state_format = capabilities_.state_format,
+                      .restored = restore,
+                      .cpus = spec.cpus,
+                      .memory_bytes = spec.memory_bytes,
+                      .memory_fd = layout.memory,
+                      .interfaces = {}};
+  RETURN_IF_ERROR(MakeConsole(spec));
+  ASSIGN_OR_RETURN(const UniqueFd control, storage::ListenAt(directory, "control"));
+  ASSIGN_OR_RETURN(const UniqueFd health, storage::ListenAt(directory, "health"));
+  process::SpawnSpec spawn;
+  spawn.fds = {control.get(), health.get(), memory_fd};
+  for (const Interface& interface : spec.interfaces) {
+    command.macs.push_back(interface.mac);
+    machine.interfaces.emplace_back(interface.name, interface.mac);
+    spawn.fds.push_back(interface.tap_fd);
+  }
+  if (!restore) spawn.fds.push_back(spec.boot->kernel_fd);
+  if (initramfs) spawn.fds.push_back(spec.boot->initramfs_fd);
+  RETURN_IF_ERROR(WriteMachineFile(directory, machine));
+  spawn.owner = spec.ref.uid;
+  spawn.executable = options_.binary;
+  spawn.arguments = QemuArguments(command, layout);
+  spawn.directory = directory;
+  spawn.binds = binds_;
+  spawn.user = spec.user;
+  spawn.group = spec.group;
+  return processes_->Spawn(spawn);
+}
+
+Status Qemu::WatchExit(const std::string& uid, const process::ProcessRecord& record) {
+  return processes_->Watch(uid, record, [this](const std::string& owner, const auto&) {
+    std::function<void(const std::string&)> callback;
+    {
+      const MutexLock lock(mu_);
+      callback = on_exit_;
+    }
+    if (callback) callback(owner);
+  });
+}
+
+void Qemu::OnExit(std::function<void(const std::string& uid)> callback) {
+  const MutexLock lock(mu_);
+  on_exit_ = std::move(callback);
+}
+
+Status Qemu::Quit(const MachineRef& ref, milliseconds grace, const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const BusySet::Claim claim, busy_.Take(ref.uid, "quit"));
+  ASSIGN_OR_RETURN(const process::Observed observed, processes_->Observe(ref.uid));
+  if (grace.count() > 0 && !observed.running.empty()) {
+    const auto deadline = std::chrono::steady_clock::now() + grace;
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, observed.running[0].pid, 0)));
+    auto qmp = Qmp::Connect(ref.directory, "control", deadline);
+    // A machine that cannot be asked is ended without being asked.
+    bool asked = pidfd.valid() && qmp.ok() && qmp->Execute("system_powerdown", deadline).ok();
+    while (asked && !stop.stop_requested() && std::chrono::steady_clock::now() < deadline) {
+      pollfd ended{pidfd.get(), POLLIN, 0};
+      asked = ::poll(&ended, 1, static_cast<int>(kStopSlice.count())) == 0;
+    }
+  }
+  return processes_->Kill(ref.uid);
+}
+
+Result<bool> Qemu::Adopt(const MachineRef& ref, const process::ProcessRecord& record) {
+  ASSIGN_OR_RETURN(const bool alive, processes_->IsAlive(ref.uid, record));
+  if (!alive) return false;
+  const auto deadline = std::chrono::steady_clock::now() + seconds(5);
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::Connect(ref.directory, "health", deadline));
+  ASSIGN_OR_RETURN(const nlohmann::json name, qmp.Execute("query-name", deadline));
+  const auto found = name.find("name");
+  if (found == name.end() || *found != ref.uid) return false;
+  RETURN_IF_ERROR(WatchExit(ref.uid, record));
+  return true;
+}
+
+}  // namespace forkplane::vmm
