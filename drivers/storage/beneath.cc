@@ -119,7 +119,7 @@ Status RemoveTree(int parent_fd, const std::string& name, int entries_max) {
 }
 
 Status WriteAtomically(int directory_fd, const std::string& name, std::string_view content,
-                       unsigned mode) {
+                       unsigned mode, bool durable) {
   RETURN_IF_ERROR(CheckName(name));
   const std::string temporary = ".tmp-" + name;
   ::unlinkat(directory_fd, temporary.c_str(), 0);
@@ -127,11 +127,11 @@ Status WriteAtomically(int directory_fd, const std::string& name, std::string_vi
                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd.valid()) return FromErrno(errno, "make " + temporary);
   RETURN_IF_ERROR(WriteAll(fd.get(), content));
-  RETURN_IF_ERROR(SyncFd(fd.get(), name));
+  if (durable) RETURN_IF_ERROR(SyncFd(fd.get(), name));
   if (::renameat(directory_fd, temporary.c_str(), directory_fd, name.c_str()) != 0) {
     return FromErrno(errno, "rename " + temporary);
   }
-  return SyncFd(directory_fd, "the directory of " + name);
+  return durable ? SyncFd(directory_fd, "the directory of " + name) : OkStatus();
 }
 
 Status SyncFd(int fd, const std::string& what) {

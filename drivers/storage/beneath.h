@@ -24,9 +24,10 @@ Status CheckName(const std::string& name);
 // gives up past `entries_max`. Absent is success.
 Status RemoveTree(int parent_fd, const std::string& name, int entries_max);
 
-// Temporary file beside, fsync, rename over `name`, fsync of the directory.
+// Temporary file beside, fsync, rename over `name`, fsync of the directory. Not `durable`: whole
+// for every reader all the same, but a power cut may take it.
 Status WriteAtomically(int directory_fd, const std::string& name, std::string_view content,
-                       unsigned mode);
+                       unsigned mode, bool durable = true);
 
 Status SyncFd(int fd, const std::string& what);
 Result<std::string> ReadWholeFile(int fd, std::size_t bytes_max);

@@ -219,19 +219,19 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
 }
 
 Status Qemu::WatchExit(const std::string& uid, const process::ProcessRecord& record) {
-  return processes_->Watch(uid, record, [this](const std::string& owner, const auto&) {
+  return processes_->Watch(uid, record, [hook = on_exit_](const std::string& owner, const auto&) {
     std::function<void(const std::string&)> callback;
     {
-      const MutexLock lock(mu_);
-      callback = on_exit_;
+      const MutexLock lock(hook->mu);
+      callback = hook->callback;
     }
     if (callback) callback(owner);
   });
 }
 
 void Qemu::OnExit(std::function<void(const std::string& uid)> callback) {
-  const MutexLock lock(mu_);
-  on_exit_ = std::move(callback);
+  const MutexLock lock(on_exit_->mu);
+  on_exit_->callback = std::move(callback);
 }
 
 Status Qemu::Quit(const MachineRef& ref, milliseconds grace, const std::stop_token& stop) {

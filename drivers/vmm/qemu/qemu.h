@@ -69,8 +69,12 @@ class Qemu final : public Hypervisor {
   std::vector<process::Bind> binds_;
   std::uint64_t tsc_khz_ = 0;
   BusySet busy_;
-  Mutex mu_;
-  std::function<void(const std::string&)> on_exit_ GUARDED_BY(mu_);
+  // Shared with the watches in the process driver, which may outlive this object.
+  struct ExitHook {
+    Mutex mu;
+    std::function<void(const std::string&)> callback GUARDED_BY(mu);
+  };
+  std::shared_ptr<ExitHook> on_exit_ = std::make_shared<ExitHook>();
 };
 
 }  // namespace forkplane::vmm

@@ -34,6 +34,10 @@ const std::set<std::string>* AllowedOf(const std::string& room) {
       {"controller/apiserver", {"controller/base", "crd", "controller/store"}},
       {"controller/manifests", {"controller/base", "crd", "controller/store"}},
       {"drivers", {"controller/base"}},
+      // Spawning and durable files are what these three are built from.
+      {"drivers/storage", {"controller/base", "drivers", "drivers/process"}},
+      {"drivers/guest", {"controller/base", "drivers", "drivers/process"}},
+      {"drivers/vmm", {"controller/base", "drivers", "drivers/process", "drivers/storage"}},
   };
   static const std::set<std::string> driver = {"controller/base", "drivers", "drivers/vmm"};
   static const std::set<std::string> reconciler = {"controller/base",   "crd",
