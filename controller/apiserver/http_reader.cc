@@ -1,5 +1,7 @@
 #include "controller/apiserver/http_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
