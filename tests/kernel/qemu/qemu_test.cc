@@ -122,8 +122,8 @@ void QemuTest::TakeSnapshot() {
   auto start = steady_clock::now();
   auto capture = world_->qemu->Snapshot(source_.ref, stage->directory, kGoOn);
   ASSERT_TRUE(capture.ok()) << capture.error().message;
-  std::cout << "snapshot: pause " << capture->pause.count() << " us of "
-            << MillisecondsSince(start) << " ms, state " << capture->state_bytes << " bytes\n";
+  std::cout << "snapshot: pause " << capture->pause.count() << " us of " << MillisecondsSince(start)
+            << " ms, state " << capture->state_bytes << " bytes\n";
   EXPECT_EQ(StateOf(source_.ref), MachineState::kRunning) << "the source was left standing";
 
   start = steady_clock::now();
