@@ -5,8 +5,8 @@
 // outside the reserved ranges of network_names.h is Invalid, so a bug here cannot harm a foreign
 // link. Observing is allowed for every index.
 // NOTE Threading: thread-safe; calls of one driver are serialised (more writers make the kernel
-// slower, not faster: measured).
-// NOTE Namespace: the network namespace of the thread that opened the driver.
+// slower, not faster: measured), except Delete, whose wait must not hold others up.
+// NOTE Namespace: one network namespace, that of the threads that open and call the driver.
 // NOTE Performance: set master 65 us, isolated + up 45 us; Delete of a TAP waits ~20 ms for RCU:
 // never on a create or restore path.
 #pragma once
@@ -73,8 +73,8 @@ class LinkDriver {
   virtual Status SetAlias(std::uint32_t index, const std::string& alias) = 0;
   // `master` 0 takes the port out. NotFound: link or master is missing; Exhausted: 1024 ports.
   virtual Status SetMaster(std::uint32_t index, std::uint32_t master) = 0;
-  // One message, so that a port is never up without the isolation it should have. Invalid: not a
-  // port of a bridge.
+  // One message, so that a port is never up without the isolation it should have. Conflict: not
+  // a port of a bridge (any more).
   virtual Status SetPortUp(std::uint32_t index, bool isolated) = 0;
   // The live switch of Network.spec.isolation.
   virtual Status SetPortIsolation(std::uint32_t index, bool isolated) = 0;

@@ -52,7 +52,7 @@ class RouteDriver {
   virtual Result<std::vector<Route>> ListRoutes() = 0;
   // The /32 routes through one of our links, ordered.
   virtual Result<std::vector<Ipv4Address>> ListHostRoutes(std::uint32_t index) = 0;
-  // Scope link, protocol static. Invalid: the link is down ("Network is down").
+  // Scope link, protocol static. Conflict: the link is down.
   virtual Status AddHostRoute(std::uint32_t index, Ipv4Address address) = 0;
   virtual Status DeleteHostRoute(std::uint32_t index, Ipv4Address address) = 0;
 

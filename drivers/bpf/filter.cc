@@ -1,0 +1,132 @@
+#include "drivers/bpf/filter.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "drivers/netlink/qdisc.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::bpf {
+namespace {
+
+using drivers::Direction;
+using netlink::Attributes;
+using netlink::Message;
+
+constexpr int kFirstAction = 1;  // actions are numbered from one
+
+std::uint32_t ParentOf(Direction direction) {
+  return TC_H_MAKE(TC_H_CLSACT,
+                   direction == Direction::kIngress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
+
+tcmsg Header(std::uint32_t index, Direction direction, std::uint16_t preference,
+             std::uint32_t handle) {
+  tcmsg header = {};
+  header.tcm_family = AF_UNSPEC;
+  header.tcm_ifindex = static_cast<int>(index);
+  header.tcm_parent = ParentOf(direction);
+  header.tcm_handle = handle;
+  // Preference above, protocol below.
+  header.tcm_info = std::uint32_t{preference} << 16 | (preference == 0 ? 0U : htons(ETH_P_ALL));
+  return header;
+}
+
+std::string What(std::string_view verb, const FilterSpec& spec) {
+  return fmt::format("{} {} filter {} on link {:#x}", verb,
+                     spec.direction == Direction::kIngress ? "ingress" : "egress", spec.preference,
+                     spec.index);
+}
+
+void PutMirred(Message& options, std::uint32_t index) {
+  tc_mirred mirred = {};
+  mirred.action = TC_ACT_STOLEN;
+  mirred.eaction = TCA_EGRESS_REDIR;
+  mirred.ifindex = index;
+  options.Nest(TCA_BPF_ACT, [&](Message& actions) {
+    actions.Nest(kFirstAction, [&](Message& action) {
+      action.Text(TCA_ACT_KIND, "mirred").Nest(TCA_ACT_OPTIONS, [&](Message& parameters) {
+        parameters.Struct(TCA_MIRRED_PARMS, mirred);
+      });
+    });
+  });
+}
+
+std::uint32_t MirredIndexOf(const Attributes& options) {
+  const Attributes action = options.Nested(TCA_BPF_ACT).Nested(kFirstAction);
+  if (action.Text(TCA_ACT_KIND) != "mirred") return 0;
+  const auto mirred = action.Nested(TCA_ACT_OPTIONS).Read<tc_mirred>(TCA_MIRRED_PARMS);
+  return mirred && mirred->eaction == TCA_EGRESS_REDIR ? mirred->ifindex : 0;
+}
+
+Filter FilterOf(const tcmsg& header, const Attributes& attributes) {
+  Filter filter;
+  filter.preference = static_cast<std::uint16_t>(header.tcm_info >> 16);
+  filter.handle = header.tcm_handle;
+  if (attributes.Text(TCA_KIND) != "bpf") return filter;
+  const Attributes options = attributes.Nested(TCA_OPTIONS);
+  filter.program_id = options.U32(TCA_BPF_ID).value_or(0);
+  filter.direct_action = (options.U32(TCA_BPF_FLAGS).value_or(0) & TCA_BPF_FLAG_ACT_DIRECT) != 0;
+  filter.mirred_index = MirredIndexOf(options);
+  return filter;
+}
+
+// The kernel says EINVAL both for a filter that cannot be and for a clsact that is not there.
+Status NotFoundWithoutClsact(netlink::SharedSocket& socket, Status status, const FilterSpec& spec) {
+  if (status.ok() || status.error().sys_errno != EINVAL) return status;
+  ASSIGN_OR_RETURN(const drivers::PortQdiscs port, netlink::ListQdiscs(socket, spec.index));
+  if (port.clsact) return status;
+  return NotFound(status.error().message + " (no clsact)");
+}
+
+}  // namespace
+
+Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint32_t index,
+                                        Direction direction) {
+  std::vector<Filter> filters;
+  const auto make = [&] {
+    Message message(RTM_GETTFILTER, 0);
+    message.Header(Header(index, direction, 0, 0));
+    return message;
+  };
+  RETURN_IF_ERROR(socket.Dump(
+      make, fmt::format("list filters of link {:#x}", index), [&] { filters.clear(); },
+      [&](const nlmsghdr* part) {
+        const auto* header = netlink::HeaderOf<tcmsg>(part);
+        if (header == nullptr || header->tcm_handle == 0) return;  // the chain's own line
+        filters.push_back(FilterOf(*header, Attributes(part, sizeof *header)));
+      }));
+  return filters;
+}
+
+Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program) {
+  Message message(RTM_NEWTFILTER, NLM_F_CREATE);
+  message.Header(Header(spec.index, spec.direction, spec.preference, drivers::kFilterHandle));
+  message.Text(TCA_KIND, "bpf").Nest(TCA_OPTIONS, [&](Message& options) {
+    options.U32(TCA_BPF_FD, static_cast<std::uint32_t>(program.fd.get()));
+    options.Text(TCA_BPF_NAME, program.name);
+    if (spec.mirred_index == 0) {
+      options.U32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+    } else {
+      PutMirred(options, spec.mirred_index);
+    }
+  });
+  Status status = socket.Request(message, What("put", spec));
+  return NotFoundWithoutClsact(socket, std::move(status), spec);
+}
+
+Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec) {
+  Message message(RTM_DELTFILTER, 0);
+  message.Header(Header(spec.index, spec.direction, spec.preference, 0));
+  Status status = socket.Request(message, What("delete", spec));
+  return NotFoundWithoutClsact(socket, std::move(status), spec);
+}
+
+}  // namespace forkplane::bpf

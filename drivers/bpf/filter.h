@@ -1,0 +1,38 @@
+// cls_bpf filters on clsact: messages that no library of ours builds.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "drivers/bpf/programs.h"
+#include "drivers/identity_driver.h"
+#include "drivers/netlink/socket.h"
+
+namespace forkplane::bpf {
+
+// A filter of ours, or what stands in its place.
+struct Filter {
+  std::uint16_t preference = 0;
+  std::uint32_t handle = 0;
+  std::uint32_t program_id = 0;  // 0: not a BPF filter
+  bool direct_action = false;
+  std::uint32_t mirred_index = 0;  // link that act_mirred redirects to; 0: no such action
+};
+
+// All filters of one direction. Empty also when the link or its clsact is missing.
+Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint32_t index,
+                                        drivers::Direction direction);
+
+struct FilterSpec {
+  std::uint32_t index = 0;
+  drivers::Direction direction = drivers::Direction::kIngress;
+  std::uint16_t preference = 0;
+  std::uint32_t mirred_index = 0;  // 0: direct action
+};
+// Adds the filter, or replaces the one with its preference and handle in one step.
+Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program);
+// Removes whatever has this preference.
+Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec);
+
+}  // namespace forkplane::bpf

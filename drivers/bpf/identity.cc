@@ -1,0 +1,228 @@
+#include "drivers/bpf/identity.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "drivers/bpf/filter.h"
+#include "drivers/bpf/identity_map.h"
+#include "drivers/netlink/link.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::bpf {
+namespace {
+
+using drivers::AttachedPrograms;
+using drivers::Direction;
+using drivers::IdentityCounters;
+using drivers::IdentityEntry;
+using drivers::IdentityEntryAt;
+using drivers::Ipv4Address;
+using drivers::ProgramState;
+using drivers::RedirectMode;
+
+static_assert(FK_DROP_REASONS == drivers::kDropReasons);
+static_assert(FK_DROP_QUOTED == static_cast<int>(drivers::DropReason::kQuoted));
+static_assert(FK_DROP_DESTINATION == static_cast<int>(drivers::DropReason::kDestination));
+
+fk_identity ToMap(const IdentityEntry& entry) {
+  fk_identity value = {};
+  std::memcpy(value.inner_mac, entry.inner_mac.bytes.data(), sizeof value.inner_mac);
+  std::memcpy(value.outer_mac, entry.outer_mac.bytes.data(), sizeof value.outer_mac);
+  value.inner_address = htonl(entry.inner_address.value);
+  value.outer_address = htonl(entry.outer_address.value);
+  value.gateway = htonl(entry.gateway.value);
+  return value;
+}
+
+IdentityEntry FromMap(const fk_identity& value) {
+  IdentityEntry entry;
+  std::memcpy(entry.inner_mac.bytes.data(), value.inner_mac, sizeof value.inner_mac);
+  std::memcpy(entry.outer_mac.bytes.data(), value.outer_mac, sizeof value.outer_mac);
+  entry.inner_address = Ipv4Address{ntohl(value.inner_address)};
+  entry.outer_address = Ipv4Address{ntohl(value.outer_address)};
+  entry.gateway = Ipv4Address{ntohl(value.gateway)};
+  return entry;
+}
+
+std::string What(std::string_view verb, std::uint32_t index) {
+  return fmt::format("{} identity of link {:#x}", verb, index);
+}
+
+Status CheckTap(std::string_view verb, std::uint32_t index) {
+  if (drivers::IsTapIndex(index)) return OkStatus();
+  return Invalid(fmt::format("{}: not a TAP of ours", What(verb, index)));
+}
+
+FilterSpec SpecOf(std::uint32_t index, Direction direction) {
+  return {index, direction, drivers::kProgramPreference, 0};
+}
+
+FilterSpec MirredSpecOf(std::uint32_t index) {
+  const std::uint32_t ifb = drivers::IfbOf(drivers::NumberOfTap(index));
+  return {index, Direction::kIngress, drivers::kMirredPreference, drivers::IfbIndex(ifb)};
+}
+
+const Filter* Find(const std::vector<Filter>& filters, std::uint16_t preference) {
+  const auto found = std::find_if(filters.begin(), filters.end(), [&](const Filter& filter) {
+    return filter.preference == preference;
+  });
+  return found == filters.end() ? nullptr : &*found;
+}
+
+ProgramState StateOf(const Filter* filter, const Program& program) {
+  if (filter == nullptr) return ProgramState::kNone;
+  const bool ours = filter->program_id == program.id && filter->direct_action &&
+                    filter->handle == drivers::kFilterHandle;
+  return ours ? ProgramState::kOurs : ProgramState::kStale;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BpfIdentityDriver>> BpfIdentityDriver::Open(const IdentityOptions& options) {
+  RedirectMode mode = options.mode.value_or(RedirectMode::kMirred);
+  if (!options.mode) {
+    ASSIGN_OR_RETURN(const bool works, ProbeRedirect());
+    if (works) mode = RedirectMode::kBpf;
+  }
+  ASSIGN_OR_RETURN(Programs programs, LoadPrograms(options.pin_directory));
+  ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());
+  return std::unique_ptr<BpfIdentityDriver>(
+      new BpfIdentityDriver(std::move(programs), std::move(socket), mode));
+}
+
+const Program& BpfIdentityDriver::ProgramFor(Direction direction) const {
+  if (direction == Direction::kEgress) return programs_.to_guest;
+  return mode_ == RedirectMode::kBpf ? programs_.from_guest : programs_.from_guest_mirred;
+}
+
+Lookup<IdentityEntry> BpfIdentityDriver::ObserveEntry(std::uint32_t index) {
+  fk_identity value = {};
+  if (bpf_map_lookup_elem(programs_.identities.get(), &index, &value) == 0) {
+    return std::optional<IdentityEntry>(FromMap(value));
+  }
+  if (errno == ENOENT) return std::optional<IdentityEntry>();
+  return FromErrno(errno, What("get", index));
+}
+
+// A key that is deleted while we walk makes the kernel start again at the first: entries may come
+// twice, so the walk is bounded and duplicates are removed.
+Result<std::vector<IdentityEntryAt>> BpfIdentityDriver::ListEntries() {
+  std::vector<IdentityEntryAt> entries;
+  std::uint32_t key = 0;
+  const void* previous = nullptr;
+  for (int i = 0; i < 2 * FK_IDENTITIES_MAX; ++i) {
+    if (bpf_map_get_next_key(programs_.identities.get(), previous, &key) != 0) {
+      if (errno != ENOENT) return FromErrno(errno, "list identities");
+      break;
+    }
+    ASSIGN_OR_RETURN(const auto entry, ObserveEntry(key));
+    if (entry) entries.push_back({key, *entry});
+    previous = &key;
+  }
+  const auto less = [](const auto& a, const auto& b) { return a.index < b.index; };
+  const auto same = [](const auto& a, const auto& b) { return a.index == b.index; };
+  std::sort(entries.begin(), entries.end(), less);
+  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
+  return entries;
+}
+
+Status BpfIdentityDriver::SetEntry(std::uint32_t index, const IdentityEntry& entry) {
+  RETURN_IF_ERROR(CheckTap("set", index));
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 0) return FromErrno(-cpus, "number of CPUs");
+  const std::vector<fk_counters> zero(static_cast<std::size_t>(cpus));
+  // Counters first: a packet is never translated uncounted.
+  if (bpf_map_update_elem(programs_.counters.get(), &index, zero.data(), BPF_NOEXIST) != 0 &&
+      errno != EEXIST) {
+    return netlink::KernelError(errno == E2BIG ? ENOSPC : errno, What("count", index));
+  }
+  const fk_identity value = ToMap(entry);
+  if (bpf_map_update_elem(programs_.identities.get(), &index, &value, BPF_ANY) != 0) {
+    return netlink::KernelError(errno == E2BIG ? ENOSPC : errno, What("set", index));
+  }
+  return OkStatus();
+}
+
+Status BpfIdentityDriver::DeleteEntry(std::uint32_t index) {
+  RETURN_IF_ERROR(CheckTap("delete", index));
+  const bool gone = bpf_map_delete_elem(programs_.identities.get(), &index) != 0;
+  const int error = gone ? errno : 0;
+  bpf_map_delete_elem(programs_.counters.get(), &index);  // absent is what we want
+  if (gone) return FromErrno(error, What("delete", index));
+  return OkStatus();
+}
+
+Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 0) return FromErrno(-cpus, "number of CPUs");
+  std::vector<fk_counters> values(static_cast<std::size_t>(cpus));
+  if (bpf_map_lookup_elem(programs_.counters.get(), &index, values.data()) != 0) {
+    return FromErrno(errno, What("count", index));
+  }
+  IdentityCounters sum;
+  for (const fk_counters& value : values) {
+    sum.from_guest_packets += value.from_guest_packets;
+    sum.from_guest_bytes += value.from_guest_bytes;
+    sum.to_guest_packets += value.to_guest_packets;
+    sum.to_guest_bytes += value.to_guest_bytes;
+    for (std::size_t i = 0; i < sum.drops.size(); ++i) sum.drops[i] += value.drops[i];
+  }
+  return sum;
+}
+
+Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index) {
+  // A filter dump of a missing link is empty, not an error.
+  ASSIGN_OR_RETURN(const auto link, netlink::ObserveLink(socket_, index));
+  if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
+  AttachedPrograms attached;
+  ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, Direction::kEgress));
+  attached.egress =
+      StateOf(Find(egress, drivers::kProgramPreference), ProgramFor(Direction::kEgress));
+  ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, Direction::kIngress));
+  attached.ingress =
+      StateOf(Find(ingress, drivers::kProgramPreference), ProgramFor(Direction::kIngress));
+  const Filter* mirred = Find(ingress, drivers::kMirredPreference);
+  const bool as_wanted = mode_ == RedirectMode::kBpf
+                             ? mirred == nullptr
+                             : mirred != nullptr && mirred->program_id == programs_.match_all.id &&
+                                   mirred->mirred_index == MirredSpecOf(index).mirred_index;
+  if (attached.ingress == ProgramState::kOurs && !as_wanted) {
+    attached.ingress = ProgramState::kStale;
+  }
+  return attached;
+}
+
+Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
+  RETURN_IF_ERROR(CheckTap("attach", index));
+  const FilterSpec spec = SpecOf(index, direction);
+  if (direction == Direction::kEgress) return PutFilter(socket_, spec, ProgramFor(direction));
+  if (mode_ == RedirectMode::kMirred) {
+    // The redirect first: behind a program that only translates, packets would pass unshaped.
+    RETURN_IF_ERROR(PutFilter(socket_, MirredSpecOf(index), programs_.match_all));
+    return PutFilter(socket_, spec, ProgramFor(direction));
+  }
+  RETURN_IF_ERROR(PutFilter(socket_, spec, ProgramFor(direction)));
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
+  if (Find(filters, drivers::kMirredPreference) == nullptr) return OkStatus();
+  return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
+}
+
+Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
+  RETURN_IF_ERROR(CheckTap("detach", index));
+  // The program last: without the filter behind it a packet is passed on translated, without the
+  // program it would be passed on as the guest sent it.
+  if (direction == Direction::kIngress) {
+    ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
+    if (Find(filters, drivers::kMirredPreference) != nullptr) {
+      RETURN_IF_ERROR(DeleteFilters(socket_, MirredSpecOf(index)));
+    }
+  }
+  return DeleteFilters(socket_, SpecOf(index, direction));
+}
+
+}  // namespace forkplane::bpf

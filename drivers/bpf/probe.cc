@@ -1,0 +1,118 @@
+// One ARP question through the whole path of a TAP, in a network namespace that nobody else sees.
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "drivers/bpf/identity.h"
+#include "drivers/netlink/link.h"
+#include "drivers/netlink/qdisc.h"
+#include "drivers/netlink/route.h"
+#include "drivers/netlink/tap.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::bpf {
+namespace {
+
+using drivers::Direction;
+using drivers::IdentityEntry;
+using drivers::Ipv4Address;
+
+constexpr std::uint32_t kNumber = drivers::MakeNumber(0, 1);
+constexpr Ipv4Address kHost = {0x0a000001};   // 10.0.0.1
+constexpr Ipv4Address kInner = {0x0a000002};  // 10.0.0.2
+constexpr Ipv4Address kOuter = {0x0a000003};  // 10.0.0.3
+constexpr std::size_t kVnetHeaderBytes = 12;
+constexpr std::size_t kFrameBytes = kVnetHeaderBytes + 42;  // Ethernet and ARP
+constexpr std::size_t kOperationOffset = kVnetHeaderBytes + 21;
+constexpr auto kAnswerTimeout = std::chrono::seconds(2);
+
+// "Who has kHost?", as a guest asks it.
+std::array<std::uint8_t, kFrameBytes> Question() {
+  std::array<std::uint8_t, kFrameBytes> frame = {};
+  std::size_t at = kVnetHeaderBytes;
+  const auto put = [&](std::initializer_list<std::uint8_t> bytes) {
+    for (const std::uint8_t byte : bytes) frame[at++] = byte;
+  };
+  const auto put_mac = [&](const drivers::MacAddress& mac) {
+    for (const std::uint8_t byte : mac.bytes) frame[at++] = byte;
+  };
+  const auto put_address = [&](Ipv4Address address) {
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      frame[at++] = static_cast<std::uint8_t>(address.value >> shift);
+    }
+  };
+  put({0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+  put_mac(drivers::InnerMac(0));
+  put({0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1});  // ARP, Ethernet, IPv4, request
+  put_mac(drivers::InnerMac(0));
+  put_address(kInner);
+  put({0, 0, 0, 0, 0, 0});
+  put_address(kHost);
+  return frame;
+}
+
+// False when nothing comes: the program ran again after the redirect, saw the outer MAC and
+// dropped.
+Result<bool> IsAnswered(int tap) {
+  const auto question = Question();
+  if (write(tap, question.data(), question.size()) != static_cast<ssize_t>(question.size())) {
+    return FromErrno(errno, "write the probe packet");
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerTimeout;
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    pollfd file = {tap, POLLIN, 0};
+    if (poll(&file, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) {
+      return FromErrno(errno, "wait for the answer to the probe packet");
+    }
+    std::array<std::uint8_t, 2048> frame = {};
+    const ssize_t size = read(tap, frame.data(), frame.size());
+    constexpr std::uint8_t kReply = 2;
+    if (size >= static_cast<ssize_t>(kFrameBytes) && frame[kOperationOffset] == kReply) return true;
+  }
+}
+
+Result<bool> ProbeHere() {
+  ASSIGN_OR_RETURN(const auto links, netlink::NetlinkLinkDriver::Open());
+  ASSIGN_OR_RETURN(const auto taps, netlink::NetlinkTapDriver::Open());
+  ASSIGN_OR_RETURN(const auto qdiscs, netlink::NetlinkQdiscDriver::Open());
+  ASSIGN_OR_RETURN(const auto routes, netlink::NetlinkRouteDriver::Open());
+  ASSIGN_OR_RETURN(const auto identity, BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf}));
+  const std::uint32_t index = drivers::TapIndex(kNumber);
+  const IdentityEntry entry = {drivers::InnerMac(0), drivers::OuterMac(kNumber), kInner, kOuter,
+                               kHost};
+  RETURN_IF_ERROR(links->CreateIfb({0, "probe"}));
+  RETURN_IF_ERROR(links->SetUp(drivers::IfbIndex(0), true));
+  drivers::TapSpec spec;
+  spec.number = kNumber;
+  RETURN_IF_ERROR(taps->Create(spec));
+  RETURN_IF_ERROR(qdiscs->AddClsact(index));
+  RETURN_IF_ERROR(identity->SetEntry(index, entry));
+  RETURN_IF_ERROR(identity->Attach(index, Direction::kIngress));
+  RETURN_IF_ERROR(identity->Attach(index, Direction::kEgress));
+  RETURN_IF_ERROR(links->SetUp(index, true));
+  RETURN_IF_ERROR(routes->AddAddress(index, {kHost, 24}));
+  ASSIGN_OR_RETURN(const UniqueFd tap, taps->Dup(kNumber));
+  return IsAnswered(tap.get());
+}
+
+}  // namespace
+
+Result<bool> ProbeRedirect() {
+  Result<bool> result = false;
+  // A thread of its own, because the namespace is the thread's; it goes with it.
+  std::jthread([&result] {
+    result = unshare(CLONE_NEWNET) == 0 ? ProbeHere() : FromErrno(errno, "new network namespace");
+  }).join();
+  if (result.ok()) return result;
+  return std::move(result).error().WithContext("probe of bpf_redirect");
+}
+
+}  // namespace forkplane::bpf

@@ -1,0 +1,145 @@
+#include "drivers/netlink/events.h"
+
+#include <linux/netlink.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include "drivers/netlink/message.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::netlink {
+namespace {
+
+using drivers::LinkEvent;
+using drivers::LinkEventKind;
+
+constexpr int kReceiveBufferBytes = 16 * 1024 * 1024;
+constexpr std::size_t kReadBytes = 64 * 1024;
+
+std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<ifinfomsg>(message);
+  if (header == nullptr) return std::nullopt;
+  // A port that leaves its bridge is announced as DELLINK of family AF_BRIDGE: the link lives on.
+  const bool gone = message->nlmsg_type == RTM_DELLINK && header->ifi_family == AF_UNSPEC;
+  return LinkEvent{gone ? LinkEventKind::kLinkGone : LinkEventKind::kLink,
+                   static_cast<std::uint32_t>(header->ifi_index), 0};
+}
+
+std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) {
+  const auto* header = HeaderOf<tcmsg>(message);
+  if (header == nullptr) return std::nullopt;
+  const bool filter = kind == LinkEventKind::kFilter;
+  return LinkEvent{kind, static_cast<std::uint32_t>(header->tcm_ifindex),
+                   filter ? 0 : header->tcm_handle};
+}
+
+std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
+  switch (message->nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      return LinkEventOf(message);
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+      return TcEventOf(LinkEventKind::kQdisc, message);
+    case RTM_NEWTCLASS:
+    case RTM_DELTCLASS:
+      return TcEventOf(LinkEventKind::kClass, message);
+    case RTM_NEWTFILTER:
+    case RTM_DELTFILTER:
+    case RTM_NEWCHAIN:
+    case RTM_DELCHAIN:
+      return TcEventOf(LinkEventKind::kFilter, message);
+    default:
+      return std::nullopt;
+  }
+}
+
+Result<UniqueFd> OpenGroups() {
+  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  if (!fd.valid()) return FromErrno(errno, "event socket");
+  // FORCE goes beyond net.core.rmem_max; without CAP_NET_ADMIN nothing else here would work.
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes,
+                 sizeof kReceiveBufferBytes) != 0) {
+    return FromErrno(errno, "event socket buffer");
+  }
+  // Without bind the groups are joined but nothing is ever delivered.
+  sockaddr_nl address = {};
+  address.nl_family = AF_NETLINK;
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return FromErrno(errno, "bind event socket");
+  }
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_TC}) {
+    if (setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
+      return FromErrno(errno, "join event group");
+    }
+  }
+  return fd;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open() {
+  ASSIGN_OR_RETURN(UniqueFd socket, OpenGroups());
+  UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.valid()) return FromErrno(errno, "eventfd");
+  return std::unique_ptr<NetlinkLinkEvents>(
+      new NetlinkLinkEvents(std::move(socket), std::move(wake)));
+}
+
+Status NetlinkLinkEvents::Start(Callback callback) {
+  if (thread_.joinable()) return Conflict("link events: already started");
+  thread_ = std::jthread(
+      [this, callback = std::move(callback)](const std::stop_token& stop) { Run(stop, callback); });
+  return OkStatus();
+}
+
+void NetlinkLinkEvents::Stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  const std::uint64_t one = 1;
+  // Cannot fail: the counter is far from its maximum.
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+  thread_.join();
+  thread_ = std::jthread();
+}
+
+void NetlinkLinkEvents::Run(const std::stop_token& stop, const Callback& callback) {
+  std::array<pollfd, 2> files = {pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+  while (!stop.stop_requested()) {
+    if (poll(files.data(), files.size(), -1) < 0 && errno != EINTR) {
+      callback({LinkEventKind::kLost, 0, 0});
+      return;
+    }
+    if ((files[0].revents & (POLLIN | POLLERR)) != 0) Drain(callback);
+  }
+}
+
+void NetlinkLinkEvents::Drain(const Callback& callback) {
+  alignas(nlmsghdr) static thread_local std::array<char, kReadBytes> buffer;
+  while (true) {
+    const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == ENOBUFS) {
+      callback({LinkEventKind::kLost, 0, 0});
+      continue;
+    }
+    if (size <= 0) return;  // EAGAIN: empty
+    auto left = static_cast<unsigned>(size);
+    for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
+         part = NLMSG_NEXT(part, left)) {
+      const auto event = EventOf(part);
+      if (event && drivers::IsOwnedIndex(event->index)) callback(*event);
+    }
+  }
+}
+
+}  // namespace forkplane::netlink

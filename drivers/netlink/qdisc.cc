@@ -1,0 +1,236 @@
+#include "drivers/netlink/qdisc.h"
+
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "drivers/netlink/link.h"
+#include "drivers/netlink/tc_codec.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::netlink {
+namespace {
+
+using drivers::HtbClass;
+using drivers::kClsactHandle;
+using drivers::kHtbHandle;
+using drivers::kTbfHandle;
+using drivers::Leaf;
+using drivers::ObservedClass;
+using drivers::ObservedRoot;
+using drivers::PortQdiscs;
+using drivers::Tbf;
+using drivers::UplinkQdiscs;
+
+constexpr std::uint32_t kLoopbackIndex = 1;
+
+Result<std::string> What(std::string_view verb, std::uint32_t index) {
+  std::string what = fmt::format("{} on link {:#x}", verb, index);
+  if (!drivers::IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
+  return what;
+}
+
+std::string WhatClass(std::string_view verb, std::uint32_t index, std::uint32_t minor) {
+  return fmt::format("{} class 7f00:{:x} on link {:#x}", verb, minor, index);
+}
+
+Message TcMessage(std::uint16_t type, int flags, const tcmsg& header) {
+  Message message(type, flags);
+  message.Header(header);
+  return message;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open() {
+  ASSIGN_OR_RETURN(Socket socket, Socket::Open());
+  return std::unique_ptr<NetlinkQdiscDriver>(new NetlinkQdiscDriver(std::move(socket)));
+}
+
+Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {
+  // The dump of a link that is missing is empty, not an error.
+  ASSIGN_OR_RETURN(const auto link, ObserveLink(socket, index));
+  if (!link) return NotFound(fmt::format("observe qdiscs: no link {:#x}", index));
+  PortQdiscs port;
+  RETURN_IF_ERROR(socket.Dump(
+      [] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); },
+      fmt::format("list qdiscs of link {:#x}", index), [&] { port = {}; },
+      [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<tcmsg>(part);
+        if (header == nullptr || header->tcm_ifindex != static_cast<int>(index)) return;
+        const Attributes attributes(part, sizeof *header);
+        // Handle 0 is the default qdisc, which nobody made.
+        if (header->tcm_parent == TC_H_ROOT && header->tcm_handle != 0) {
+          port.root = RootOf(*header, attributes);
+        }
+        if (header->tcm_parent == TC_H_CLSACT && attributes.Text(TCA_KIND) == "clsact") {
+          port.clsact = true;
+        }
+      }));
+  return port;
+}
+
+Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
+  return ListQdiscs(socket_, index);
+}
+
+Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t index) {
+  UplinkQdiscs uplink;
+  ASSIGN_OR_RETURN(PortQdiscs port, ListQdiscs(socket_, index));
+  uplink.root = std::move(port.root);
+  if (!uplink.root || uplink.root->handle != kHtbHandle || uplink.root->kind != "htb") {
+    return uplink;
+  }
+  ASSIGN_OR_RETURN(uplink.classes, DumpClasses(index));
+  RETURN_IF_ERROR(FillLeaves(index, uplink.classes));
+  return uplink;
+}
+
+Result<std::vector<ObservedClass>> NetlinkQdiscDriver::DumpClasses(std::uint32_t index) {
+  std::vector<ObservedClass> classes;
+  RETURN_IF_ERROR(
+      socket_.Dump([index] { return TcMessage(RTM_GETTCLASS, 0, TcHeader(index, 0, 0)); },
+                   fmt::format("list classes of link {:#x}", index), [&] { classes.clear(); },
+                   [&](const nlmsghdr* part) {
+                     const auto* header = HeaderOf<tcmsg>(part);
+                     if (header == nullptr || header->tcm_ifindex != static_cast<int>(index))
+                       return;
+                     if (TC_H_MAJ(header->tcm_handle) != kHtbHandle) return;
+                     classes.push_back(ClassOf(*header, Attributes(part, sizeof *header)));
+                   }));
+  std::sort(classes.begin(), classes.end(), [](const ObservedClass& a, const ObservedClass& b) {
+    return a.htb.minor < b.htb.minor;
+  });
+  return classes;
+}
+
+// The kernel dumps the qdiscs of all links or none; 1000 TAPs take it a millisecond.
+Status NetlinkQdiscDriver::FillLeaves(std::uint32_t index, std::vector<ObservedClass>& classes) {
+  std::map<std::uint32_t, Leaf> leaves;  // by the class's minor
+  RETURN_IF_ERROR(
+      socket_.Dump([] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); },
+                   fmt::format("list leaves of link {:#x}", index), [&] { leaves.clear(); },
+                   [&](const nlmsghdr* part) {
+                     const auto* header = HeaderOf<tcmsg>(part);
+                     if (header == nullptr || header->tcm_ifindex != static_cast<int>(index))
+                       return;
+                     if (TC_H_MAJ(header->tcm_parent) != kHtbHandle) return;
+                     const auto leaf = LeafOf(Attributes(part, sizeof *header));
+                     if (leaf) leaves[TC_H_MIN(header->tcm_parent)] = *leaf;
+                   }));
+  for (ObservedClass& observed : classes) {
+    const auto leaf = leaves.find(observed.htb.minor);
+    if (leaf != leaves.end()) observed.leaf = leaf->second;
+  }
+  return OkStatus();
+}
+
+// A memory limit of one byte length is refused by fq_codel itself, after the kernel has found (and
+// loaded) the module; an unknown kind is ENOENT. Either way nothing is installed.
+Result<bool> NetlinkQdiscDriver::HasFqCodel() {
+  Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE,
+                              TcHeader(kLoopbackIndex, TC_H_ROOT, kTbfHandle));
+  message.Text(TCA_KIND, "fq_codel").Nest(TCA_OPTIONS, [](Message& options) {
+    options.U8(TCA_FQ_CODEL_MEMORY_LIMIT, 0);
+  });
+  const Status status = socket_.Request(message, "probe fq_codel");
+  if (status.ok()) return Internal("probe fq_codel: the kernel took an impossible option");
+  if (status.error().sys_errno == ENOENT) return false;
+  if (status.error().code == Code::kInvalid || status.error().sys_errno == ERANGE) return true;
+  return status.error();
+}
+
+Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
+  ASSIGN_OR_RETURN(const std::string what, What("add tbf", index));
+  RETURN_IF_ERROR(CheckTbf(tbf));
+  Message message =
+      TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kTbfHandle));
+  PutTbf(message, tbf);
+  return socket_.Request(message, what);
+}
+
+// Found by its handle, so that a qdisc which somebody else made is never changed.
+Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
+  ASSIGN_OR_RETURN(const std::string what, What("change tbf", index));
+  RETURN_IF_ERROR(CheckTbf(tbf));
+  Message message = TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle));
+  PutTbf(message, tbf);
+  return socket_.Request(message, what);
+}
+
+Status NetlinkQdiscDriver::AddClsact(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const std::string what, What("add clsact", index));
+  Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
+                              TcHeader(index, TC_H_CLSACT, kClsactHandle));
+  message.Text(TCA_KIND, "clsact");
+  return socket_.Request(message, what);
+}
+
+Status NetlinkQdiscDriver::DeleteClsact(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete clsact", index));
+  Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(index, TC_H_CLSACT, 0));
+  return socket_.Request(message, what);
+}
+
+Status NetlinkQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
+  ASSIGN_OR_RETURN(const std::string what, What("add htb", index));
+  Message message =
+      TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kHtbHandle));
+  PutHtbRoot(message, default_minor);
+  return socket_.Request(message, what);
+}
+
+Status NetlinkQdiscDriver::DeleteRoot(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete root qdisc", index));
+  Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(index, TC_H_ROOT, 0));
+  return socket_.Request(message, what);
+}
+
+Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, int flags,
+                                    std::string_view verb) {
+  RETURN_IF_ERROR(What(verb, index));
+  RETURN_IF_ERROR(CheckClass(htb));
+  Message message = TcMessage(
+      RTM_NEWTCLASS, flags, TcHeader(index, kHtbHandle | htb.parent_minor, kHtbHandle | htb.minor));
+  PutHtbClass(message, htb);
+  bool at_root = false;
+  RETURN_IF_ERROR(
+      socket_.Get(message, WhatClass(verb, index, htb.minor), [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<tcmsg>(part);
+        at_root = header != nullptr && header->tcm_parent == TC_H_ROOT;
+      }));
+  if (htb.parent_minor == 0 || !at_root) return OkStatus();
+  // HTB makes a class whose parent it does not find a root class, unbounded by anything, and says
+  // nothing; only the echo of the message tells. It must not stay.
+  RETURN_IF_ERROR(DeleteClass(index, htb.minor));
+  return NotFound(
+      fmt::format("{}: no parent 7f00:{:x}", WhatClass(verb, index, htb.minor), htb.parent_minor));
+}
+
+Status NetlinkQdiscDriver::AddClass(std::uint32_t index, const HtbClass& htb) {
+  return PutClass(index, htb, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, "add");
+}
+
+Status NetlinkQdiscDriver::ChangeClass(std::uint32_t index, const HtbClass& htb) {
+  return PutClass(index, htb, 0, "change");
+}
+
+Status NetlinkQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor) {
+  RETURN_IF_ERROR(What("delete class", index));
+  Message message =
+      TcMessage(RTM_DELTCLASS, 0, TcHeader(index, kHtbHandle, kHtbHandle | (minor & 0xffff)));
+  return socket_.Request(message, WhatClass("delete", index, minor));
+}
+
+Status NetlinkQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) {
+  RETURN_IF_ERROR(What("set leaf", index));
+  Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE,
+                              TcHeader(index, kHtbHandle | (minor & 0xffff), 0));
+  PutLeaf(message, leaf);
+  return socket_.Request(message, WhatClass("set leaf of", index, minor));
+}
+
+}  // namespace forkplane::netlink

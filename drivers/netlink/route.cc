@@ -1,0 +1,271 @@
+#include "drivers/netlink/route.h"
+
+#include <arpa/inet.h>
+#include <linux/ethtool.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "drivers/netlink/link.h"
+#include "drivers/network_names.h"
+
+namespace forkplane::netlink {
+namespace {
+
+using drivers::Ipv4Address;
+using drivers::Ipv4Prefix;
+using drivers::Neighbour;
+using drivers::Route;
+using drivers::Uplink;
+
+std::uint32_t Wire(Ipv4Address address) { return htonl(address.value); }
+Ipv4Address FromWire(std::uint32_t value) { return {ntohl(value)}; }
+
+// Only links of ours are changed through this driver.
+template <typename Subject>
+Result<std::string> What(std::string_view verb, const Subject& subject, std::uint32_t index) {
+  std::string what = fmt::format("{} {} on {:#x}", verb, drivers::ToString(subject), index);
+  if (!drivers::IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
+  return what;
+}
+
+// A dump filtered by a link that is gone says so; for us it just has nothing.
+Status NothingIfGone(Status status) {
+  return !status.ok() && status.error().code == Code::kNotFound ? OkStatus() : std::move(status);
+}
+
+Message AddressMessage(std::uint16_t type, int flags, std::uint32_t index,
+                       const Ipv4Prefix& address) {
+  ifaddrmsg header = {};
+  header.ifa_family = AF_INET;
+  header.ifa_prefixlen = address.length;
+  header.ifa_index = index;
+  Message message(type, flags);
+  message.Header(header).U32(IFA_LOCAL, Wire(address.address));
+  message.U32(IFA_ADDRESS, Wire(address.address));
+  return message;
+}
+
+Message RouteMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4Address address) {
+  rtmsg header = {};
+  header.rtm_family = AF_INET;
+  header.rtm_dst_len = 32;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_STATIC;
+  header.rtm_scope = RT_SCOPE_LINK;
+  header.rtm_type = RTN_UNICAST;
+  Message message(type, flags);
+  message.Header(header).U32(RTA_DST, Wire(address)).U32(RTA_OIF, index);
+  return message;
+}
+
+Message NeighbourMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4Address address) {
+  ndmsg header = {};
+  header.ndm_family = AF_INET;
+  header.ndm_ifindex = static_cast<int>(index);
+  header.ndm_state = NUD_PERMANENT;
+  Message message(type, flags);
+  message.Header(header).U32(NDA_DST, Wire(address));
+  return message;
+}
+
+Route RouteOf(const rtmsg& header, const Attributes& attributes) {
+  Route route;
+  route.destination = {FromWire(attributes.U32(RTA_DST).value_or(0)), header.rtm_dst_len};
+  route.index = attributes.U32(RTA_OIF).value_or(0);
+  route.metric = attributes.U32(RTA_PRIORITY).value_or(0);
+  if (const auto gateway = attributes.U32(RTA_GATEWAY)) route.gateway = FromWire(*gateway);
+  return route;
+}
+
+bool IsMain(const rtmsg& header, const Attributes& attributes) {
+  return attributes.U32(RTA_TABLE).value_or(header.rtm_table) == RT_TABLE_MAIN &&
+         (header.rtm_flags & RTM_F_CLONED) == 0;
+}
+
+// Bits per second, if the link tells; TAPs claim 10 Mbit/s, which means nothing.
+std::optional<std::uint64_t> SpeedOf(int fd, const std::string& name) {
+  ethtool_cmd command = {};
+  command.cmd = ETHTOOL_GSET;
+  ifreq request = {};
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&command);
+  if (ioctl(fd, SIOCETHTOOL, &request) != 0) return std::nullopt;
+  const std::uint32_t mbit = ethtool_cmd_speed(&command);
+  if (mbit == 0 || mbit == static_cast<std::uint32_t>(SPEED_UNKNOWN)) return std::nullopt;
+  return std::uint64_t{mbit} * 1'000'000;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NetlinkRouteDriver>> NetlinkRouteDriver::Open() {
+  ASSIGN_OR_RETURN(Socket socket, Socket::Open());
+  UniqueFd ethtool(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!ethtool.valid()) return FromErrno(errno, "socket for ethtool");
+  return std::unique_ptr<NetlinkRouteDriver>(
+      new NetlinkRouteDriver(std::move(socket), std::move(ethtool)));
+}
+
+Result<std::vector<Ipv4Prefix>> NetlinkRouteDriver::ListAddresses(std::uint32_t index) {
+  std::vector<Ipv4Prefix> addresses;
+  const auto make = [index] {
+    ifaddrmsg header = {};
+    header.ifa_family = AF_INET;
+    header.ifa_index = index;
+    Message message(RTM_GETADDR, 0);
+    message.Header(header);
+    return message;
+  };
+  RETURN_IF_ERROR(NothingIfGone(socket_.Dump(
+      make, fmt::format("list addresses of {:#x}", index), [&] { addresses.clear(); },
+      [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<ifaddrmsg>(part);
+        if (header == nullptr || header->ifa_index != index) return;
+        const auto local = Attributes(part, sizeof *header).U32(IFA_LOCAL);
+        if (local) addresses.push_back({FromWire(*local), header->ifa_prefixlen});
+      })));
+  std::sort(addresses.begin(), addresses.end());
+  return addresses;
+}
+
+Status NetlinkRouteDriver::AddAddress(std::uint32_t index, const Ipv4Prefix& address) {
+  ASSIGN_OR_RETURN(const std::string what, What("add address", address, index));
+  Message message = AddressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address);
+  return socket_.Request(message, what);
+}
+
+Status NetlinkRouteDriver::DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete address", address, index));
+  Message message = AddressMessage(RTM_DELADDR, 0, index, address);
+  return socket_.Request(message, what);
+}
+
+Result<std::vector<Route>> NetlinkRouteDriver::DumpRoutes(std::uint32_t index,
+                                                          bool host_routes_only) {
+  std::vector<Route> routes;
+  const auto make = [index] {
+    rtmsg header = {};
+    header.rtm_family = AF_INET;
+    header.rtm_table = RT_TABLE_MAIN;
+    Message message(RTM_GETROUTE, 0);
+    message.Header(header).U32(RTA_TABLE, RT_TABLE_MAIN);
+    if (index != 0) message.U32(RTA_OIF, index);
+    return message;
+  };
+  RETURN_IF_ERROR(NothingIfGone(socket_.Dump(
+      make, "list routes", [&] { routes.clear(); },
+      [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<rtmsg>(part);
+        if (header == nullptr || header->rtm_type != RTN_UNICAST) return;
+        const Attributes attributes(part, sizeof *header);
+        if (!IsMain(*header, attributes)) return;
+        if (host_routes_only &&
+            (header->rtm_dst_len != 32 || header->rtm_protocol != RTPROT_STATIC ||
+             header->rtm_scope != RT_SCOPE_LINK)) {
+          return;
+        }
+        Route route = RouteOf(*header, attributes);
+        if (index == 0 || route.index == index) routes.push_back(std::move(route));
+      })));
+  return routes;
+}
+
+Result<std::vector<Route>> NetlinkRouteDriver::ListRoutes() {
+  ASSIGN_OR_RETURN(std::vector<Route> routes, DumpRoutes(0, false));
+  std::map<std::uint32_t, std::string> names;
+  for (Route& route : routes) {
+    if (route.index == 0) continue;
+    std::string& name = names[route.index];
+    if (name.empty()) {
+      ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, route.index));
+      name = link ? link->name : fmt::format("link {}", route.index);
+    }
+    route.device = name;
+  }
+  return routes;
+}
+
+Result<std::vector<Ipv4Address>> NetlinkRouteDriver::ListHostRoutes(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const std::vector<Route> routes, DumpRoutes(index, true));
+  std::vector<Ipv4Address> addresses;
+  for (const Route& route : routes) addresses.push_back(route.destination.address);
+  std::sort(addresses.begin(), addresses.end());
+  return addresses;
+}
+
+Status NetlinkRouteDriver::AddHostRoute(std::uint32_t index, Ipv4Address address) {
+  ASSIGN_OR_RETURN(const std::string what, What("add route", address, index));
+  Message message = RouteMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, address);
+  return socket_.Request(message, what);
+}
+
+Status NetlinkRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4Address address) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete route", address, index));
+  Message message = RouteMessage(RTM_DELROUTE, 0, index, address);
+  return socket_.Request(message, what);
+}
+
+Result<std::vector<Neighbour>> NetlinkRouteDriver::ListNeighbours(std::uint32_t index) {
+  std::vector<Neighbour> neighbours;
+  const auto make = [index] {
+    ndmsg header = {};
+    header.ndm_family = AF_INET;
+    Message message(RTM_GETNEIGH, 0);
+    message.Header(header).U32(NDA_IFINDEX, index);
+    return message;
+  };
+  RETURN_IF_ERROR(NothingIfGone(socket_.Dump(
+      make, fmt::format("list neighbours of {:#x}", index), [&] { neighbours.clear(); },
+      [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<ndmsg>(part);
+        if (header == nullptr || header->ndm_ifindex != static_cast<int>(index)) return;
+        if ((header->ndm_state & NUD_PERMANENT) == 0) return;
+        const Attributes attributes(part, sizeof *header);
+        const auto address = attributes.U32(NDA_DST);
+        const auto mac = attributes.Read<drivers::MacAddress>(NDA_LLADDR);
+        if (address && mac) neighbours.push_back({FromWire(*address), *mac});
+      })));
+  std::sort(neighbours.begin(), neighbours.end());
+  return neighbours;
+}
+
+Status NetlinkRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& neighbour) {
+  ASSIGN_OR_RETURN(const std::string what, What("set neighbour", neighbour.address, index));
+  Message message =
+      NeighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, neighbour.address);
+  message.Struct(NDA_LLADDR, neighbour.mac);
+  return socket_.Request(message, what);
+}
+
+Status NetlinkRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4Address address) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete neighbour", address, index));
+  Message message = NeighbourMessage(RTM_DELNEIGH, 0, index, address);
+  return socket_.Request(message, what);
+}
+
+Lookup<Uplink> NetlinkRouteDriver::DefaultUplink() {
+  ASSIGN_OR_RETURN(const std::vector<Route> routes, ListRoutes());
+  const Route* best = nullptr;
+  for (const Route& route : routes) {
+    if (route.destination.length != 0 || route.index == 0) continue;
+    if (best == nullptr || route.metric < best->metric) best = &route;
+  }
+  if (best == nullptr) return std::optional<Uplink>();
+  return std::optional<Uplink>({best->index, best->device, SpeedOf(ethtool_.get(), best->device)});
+}
+
+Lookup<Uplink> NetlinkRouteDriver::UplinkByName(const std::string& name) {
+  ASSIGN_OR_RETURN(const auto link, ObserveLinkByName(socket_, name));
+  if (!link) return std::optional<Uplink>();
+  return std::optional<Uplink>({link->index, link->name, SpeedOf(ethtool_.get(), link->name)});
+}
+
+}  // namespace forkplane::netlink

@@ -1,0 +1,41 @@
+// RouteDriver over rtnetlink (link speed: the ethtool ioctl).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/base/unique_fd.h"
+#include "drivers/netlink/socket.h"
+#include "drivers/route_driver.h"
+
+namespace forkplane::netlink {
+
+class NetlinkRouteDriver final : public drivers::RouteDriver {
+ public:
+  static Result<std::unique_ptr<NetlinkRouteDriver>> Open();
+
+  Result<std::vector<drivers::Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
+  Status AddAddress(std::uint32_t index, const drivers::Ipv4Prefix& address) override;
+  Status DeleteAddress(std::uint32_t index, const drivers::Ipv4Prefix& address) override;
+  Result<std::vector<drivers::Route>> ListRoutes() override;
+  Result<std::vector<drivers::Ipv4Address>> ListHostRoutes(std::uint32_t index) override;
+  Status AddHostRoute(std::uint32_t index, drivers::Ipv4Address address) override;
+  Status DeleteHostRoute(std::uint32_t index, drivers::Ipv4Address address) override;
+  Result<std::vector<drivers::Neighbour>> ListNeighbours(std::uint32_t index) override;
+  Status SetNeighbour(std::uint32_t index, const drivers::Neighbour& neighbour) override;
+  Status DeleteNeighbour(std::uint32_t index, drivers::Ipv4Address address) override;
+  Lookup<drivers::Uplink> DefaultUplink() override;
+  Lookup<drivers::Uplink> UplinkByName(const std::string& name) override;
+
+ private:
+  NetlinkRouteDriver(Socket socket, UniqueFd ethtool)
+      : socket_(std::move(socket)), ethtool_(std::move(ethtool)) {}
+  // All unicast routes of the main table, of one link or (0) of all; device names are not filled.
+  Result<std::vector<drivers::Route>> DumpRoutes(std::uint32_t index, bool host_routes_only);
+
+  SharedSocket socket_;
+  UniqueFd ethtool_;  // any socket of the namespace
+};
+
+}  // namespace forkplane::netlink

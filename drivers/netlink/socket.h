@@ -1,0 +1,73 @@
+// A request/answer socket of rtnetlink.
+//
+// NOTE Threading: one user at a time; SharedSocket adds the lock.
+// NOTE Kernel: answers are queued before sendmsg returns, so waiting for them is not waiting, but
+// a deadline stands all the same. A dump that the kernel marks as interrupted (NLM_F_DUMP_INTR:
+// something changed between two parts of it) is thrown away and asked again, at most kDumpTriesMax
+// times; then Unavailable. Errors carry the kernel's own explanation (extended ack).
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "controller/base/mutex.h"
+#include "controller/base/result.h"
+#include "drivers/netlink/message.h"
+
+struct nl_sock;
+
+namespace forkplane::netlink {
+
+inline constexpr int kDumpTriesMax = 20;
+
+class Socket {
+ public:
+  // In the network namespace of the calling thread.
+  static Result<Socket> Open();
+
+  using OnMessage = std::function<void(const nlmsghdr*)>;
+  // Sends and waits for the acknowledgement. `what` leads the error's text: "delete link fkbr0".
+  Status Request(Message& message, std::string_view what);
+  // The same for a single object; `on_message` is called with the answer.
+  Status Get(Message& message, std::string_view what, const OnMessage& on_message);
+  // `make` builds the request anew for each try; `reset` empties what on_message has gathered.
+  Status Dump(const std::function<Message()>& make, std::string_view what,
+              const std::function<void()>& reset, const OnMessage& on_message);
+
+ private:
+  struct Free {
+    void operator()(nl_sock* socket) const;
+  };
+  explicit Socket(nl_sock* socket) : socket_(socket) {}
+  // Sends and reads to the end of the answer; `interrupted` reports NLM_F_DUMP_INTR.
+  Status Exchange(Message& message, std::string_view what, const OnMessage& on_message,
+                  bool& interrupted);
+
+  std::unique_ptr<nl_sock, Free> socket_;
+};
+
+// A socket that several threads use in turn.
+class SharedSocket {
+ public:
+  explicit SharedSocket(Socket socket) : socket_(std::move(socket)) {}
+
+  Status Request(Message& message, std::string_view what) EXCLUDES(mutex_);
+  Status Get(Message& message, std::string_view what, const Socket::OnMessage& on_message)
+      EXCLUDES(mutex_);
+  Status Dump(const std::function<Message()>& make, std::string_view what,
+              const std::function<void()>& reset, const Socket::OnMessage& on_message)
+      EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;
+  Socket socket_ GUARDED_BY(mutex_);
+};
+
+// FromErrno with what rtnetlink means by some numbers: EXFULL is a full bridge (Exhausted),
+// ENETDOWN a link that went down (Conflict), EADDRNOTAVAIL an address that is not there (NotFound).
+Error KernelError(int errno_value, std::string_view what, std::string_view explanation = {});
+
+}  // namespace forkplane::netlink

@@ -1,0 +1,18 @@
+// SysctlDriver over /proc/sys.
+#pragma once
+
+#include <string>
+
+#include "drivers/sysctl_driver.h"
+
+namespace forkplane::netlink {
+
+class ProcSysctlDriver final : public drivers::SysctlDriver {
+ public:
+  Result<bool> Ipv4Forwarding() override;
+  Status EnableIpv4Forwarding() override;
+  Result<bool> Ipv6Disabled(const std::string& link) override;
+  Status DisableIpv6(const std::string& link) override;
+};
+
+}  // namespace forkplane::netlink

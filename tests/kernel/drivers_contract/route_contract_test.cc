@@ -1,0 +1,147 @@
+// Goal: addresses, routes, neighbours, identity entries and programs behave the same on the fake
+// host and on the kernel.
+#include "tests/kernel/drivers_contract/world.h"
+
+namespace forkplane::drivers {
+namespace {
+
+const Ipv4Prefix kGateway = *ParsePrefix("10.77.0.1/16");
+const Ipv4Address kAddress = *ParseIpv4("10.77.0.5");
+const Ipv4Address kOther = *ParseIpv4("10.77.0.4");
+
+void MakeBridge(World& world) {
+  ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+  ASSERT_OK(world.links->SetUp(kBridge, true));
+}
+
+IdentityEntry EntryOf(Ipv4Address outer) {
+  return {InnerMac(0), OuterMac(kNumber), InnerAddress(kGateway), outer, DefaultGateway(kGateway)};
+}
+
+TEST_P(DriversContract, AnAddressBringsItsConnectedRoute) {
+  OnHost([](World& world) {
+    EXPECT_CODE(world.routes->AddAddress(kBridge, kGateway), Code::kNotFound);
+    EXPECT_TRUE(world.routes->ListAddresses(kBridge)->empty());
+    MakeBridge(world);
+    EXPECT_OK(world.routes->AddAddress(kBridge, kGateway));
+    EXPECT_CODE(world.routes->AddAddress(kBridge, kGateway), Code::kExists);
+    EXPECT_EQ(*world.routes->ListAddresses(kBridge), std::vector<Ipv4Prefix>{kGateway});
+    const auto routes = *world.routes->ListRoutes();
+    ASSERT_EQ(routes.size(), 1u);
+    EXPECT_EQ(routes[0].destination, kGateway.Network());
+    EXPECT_EQ(routes[0].index, kBridge);
+    EXPECT_EQ(routes[0].device, "fkbr0");
+    EXPECT_OK(world.routes->DeleteAddress(kBridge, kGateway));
+    EXPECT_CODE(world.routes->DeleteAddress(kBridge, kGateway), Code::kNotFound);
+    EXPECT_TRUE(world.routes->ListRoutes()->empty());
+  });
+}
+
+TEST_P(DriversContract, HostRoutesNeedALinkThatIsUp) {
+  OnHost([](World& world) {
+    EXPECT_CODE(world.routes->AddHostRoute(kBridge, kAddress), Code::kNotFound);
+    ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+    EXPECT_CODE(world.routes->AddHostRoute(kBridge, kAddress), Code::kConflict);
+    ASSERT_OK(world.links->SetUp(kBridge, true));
+    EXPECT_OK(world.routes->AddHostRoute(kBridge, kAddress));
+    EXPECT_CODE(world.routes->AddHostRoute(kBridge, kAddress), Code::kExists);
+    EXPECT_OK(world.routes->AddHostRoute(kBridge, kOther));
+    const std::vector<Ipv4Address> wanted = {kOther, kAddress};
+    EXPECT_EQ(*world.routes->ListHostRoutes(kBridge), wanted);
+    EXPECT_OK(world.routes->DeleteHostRoute(kBridge, kOther));
+    EXPECT_CODE(world.routes->DeleteHostRoute(kBridge, kOther), Code::kNotFound);
+    EXPECT_OK(world.links->SetUp(kBridge, false));  // routes do not outlive it
+    EXPECT_TRUE(world.routes->ListHostRoutes(kBridge)->empty());
+    EXPECT_TRUE(world.routes->ListHostRoutes(kMissing)->empty());
+  });
+}
+
+TEST_P(DriversContract, NeighboursAreSetAndReplaced) {
+  OnHost([](World& world) {
+    EXPECT_CODE(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(1)}), Code::kNotFound);
+    EXPECT_TRUE(world.routes->ListNeighbours(kBridge)->empty());
+    MakeBridge(world);
+    EXPECT_OK(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(1)}));
+    EXPECT_OK(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(2)}));
+    const std::vector<Neighbour> wanted = {{kAddress, OuterMac(2)}};
+    EXPECT_EQ(*world.routes->ListNeighbours(kBridge), wanted);
+    EXPECT_OK(world.routes->DeleteNeighbour(kBridge, kAddress));
+    EXPECT_CODE(world.routes->DeleteNeighbour(kBridge, kAddress), Code::kNotFound);
+    EXPECT_TRUE(world.routes->ListNeighbours(kBridge)->empty());
+  });
+}
+
+TEST_P(DriversContract, AddressesRoutesAndNeighboursGoWithTheirLink) {
+  OnHost([](World& world) {
+    MakeBridge(world);
+    ASSERT_OK(world.routes->AddAddress(kBridge, kGateway));
+    ASSERT_OK(world.routes->AddHostRoute(kBridge, kAddress));
+    ASSERT_OK(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(1)}));
+    ASSERT_OK(world.links->Delete(kBridge));
+    MakeBridge(world);
+    EXPECT_TRUE(world.routes->ListAddresses(kBridge)->empty());
+    EXPECT_TRUE(world.routes->ListHostRoutes(kBridge)->empty());
+    EXPECT_TRUE(world.routes->ListNeighbours(kBridge)->empty());
+    EXPECT_TRUE(world.routes->ListRoutes()->empty());
+  });
+}
+
+TEST_P(DriversContract, WithoutADefaultRouteThereIsNoUplink) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(world.routes->DefaultUplink()->has_value());
+    EXPECT_FALSE(world.routes->UplinkByName("nothing0")->has_value());
+    MakeBridge(world);
+    EXPECT_EQ(world.routes->UplinkByName("fkbr0")->value().index, kBridge);
+  });
+}
+
+TEST_P(DriversContract, IdentityEntriesAreReplacedAndOutliveTheTap) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(world.identity->ObserveEntry(kTap)->has_value());
+    EXPECT_CODE(world.identity->DeleteEntry(kTap), Code::kNotFound);
+    EXPECT_CODE(world.identity->Counters(kTap), Code::kNotFound);
+    EXPECT_OK(world.identity->Counters(0));
+    EXPECT_CODE(world.identity->SetEntry(kBridge, EntryOf(kAddress)), Code::kInvalid);
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    EXPECT_OK(world.identity->SetEntry(kTap, EntryOf(kAddress)));
+    EXPECT_OK(world.identity->SetEntry(kTap, EntryOf(kOther)));
+    EXPECT_EQ(world.identity->ObserveEntry(kTap)->value(), EntryOf(kOther));
+    EXPECT_EQ(world.identity->Counters(kTap)->from_guest_packets, 0u);
+    ASSERT_OK(world.taps->Delete(kNumber));
+    const std::vector<IdentityEntryAt> wanted = {{kTap, EntryOf(kOther)}};
+    EXPECT_EQ(*world.identity->ListEntries(), wanted);
+    EXPECT_OK(world.identity->DeleteEntry(kTap));
+    EXPECT_TRUE(world.identity->ListEntries()->empty());
+  });
+}
+
+TEST_P(DriversContract, ProgramsNeedClsactAndGoWithIt) {
+  for (const RedirectMode mode : {RedirectMode::kBpf, RedirectMode::kMirred}) {
+    OnHost(mode, [mode](World& world) {
+      EXPECT_EQ(world.identity->Mode(), mode);
+      EXPECT_CODE(world.identity->ObservePrograms(kTap), Code::kNotFound);
+      EXPECT_CODE(world.identity->Attach(kTap, Direction::kEgress), Code::kNotFound);
+      ASSERT_OK(world.links->CreateIfb({0, ""}));
+      ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+      EXPECT_CODE(world.identity->Attach(kTap, Direction::kIngress), Code::kNotFound);
+      EXPECT_CODE(world.identity->Detach(kTap, Direction::kIngress), Code::kNotFound);
+      ASSERT_OK(world.qdiscs->AddClsact(kTap));
+      EXPECT_CODE(world.identity->Detach(kTap, Direction::kIngress), Code::kNotFound);
+      const AttachedPrograms none;
+      EXPECT_EQ(*world.identity->ObservePrograms(kTap), none);
+      EXPECT_OK(world.identity->Attach(kTap, Direction::kIngress));
+      EXPECT_OK(world.identity->Attach(kTap, Direction::kEgress));
+      EXPECT_OK(world.identity->Attach(kTap, Direction::kIngress));
+      const AttachedPrograms both = {ProgramState::kOurs, ProgramState::kOurs};
+      EXPECT_EQ(*world.identity->ObservePrograms(kTap), both);
+      EXPECT_OK(world.identity->Detach(kTap, Direction::kIngress));
+      const AttachedPrograms egress = {ProgramState::kNone, ProgramState::kOurs};
+      EXPECT_EQ(*world.identity->ObservePrograms(kTap), egress);
+      ASSERT_OK(world.qdiscs->DeleteClsact(kTap));
+      EXPECT_EQ(*world.identity->ObservePrograms(kTap), none);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace forkplane::drivers
