@@ -215,7 +215,8 @@ static __always_inline int arp_to_guest(struct __sk_buff* skb, const struct tran
   int result = load_arp(skb, &arp);
   if (result != PASS) return result;
   // Somebody who has, or asks for, the address that the guest believes to be its own.
-  if (arp.target_address == t->to || arp.sender_address == t->to) return FK_DROP_AMBIGUOUS;
+  if ((arp.target_address == t->to && t->to != t->from) || arp.sender_address == t->to)
+    return FK_DROP_AMBIGUOUS;
   if (same_mac(arp.target_mac, t->from_mac)) __builtin_memcpy(arp.target_mac, t->to_mac, 6);
   if (arp.target_address == t->from) arp.target_address = t->to;
   return bpf_skb_store_bytes(skb, ETH_HLEN, &arp, sizeof(arp), 0) ? FK_DROP_MALFORMED : PASS;
@@ -226,7 +227,7 @@ static __always_inline int ip_to_guest(struct __sk_buff* skb, const struct trans
   struct iphdr ip;
   int result = load_ip(skb, &ip);
   if (result != PASS) return result;
-  if (ip.daddr == t->to || ip.saddr == t->to) return FK_DROP_AMBIGUOUS;
+  if ((ip.daddr == t->to && t->to != t->from) || ip.saddr == t->to) return FK_DROP_AMBIGUOUS;
   if (ip.daddr != t->from) return unicast ? FK_DROP_DESTINATION : PASS;
   result = translate_quote(skb, &ip, t, offsetof(struct iphdr, saddr));
   if (result != PASS) return result;
