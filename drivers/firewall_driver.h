@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "controller/base/net_address.h"
 #include "controller/base/result.h"
-#include "drivers/network_types.h"
 
 namespace forkplane::drivers {
 

@@ -23,18 +23,17 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/base/net_address.h"
 #include "controller/base/result.h"
-#include "drivers/network_types.h"
 
 namespace forkplane::drivers {
 
 struct IdentityEntry {
   MacAddress inner_mac;  // InnerMac(ordinal)
   MacAddress outer_mac;  // OuterMac(number)
-  Ipv4Address inner_address;
-  Ipv4Address outer_address;  // leased
-  Ipv4Address
-      gateway;  // of the Network; recorded for whoever answers for it, the programs need it not
+  Ipv4 inner_address;
+  Ipv4 outer_address;  // leased
+  Ipv4 gateway;        // the Network's, on record for observers; no packet depends on it
   bool operator==(const IdentityEntry&) const = default;
 };
 

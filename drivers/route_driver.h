@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "controller/base/net_address.h"
 #include "controller/base/result.h"
-#include "drivers/network_types.h"
 
 namespace forkplane::drivers {
 
@@ -17,14 +17,14 @@ struct Route {
   Ipv4Prefix destination;
   std::uint32_t index = 0;
   std::string device;  // name of `index`, "" when 0
-  std::optional<Ipv4Address> gateway;
+  std::optional<Ipv4> gateway;
   std::uint32_t metric = 0;
   bool operator==(const Route&) const = default;
 };
 
 // Only NUD_PERMANENT ones; those learned by ARP are the kernel's business.
 struct Neighbour {
-  Ipv4Address address;
+  Ipv4 address;
   MacAddress mac;
   auto operator<=>(const Neighbour&) const = default;
 };
@@ -51,16 +51,16 @@ class RouteDriver {
   // Every unicast route of the main table, for the conflict check of a cidr.
   virtual Result<std::vector<Route>> ListRoutes() = 0;
   // The /32 routes through one of our links, ordered.
-  virtual Result<std::vector<Ipv4Address>> ListHostRoutes(std::uint32_t index) = 0;
+  virtual Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) = 0;
   // Scope link, protocol static. Conflict: the link is down.
-  virtual Status AddHostRoute(std::uint32_t index, Ipv4Address address) = 0;
-  virtual Status DeleteHostRoute(std::uint32_t index, Ipv4Address address) = 0;
+  virtual Status AddHostRoute(std::uint32_t index, Ipv4 address) = 0;
+  virtual Status DeleteHostRoute(std::uint32_t index, Ipv4 address) = 0;
 
   // Ordered by address.
   virtual Result<std::vector<Neighbour>> ListNeighbours(std::uint32_t index) = 0;
   // Creates or replaces (one learned by ARP may already stand there).
   virtual Status SetNeighbour(std::uint32_t index, const Neighbour& neighbour) = 0;
-  virtual Status DeleteNeighbour(std::uint32_t index, Ipv4Address address) = 0;
+  virtual Status DeleteNeighbour(std::uint32_t index, Ipv4 address) = 0;
 
   virtual Lookup<Uplink> DefaultUplink() = 0;
   // By name, for Network.spec.uplink.interface; absent when there is no such link.

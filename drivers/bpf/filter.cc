@@ -10,8 +10,8 @@
 
 #include <cerrno>
 
+#include "controller/base/network_names.h"
 #include "drivers/netlink/qdisc.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::bpf {
 namespace {
@@ -108,7 +108,7 @@ Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint
 
 Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program) {
   Message message(RTM_NEWTFILTER, NLM_F_CREATE);
-  message.Header(Header(spec.index, spec.direction, spec.preference, drivers::kFilterHandle));
+  message.Header(Header(spec.index, spec.direction, spec.preference, kFilterHandle));
   message.Text(TCA_KIND, "bpf").Nest(TCA_OPTIONS, [&](Message& options) {
     options.U32(TCA_BPF_FD, static_cast<std::uint32_t>(program.fd.get()));
     options.Text(TCA_BPF_NAME, program.name);

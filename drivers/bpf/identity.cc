@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "controller/base/network_names.h"
 #include "drivers/bpf/filter.h"
 #include "drivers/bpf/identity_map.h"
 #include "drivers/netlink/link.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::bpf {
 namespace {
@@ -21,7 +21,6 @@ using drivers::Direction;
 using drivers::IdentityCounters;
 using drivers::IdentityEntry;
 using drivers::IdentityEntryAt;
-using drivers::Ipv4Address;
 using drivers::ProgramState;
 using drivers::RedirectMode;
 
@@ -43,9 +42,9 @@ IdentityEntry FromMap(const fk_identity& value) {
   IdentityEntry entry;
   std::memcpy(entry.inner_mac.bytes.data(), value.inner_mac, sizeof value.inner_mac);
   std::memcpy(entry.outer_mac.bytes.data(), value.outer_mac, sizeof value.outer_mac);
-  entry.inner_address = Ipv4Address{ntohl(value.inner_address)};
-  entry.outer_address = Ipv4Address{ntohl(value.outer_address)};
-  entry.gateway = Ipv4Address{ntohl(value.gateway)};
+  entry.inner_address = Ipv4{ntohl(value.inner_address)};
+  entry.outer_address = Ipv4{ntohl(value.outer_address)};
+  entry.gateway = Ipv4{ntohl(value.gateway)};
   return entry;
 }
 
@@ -54,17 +53,17 @@ std::string What(std::string_view verb, std::uint32_t index) {
 }
 
 Status CheckTap(std::string_view verb, std::uint32_t index) {
-  if (drivers::IsTapIndex(index)) return OkStatus();
+  if (IsTapIndex(index)) return OkStatus();
   return Invalid(fmt::format("{}: not a TAP of ours", What(verb, index)));
 }
 
 FilterSpec SpecOf(std::uint32_t index, Direction direction) {
-  return {index, direction, drivers::kProgramPreference, 0};
+  return {index, direction, kProgramPreference, 0};
 }
 
 FilterSpec MirredSpecOf(std::uint32_t index) {
-  const std::uint32_t ifb = drivers::IfbOf(drivers::NumberOfTap(index));
-  return {index, Direction::kIngress, drivers::kMirredPreference, drivers::IfbIndex(ifb)};
+  const std::uint32_t ifb = IfbOf(NumberOfTap(index));
+  return {index, Direction::kIngress, kMirredPreference, IfbIndex(ifb)};
 }
 
 const Filter* Find(const std::vector<Filter>& filters, std::uint16_t preference) {
@@ -76,8 +75,8 @@ const Filter* Find(const std::vector<Filter>& filters, std::uint16_t preference)
 
 ProgramState StateOf(const Filter* filter, const Program& program) {
   if (filter == nullptr) return ProgramState::kNone;
-  const bool ours = filter->program_id == program.id && filter->direct_action &&
-                    filter->handle == drivers::kFilterHandle;
+  const bool ours =
+      filter->program_id == program.id && filter->direct_action && filter->handle == kFilterHandle;
   return ours ? ProgramState::kOurs : ProgramState::kStale;
 }
 
@@ -181,12 +180,10 @@ Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index)
   if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
   AttachedPrograms attached;
   ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, Direction::kEgress));
-  attached.egress =
-      StateOf(Find(egress, drivers::kProgramPreference), ProgramFor(Direction::kEgress));
+  attached.egress = StateOf(Find(egress, kProgramPreference), ProgramFor(Direction::kEgress));
   ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, Direction::kIngress));
-  attached.ingress =
-      StateOf(Find(ingress, drivers::kProgramPreference), ProgramFor(Direction::kIngress));
-  const Filter* mirred = Find(ingress, drivers::kMirredPreference);
+  attached.ingress = StateOf(Find(ingress, kProgramPreference), ProgramFor(Direction::kIngress));
+  const Filter* mirred = Find(ingress, kMirredPreference);
   const bool as_wanted = mode_ == RedirectMode::kBpf
                              ? mirred == nullptr
                              : mirred != nullptr && mirred->program_id == programs_.match_all.id &&
@@ -208,7 +205,7 @@ Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
   }
   RETURN_IF_ERROR(PutFilter(socket_, spec, ProgramFor(direction)));
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
-  if (Find(filters, drivers::kMirredPreference) == nullptr) return OkStatus();
+  if (Find(filters, kMirredPreference) == nullptr) return OkStatus();
   return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
 }
 
@@ -218,7 +215,7 @@ Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   // program it would be passed on as the guest sent it.
   if (direction == Direction::kIngress) {
     ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
-    if (Find(filters, drivers::kMirredPreference) != nullptr) {
+    if (Find(filters, kMirredPreference) != nullptr) {
       RETURN_IF_ERROR(DeleteFilters(socket_, MirredSpecOf(index)));
     }
   }

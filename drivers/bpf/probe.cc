@@ -8,24 +8,23 @@
 #include <chrono>
 #include <thread>
 
+#include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
 #include "drivers/netlink/tap.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::bpf {
 namespace {
 
 using drivers::Direction;
 using drivers::IdentityEntry;
-using drivers::Ipv4Address;
 
-constexpr std::uint32_t kNumber = drivers::MakeNumber(0, 1);
-constexpr Ipv4Address kHost = {0x0a000001};   // 10.0.0.1
-constexpr Ipv4Address kInner = {0x0a000002};  // 10.0.0.2
-constexpr Ipv4Address kOuter = {0x0a000003};  // 10.0.0.3
+constexpr std::uint32_t kNumber = MakeNumber(0, 1);
+constexpr Ipv4 kHost = {0x0a000001};   // 10.0.0.1
+constexpr Ipv4 kInner = {0x0a000002};  // 10.0.0.2
+constexpr Ipv4 kOuter = {0x0a000003};  // 10.0.0.3
 constexpr std::size_t kVnetHeaderBytes = 12;
 constexpr std::size_t kFrameBytes = kVnetHeaderBytes + 42;  // Ethernet and ARP
 constexpr std::size_t kOperationOffset = kVnetHeaderBytes + 21;
@@ -38,18 +37,18 @@ std::array<std::uint8_t, kFrameBytes> Question() {
   const auto put = [&](std::initializer_list<std::uint8_t> bytes) {
     for (const std::uint8_t byte : bytes) frame[at++] = byte;
   };
-  const auto put_mac = [&](const drivers::MacAddress& mac) {
+  const auto put_mac = [&](const MacAddress& mac) {
     for (const std::uint8_t byte : mac.bytes) frame[at++] = byte;
   };
-  const auto put_address = [&](Ipv4Address address) {
+  const auto put_address = [&](Ipv4 address) {
     for (int shift = 24; shift >= 0; shift -= 8) {
       frame[at++] = static_cast<std::uint8_t>(address.value >> shift);
     }
   };
   put({0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
-  put_mac(drivers::InnerMac(0));
+  put_mac(InnerMac(0));
   put({0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1});  // ARP, Ethernet, IPv4, request
-  put_mac(drivers::InnerMac(0));
+  put_mac(InnerMac(0));
   put_address(kInner);
   put({0, 0, 0, 0, 0, 0});
   put_address(kHost);
@@ -85,11 +84,10 @@ Result<bool> ProbeHere() {
   ASSIGN_OR_RETURN(const auto qdiscs, netlink::NetlinkQdiscDriver::Open());
   ASSIGN_OR_RETURN(const auto routes, netlink::NetlinkRouteDriver::Open());
   ASSIGN_OR_RETURN(const auto identity, BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf}));
-  const std::uint32_t index = drivers::TapIndex(kNumber);
-  const IdentityEntry entry = {drivers::InnerMac(0), drivers::OuterMac(kNumber), kInner, kOuter,
-                               kHost};
+  const std::uint32_t index = TapIndex(kNumber);
+  const IdentityEntry entry = {InnerMac(0), OuterMac(kNumber), kInner, kOuter, kHost};
   RETURN_IF_ERROR(links->CreateIfb({0, "probe"}));
-  RETURN_IF_ERROR(links->SetUp(drivers::IfbIndex(0), true));
+  RETURN_IF_ERROR(links->SetUp(IfbIndex(0), true));
   drivers::TapSpec spec;
   spec.number = kNumber;
   RETURN_IF_ERROR(taps->Create(spec));

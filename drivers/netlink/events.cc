@@ -13,8 +13,8 @@
 #include <optional>
 #include <vector>
 
+#include "controller/base/network_names.h"
 #include "drivers/netlink/message.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
@@ -137,7 +137,7 @@ void NetlinkLinkEvents::Drain(const Callback& callback) {
     for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
          part = NLMSG_NEXT(part, left)) {
       const auto event = EventOf(part);
-      if (event && drivers::IsOwnedIndex(event->index)) callback(*event);
+      if (event && IsOwnedIndex(event->index)) callback(*event);
     }
   }
 }

@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
@@ -34,7 +34,7 @@ std::string What(std::string_view verb, std::uint32_t index) {
 }
 
 Status CheckOwned(std::string_view verb, std::uint32_t index) {
-  if (drivers::IsOwnedIndex(index)) return OkStatus();
+  if (IsOwnedIndex(index)) return OkStatus();
   return Invalid(fmt::format("{}: not an index of ours", What(verb, index)));
 }
 
@@ -55,7 +55,7 @@ Link LinkOf(const ifinfomsg& header, const Attributes& attributes) {
   link.queue_length = attributes.U32(IFLA_TXQLEN).value_or(0);
   link.master = attributes.U32(IFLA_MASTER).value_or(0);
   link.carrier = attributes.U8(IFLA_CARRIER).value_or(0) != 0;
-  if (const auto mac = attributes.Read<drivers::MacAddress>(IFLA_ADDRESS)) link.mac = *mac;
+  if (const auto mac = attributes.Read<MacAddress>(IFLA_ADDRESS)) link.mac = *mac;
   const Attributes info = attributes.Nested(IFLA_LINKINFO);
   link.kind = KindOf(info.Text(IFLA_INFO_KIND));
   if (info.Text(IFLA_INFO_SLAVE_KIND) == "bridge") {
@@ -140,7 +140,7 @@ Result<std::vector<Link>> NetlinkLinkDriver::ListOwned() {
       [&](const nlmsghdr* part) {
         const auto* header = HeaderOf<ifinfomsg>(part);
         if (header == nullptr || part->nlmsg_type != RTM_NEWLINK) return;
-        if (!drivers::IsOwnedIndex(static_cast<std::uint32_t>(header->ifi_index))) return;
+        if (!IsOwnedIndex(static_cast<std::uint32_t>(header->ifi_index))) return;
         links.push_back(LinkOf(*header, Attributes(part, sizeof *header)));
       }));
   std::sort(links.begin(), links.end(),
@@ -149,9 +149,9 @@ Result<std::vector<Link>> NetlinkLinkDriver::ListOwned() {
 }
 
 Status NetlinkLinkDriver::CreateBridge(const drivers::BridgeSpec& spec) {
-  const std::uint32_t index = drivers::BridgeIndex(spec.n);
-  if (spec.n > drivers::kBridgeMax) return Invalid(What("create bridge: number of", index));
-  Message message = CreateMessage(index, drivers::BridgeName(spec.n), "bridge");
+  const std::uint32_t index = BridgeIndex(spec.n);
+  if (spec.n > kBridgeMax) return Invalid(What("create bridge: number of", index));
+  Message message = CreateMessage(index, BridgeName(spec.n), "bridge");
   message.Struct(IFLA_ADDRESS, spec.mac).U32(IFLA_MTU, spec.mtu);
   RETURN_IF_ERROR(socket_.Request(message, What("create bridge", index)));
   // The kernel takes no alias while it creates. A crash here leaves a bridge whose alias is then
@@ -160,10 +160,10 @@ Status NetlinkLinkDriver::CreateBridge(const drivers::BridgeSpec& spec) {
 }
 
 Status NetlinkLinkDriver::CreateIfb(const drivers::IfbSpec& spec) {
-  const std::uint32_t index = drivers::IfbIndex(spec.ifb);
-  if (spec.ifb > drivers::kIfbMax) return Invalid(What("create ifb: number of", index));
-  Message message = CreateMessage(index, drivers::IfbName(spec.ifb), "ifb");
-  message.U32(IFLA_TXQLEN, drivers::kIfbQueueLength);
+  const std::uint32_t index = IfbIndex(spec.ifb);
+  if (spec.ifb > kIfbMax) return Invalid(What("create ifb: number of", index));
+  Message message = CreateMessage(index, IfbName(spec.ifb), "ifb");
+  message.U32(IFLA_TXQLEN, kIfbQueueLength);
   RETURN_IF_ERROR(socket_.Request(message, What("create ifb", index)));
   return SetLinkAlias(socket_, index, spec.alias);
 }
@@ -175,7 +175,7 @@ Status NetlinkLinkDriver::SetUp(std::uint32_t index, bool up) {
   return socket_.Request(message, What(up ? "set up" : "set down", index));
 }
 
-Status NetlinkLinkDriver::SetMac(std::uint32_t index, const drivers::MacAddress& mac) {
+Status NetlinkLinkDriver::SetMac(std::uint32_t index, const MacAddress& mac) {
   RETURN_IF_ERROR(CheckOwned("set MAC of", index));
   Message message(RTM_NEWLINK, 0);
   message.Header(LinkHeader(index)).Struct(IFLA_ADDRESS, mac);

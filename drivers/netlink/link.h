@@ -20,7 +20,7 @@ class NetlinkLinkDriver final : public drivers::LinkDriver {
   Status CreateBridge(const drivers::BridgeSpec& spec) override;
   Status CreateIfb(const drivers::IfbSpec& spec) override;
   Status SetUp(std::uint32_t index, bool up) override;
-  Status SetMac(std::uint32_t index, const drivers::MacAddress& mac) override;
+  Status SetMac(std::uint32_t index, const MacAddress& mac) override;
   Status SetMtu(std::uint32_t index, std::uint32_t mtu) override;
   Status SetAlias(std::uint32_t index, const std::string& alias) override;
   Status SetMaster(std::uint32_t index, std::uint32_t master) override;

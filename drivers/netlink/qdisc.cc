@@ -7,17 +7,14 @@
 #include <cerrno>
 #include <map>
 
+#include "controller/base/network_names.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/tc_codec.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
 
 using drivers::HtbClass;
-using drivers::kClsactHandle;
-using drivers::kHtbHandle;
-using drivers::kTbfHandle;
 using drivers::Leaf;
 using drivers::ObservedClass;
 using drivers::ObservedRoot;
@@ -29,7 +26,7 @@ constexpr std::uint32_t kLoopbackIndex = 1;
 
 Result<std::string> What(std::string_view verb, std::uint32_t index) {
   std::string what = fmt::format("{} on link {:#x}", verb, index);
-  if (!drivers::IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
+  if (!IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
   return what;
 }
 

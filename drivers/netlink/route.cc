@@ -14,26 +14,24 @@
 #include <cstring>
 #include <map>
 
+#include "controller/base/network_names.h"
 #include "drivers/netlink/link.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
 
-using drivers::Ipv4Address;
-using drivers::Ipv4Prefix;
 using drivers::Neighbour;
 using drivers::Route;
 using drivers::Uplink;
 
-std::uint32_t Wire(Ipv4Address address) { return htonl(address.value); }
-Ipv4Address FromWire(std::uint32_t value) { return {ntohl(value)}; }
+std::uint32_t Wire(Ipv4 address) { return htonl(address.value); }
+Ipv4 FromWire(std::uint32_t value) { return {ntohl(value)}; }
 
 // Only links of ours are changed through this driver.
 template <typename Subject>
 Result<std::string> What(std::string_view verb, const Subject& subject, std::uint32_t index) {
-  std::string what = fmt::format("{} {} on {:#x}", verb, drivers::ToString(subject), index);
-  if (!drivers::IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
+  std::string what = fmt::format("{} {} on {:#x}", verb, ToString(subject), index);
+  if (!IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
   return what;
 }
 
@@ -54,7 +52,7 @@ Message AddressMessage(std::uint16_t type, int flags, std::uint32_t index,
   return message;
 }
 
-Message RouteMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4Address address) {
+Message RouteMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4 address) {
   rtmsg header = {};
   header.rtm_family = AF_INET;
   header.rtm_dst_len = 32;
@@ -67,7 +65,7 @@ Message RouteMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4Add
   return message;
 }
 
-Message NeighbourMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4Address address) {
+Message NeighbourMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4 address) {
   ndmsg header = {};
   header.ndm_family = AF_INET;
   header.ndm_ifindex = static_cast<int>(index);
@@ -193,21 +191,21 @@ Result<std::vector<Route>> NetlinkRouteDriver::ListRoutes() {
   return routes;
 }
 
-Result<std::vector<Ipv4Address>> NetlinkRouteDriver::ListHostRoutes(std::uint32_t index) {
+Result<std::vector<Ipv4>> NetlinkRouteDriver::ListHostRoutes(std::uint32_t index) {
   ASSIGN_OR_RETURN(const std::vector<Route> routes, DumpRoutes(index, true));
-  std::vector<Ipv4Address> addresses;
+  std::vector<Ipv4> addresses;
   for (const Route& route : routes) addresses.push_back(route.destination.address);
   std::sort(addresses.begin(), addresses.end());
   return addresses;
 }
 
-Status NetlinkRouteDriver::AddHostRoute(std::uint32_t index, Ipv4Address address) {
+Status NetlinkRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("add route", address, index));
   Message message = RouteMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, address);
   return socket_.Request(message, what);
 }
 
-Status NetlinkRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4Address address) {
+Status NetlinkRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("delete route", address, index));
   Message message = RouteMessage(RTM_DELROUTE, 0, index, address);
   return socket_.Request(message, what);
@@ -230,7 +228,7 @@ Result<std::vector<Neighbour>> NetlinkRouteDriver::ListNeighbours(std::uint32_t 
         if ((header->ndm_state & NUD_PERMANENT) == 0) return;
         const Attributes attributes(part, sizeof *header);
         const auto address = attributes.U32(NDA_DST);
-        const auto mac = attributes.Read<drivers::MacAddress>(NDA_LLADDR);
+        const auto mac = attributes.Read<MacAddress>(NDA_LLADDR);
         if (address && mac) neighbours.push_back({FromWire(*address), *mac});
       })));
   std::sort(neighbours.begin(), neighbours.end());
@@ -245,7 +243,7 @@ Status NetlinkRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& ne
   return socket_.Request(message, what);
 }
 
-Status NetlinkRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4Address address) {
+Status NetlinkRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("delete neighbour", address, index));
   Message message = NeighbourMessage(RTM_DELNEIGH, 0, index, address);
   return socket_.Request(message, what);

@@ -15,16 +15,16 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
  public:
   static Result<std::unique_ptr<NetlinkRouteDriver>> Open();
 
-  Result<std::vector<drivers::Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
-  Status AddAddress(std::uint32_t index, const drivers::Ipv4Prefix& address) override;
-  Status DeleteAddress(std::uint32_t index, const drivers::Ipv4Prefix& address) override;
+  Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
+  Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
-  Result<std::vector<drivers::Ipv4Address>> ListHostRoutes(std::uint32_t index) override;
-  Status AddHostRoute(std::uint32_t index, drivers::Ipv4Address address) override;
-  Status DeleteHostRoute(std::uint32_t index, drivers::Ipv4Address address) override;
+  Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
+  Status AddHostRoute(std::uint32_t index, Ipv4 address) override;
+  Status DeleteHostRoute(std::uint32_t index, Ipv4 address) override;
   Result<std::vector<drivers::Neighbour>> ListNeighbours(std::uint32_t index) override;
   Status SetNeighbour(std::uint32_t index, const drivers::Neighbour& neighbour) override;
-  Status DeleteNeighbour(std::uint32_t index, drivers::Ipv4Address address) override;
+  Status DeleteNeighbour(std::uint32_t index, Ipv4 address) override;
   Lookup<drivers::Uplink> DefaultUplink() override;
   Lookup<drivers::Uplink> UplinkByName(const std::string& name) override;
 

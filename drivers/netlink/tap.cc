@@ -4,9 +4,9 @@
 
 #include <cerrno>
 
+#include "controller/base/network_names.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/tun_file.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
@@ -15,7 +15,7 @@ using drivers::TapFile;
 using drivers::TapSpec;
 
 Status CheckNumber(std::uint32_t number) {
-  if (drivers::IsInterfaceNumber(number)) return OkStatus();
+  if (IsInterfaceNumber(number)) return OkStatus();
   return Invalid(fmt::format("TAP number {:#x}: out of range", number));
 }
 
@@ -49,7 +49,7 @@ Result<TapFile> NetlinkTapDriver::ObserveFile(std::uint32_t number) {
   if (!file.valid()) return TapFile::kNone;
   ASSIGN_OR_RETURN(const std::string device, AttachedTo(file.get()));
   // A renamed device is not the one we promised.
-  return device == drivers::TapName(number) ? TapFile::kAttached : TapFile::kDetached;
+  return device == TapName(number) ? TapFile::kAttached : TapFile::kDetached;
 }
 
 Status NetlinkTapDriver::Create(const TapSpec& spec) {
@@ -57,18 +57,18 @@ Status NetlinkTapDriver::Create(const TapSpec& spec) {
   ASSIGN_OR_RETURN(UniqueFd file, OpenTun());
   RETURN_IF_ERROR(AttachTap(file.get(), spec));
   Keep(spec.number, std::move(file));
-  return SetLinkAlias(socket_, drivers::TapIndex(spec.number), spec.alias);
+  return SetLinkAlias(socket_, TapIndex(spec.number), spec.alias);
 }
 
 Result<UniqueFd> NetlinkTapDriver::Dup(std::uint32_t number) {
   ASSIGN_OR_RETURN(UniqueFd file, Kept(number));
   if (file.valid()) return file;
-  return NotFound(fmt::format("file of {}: this process holds none", drivers::TapName(number)));
+  return NotFound(fmt::format("file of {}: this process holds none", TapName(number)));
 }
 
 Status NetlinkTapDriver::Adopt(std::uint32_t number, pid_t pid) {
   RETURN_IF_ERROR(CheckNumber(number));
-  ASSIGN_OR_RETURN(UniqueFd file, FindTunFile(pid, drivers::TapName(number)));
+  ASSIGN_OR_RETURN(UniqueFd file, FindTunFile(pid, TapName(number)));
   Keep(number, std::move(file));
   return OkStatus();
 }
@@ -78,14 +78,14 @@ Status NetlinkTapDriver::Reattach(const TapSpec& spec, pid_t pid) {
   ASSIGN_OR_RETURN(UniqueFd file, Kept(spec.number));
   if (!file.valid()) {
     // Without a kept file we must not take another TAP's: its device must really be gone.
-    ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, drivers::TapIndex(spec.number)));
+    ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, TapIndex(spec.number)));
     if (link) return Exists(fmt::format("reattach {}: it is there", link->name));
     if (pid <= 0) return NotFound(fmt::format("reattach {:#x}: no file", spec.number));
     ASSIGN_OR_RETURN(file, FindTunFile(pid, {}));
   }
   RETURN_IF_ERROR(AttachTap(file.get(), spec));
   Keep(spec.number, std::move(file));
-  return SetLinkAlias(socket_, drivers::TapIndex(spec.number), spec.alias);
+  return SetLinkAlias(socket_, TapIndex(spec.number), spec.alias);
 }
 
 Status NetlinkTapDriver::Forget(std::uint32_t number) {
@@ -103,7 +103,7 @@ Status NetlinkTapDriver::Forget(std::uint32_t number) {
 
 Status NetlinkTapDriver::Delete(std::uint32_t number) {
   RETURN_IF_ERROR(CheckNumber(number));
-  const Status status = DeleteLink(drivers::TapIndex(number));
+  const Status status = DeleteLink(TapIndex(number));
   if (!status.ok() && status.error().code != Code::kNotFound) return status;
   RETURN_IF_ERROR(Forget(number));
   return status;

@@ -14,7 +14,7 @@
 #include <fstream>
 #include <vector>
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::netlink {
 namespace {
@@ -54,8 +54,8 @@ Result<UniqueFd> OpenTun() {
 }
 
 Status AttachTap(int fd, const drivers::TapSpec& spec) {
-  const std::string name = drivers::TapName(spec.number);
-  const unsigned index = drivers::TapIndex(spec.number);
+  const std::string name = TapName(spec.number);
+  const unsigned index = TapIndex(spec.number);
   if (ioctl(fd, TUNSETIFINDEX, &index) != 0) {
     Error error = FromErrno(errno, fmt::format("set index of {}", name));
     if (error.sys_errno == EPERM) error.code = Code::kExists;  // the file is attached already

@@ -5,17 +5,18 @@
 namespace forkplane::drivers {
 namespace {
 
+const Cidr kCidr = *ParseCidr("10.77.0.0/16");
 const Ipv4Prefix kGateway = *ParsePrefix("10.77.0.1/16");
-const Ipv4Address kAddress = *ParseIpv4("10.77.0.5");
-const Ipv4Address kOther = *ParseIpv4("10.77.0.4");
+const Ipv4 kAddress = *ParseIpv4("10.77.0.5");
+const Ipv4 kOther = *ParseIpv4("10.77.0.4");
 
 void MakeBridge(World& world) {
   ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
   ASSERT_OK(world.links->SetUp(kBridge, true));
 }
 
-IdentityEntry EntryOf(Ipv4Address outer) {
-  return {InnerMac(0), OuterMac(kNumber), InnerAddress(kGateway), outer, DefaultGateway(kGateway)};
+IdentityEntry EntryOf(Ipv4 outer) {
+  return {InnerMac(0), OuterMac(kNumber), InnerAddress(kCidr), outer, DefaultGateway(kCidr)};
 }
 
 TEST_P(DriversContract, AnAddressBringsItsConnectedRoute) {
@@ -46,7 +47,7 @@ TEST_P(DriversContract, HostRoutesNeedALinkThatIsUp) {
     EXPECT_OK(world.routes->AddHostRoute(kBridge, kAddress));
     EXPECT_CODE(world.routes->AddHostRoute(kBridge, kAddress), Code::kExists);
     EXPECT_OK(world.routes->AddHostRoute(kBridge, kOther));
-    const std::vector<Ipv4Address> wanted = {kOther, kAddress};
+    const std::vector<Ipv4> wanted = {kOther, kAddress};
     EXPECT_EQ(*world.routes->ListHostRoutes(kBridge), wanted);
     EXPECT_OK(world.routes->DeleteHostRoute(kBridge, kOther));
     EXPECT_CODE(world.routes->DeleteHostRoute(kBridge, kOther), Code::kNotFound);

@@ -8,11 +8,11 @@
 #include <memory>
 #include <string>
 
+#include "controller/base/network_names.h"
 #include "drivers/firewall_driver.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
-#include "drivers/network_names.h"
 #include "drivers/qdisc_driver.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
