@@ -38,6 +38,8 @@ const std::set<std::string>* AllowedOf(const std::string& room) {
       {"drivers/storage", {"controller/base", "drivers", "drivers/process"}},
       {"drivers/guest", {"controller/base", "drivers", "drivers/process"}},
       {"drivers/vmm", {"controller/base", "drivers", "drivers/process", "drivers/storage"}},
+      // Filters are rtnetlink messages.
+      {"drivers/bpf", {"controller/base", "drivers", "drivers/netlink"}},
   };
   static const std::set<std::string> driver = {"controller/base", "drivers", "drivers/vmm"};
   static const std::set<std::string> reconciler = {"controller/base",   "crd",
