@@ -33,6 +33,12 @@ struct FirewallRules {
   bool operator==(const FirewallRules&) const = default;
 };
 
+// Invalid as Replace says.
+Status Validate(const FirewallRules& rules);
+// The form in which Observe gives them back: ordered, an uplink only with masquerade, no network
+// that has no rule. Compare Canonical(desired) with what is observed.
+FirewallRules Canonical(FirewallRules rules);
+
 class FirewallDriver {
  public:
   virtual ~FirewallDriver() = default;

@@ -20,6 +20,11 @@ bool SameBurst(std::uint64_t rate, std::uint32_t a, std::uint32_t b) {
   return distance <= 1 + 2 * tick_bytes;
 }
 
+Status CheckRate(std::string_view what, std::uint64_t rate, std::uint32_t burst) {
+  if (rate != 0 && burst != 0) return OkStatus();
+  return Invalid(fmt::format("{}: rate {} and burst {} must not be zero", what, rate, burst));
+}
+
 }  // namespace
 
 bool Equivalent(const Tbf& desired, const Tbf& observed) {
@@ -47,6 +52,22 @@ std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mt
 std::uint32_t DefaultQueueBytes(std::uint64_t rate_bytes_per_second) {
   return static_cast<std::uint32_t>(
       std::min(kBytesMax, std::max<std::uint64_t>(kQueueBytesMin, rate_bytes_per_second / 20)));
+}
+
+Status Validate(const Tbf& tbf) {
+  RETURN_IF_ERROR(CheckRate("tbf", tbf.rate_bytes_per_second, tbf.burst_bytes));
+  return tbf.limit_bytes != 0 ? OkStatus() : Status(Invalid("tbf: limit must not be zero"));
+}
+
+Status Validate(const HtbClass& htb) {
+  const std::string what = fmt::format("class 7f00:{:x}", htb.minor);
+  RETURN_IF_ERROR(CheckRate(what, htb.rate_bytes_per_second, htb.burst_bytes));
+  RETURN_IF_ERROR(CheckRate(what + ": ceil", htb.ceil_bytes_per_second, htb.ceil_burst_bytes));
+  if (htb.minor == 0 || htb.minor > 0xffff || htb.parent_minor > 0xffff) {
+    return Invalid(what + ": minors have 16 bits and 0 is no class");
+  }
+  // The kernel would choose one by rate and warn about every class above 16 Mbit/s.
+  return htb.quantum_bytes != 0 ? OkStatus() : Status(Invalid(what + ": quantum must not be zero"));
 }
 
 }  // namespace forkplane::drivers

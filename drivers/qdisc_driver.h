@@ -93,6 +93,11 @@ std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mt
 std::uint32_t DefaultQueueBytes(std::uint64_t rate_bytes_per_second);
 inline constexpr std::uint32_t kQuantumBytes = 20'000;  // equal shares of spare capacity
 
+// Invalid for zero rates (they divide by zero), zero bursts and limits (they pass nothing), a zero
+// quantum (the kernel would choose by rate, and warn) and impossible minors.
+Status Validate(const Tbf& tbf);
+Status Validate(const HtbClass& htb);
+
 class QdiscDriver {
  public:
   virtual ~QdiscDriver() = default;

@@ -16,7 +16,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "identity_map.h"
+#include "drivers/bpf/identity_map.h"
 
 #define PRIORITY_MAJOR 0x7f000000u /* class 7f00:minor of the HTB on the IFB */
 #define IFB_INDEX_BASE 0x47000000u

@@ -142,7 +142,7 @@ Result<bool> NetlinkQdiscDriver::HasFqCodel() {
 
 Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
   ASSIGN_OR_RETURN(const std::string what, What("add tbf", index));
-  RETURN_IF_ERROR(CheckTbf(tbf));
+  RETURN_IF_ERROR(Validate(tbf));
   Message message =
       TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kTbfHandle));
   PutTbf(message, tbf);
@@ -152,7 +152,7 @@ Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
 // Found by its handle, so that a qdisc which somebody else made is never changed.
 Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
   ASSIGN_OR_RETURN(const std::string what, What("change tbf", index));
-  RETURN_IF_ERROR(CheckTbf(tbf));
+  RETURN_IF_ERROR(Validate(tbf));
   Message message = TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle));
   PutTbf(message, tbf);
   return socket_.Request(message, what);
@@ -189,7 +189,7 @@ Status NetlinkQdiscDriver::DeleteRoot(std::uint32_t index) {
 Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, int flags,
                                     std::string_view verb) {
   RETURN_IF_ERROR(What(verb, index));
-  RETURN_IF_ERROR(CheckClass(htb));
+  RETURN_IF_ERROR(Validate(htb));
   Message message = TcMessage(
       RTM_NEWTCLASS, flags, TcHeader(index, kHtbHandle | htb.parent_minor, kHtbHandle | htb.minor));
   PutHtbClass(message, htb);

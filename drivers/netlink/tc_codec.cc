@@ -76,11 +76,6 @@ Tbf TbfOf(const Attributes& options) {
   return tbf;
 }
 
-Status CheckRate(std::string_view what, std::uint64_t rate, std::uint32_t burst) {
-  if (rate != 0 && burst != 0) return OkStatus();
-  return Invalid(fmt::format("{}: rate {} and burst {} must not be zero", what, rate, burst));
-}
-
 }  // namespace
 
 tcmsg TcHeader(std::uint32_t index, std::uint32_t parent, std::uint32_t handle) {
@@ -90,22 +85,6 @@ tcmsg TcHeader(std::uint32_t index, std::uint32_t parent, std::uint32_t handle) 
   header.tcm_parent = parent;
   header.tcm_handle = handle;
   return header;
-}
-
-Status CheckTbf(const Tbf& tbf) {
-  RETURN_IF_ERROR(CheckRate("tbf", tbf.rate_bytes_per_second, tbf.burst_bytes));
-  return tbf.limit_bytes != 0 ? OkStatus() : Status(Invalid("tbf: limit must not be zero"));
-}
-
-Status CheckClass(const HtbClass& htb) {
-  const std::string what = fmt::format("class 7f00:{:x}", htb.minor);
-  RETURN_IF_ERROR(CheckRate(what, htb.rate_bytes_per_second, htb.burst_bytes));
-  RETURN_IF_ERROR(CheckRate(what + ": ceil", htb.ceil_bytes_per_second, htb.ceil_burst_bytes));
-  if (htb.minor == 0 || htb.minor > 0xffff || htb.parent_minor > 0xffff) {
-    return Invalid(what + ": minors have 16 bits and 0 is no class");
-  }
-  // The kernel would choose one by rate and warn about every class above 16 Mbit/s.
-  return htb.quantum_bytes != 0 ? OkStatus() : Status(Invalid(what + ": quantum must not be zero"));
 }
 
 void PutTbf(Message& message, const Tbf& tbf) {

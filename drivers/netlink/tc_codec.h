@@ -23,8 +23,4 @@ drivers::ObservedRoot RootOf(const tcmsg& header, const Attributes& attributes);
 drivers::ObservedClass ClassOf(const tcmsg& header, const Attributes& attributes);
 std::optional<drivers::Leaf> LeafOf(const Attributes& attributes);
 
-// Zero rates divide by zero and zero bursts pass nothing: refused before the kernel sees them.
-Status CheckTbf(const drivers::Tbf& tbf);
-Status CheckClass(const drivers::HtbClass& htb);
-
 }  // namespace forkplane::netlink

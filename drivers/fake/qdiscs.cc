@@ -1,0 +1,171 @@
+#include <algorithm>
+
+#include "drivers/fake/drivers.h"
+
+namespace forkplane::fake {
+namespace {
+
+using drivers::HtbClass;
+using drivers::LinkEventKind;
+using drivers::ObservedClass;
+using drivers::PortQdiscs;
+using drivers::Tbf;
+using drivers::UplinkQdiscs;
+
+Error NoQdisc(std::string_view what, std::uint32_t index) {
+  return NotFound(fmt::format("{} on link {:#x}: No such file or directory", what, index));
+}
+
+// Runs `edit` on an existing link of ours.
+template <typename Edit>
+Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, const Edit& edit) {
+  if (!IsOwnedIndex(index)) {
+    return Invalid(fmt::format("{} on link {:#x}: not an index of ours", what, index));
+  }
+  return kernel.Change([&](State& state) -> Status {
+    FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice(what, index);
+    return edit(state, *link);
+  });
+}
+
+bool IsHtb(const FakeLink& link) { return link.root && link.root->handle == kHtbHandle; }
+
+}  // namespace
+
+Result<PortQdiscs> FakeQdiscDriver::ObservePort(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Result<PortQdiscs> {
+    const FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice("observe qdiscs of", index);
+    return PortQdiscs{link->root, link->clsact};
+  });
+}
+
+Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Result<UplinkQdiscs> {
+    const FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice("observe qdiscs of", index);
+    UplinkQdiscs uplink;
+    uplink.root = link->root;
+    for (const auto& [minor, observed] : link->classes) uplink.classes.push_back(observed);
+    return uplink;
+  });
+}
+
+Result<bool> FakeQdiscDriver::HasFqCodel() {
+  return kernel_.Change([](State& state) -> Result<bool> { return state.has_fq_codel; });
+}
+
+Status FakeQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
+  return OnLink(kernel_, "add tbf", index, [&](State& state, FakeLink& link) -> Status {
+    RETURN_IF_ERROR(Validate(tbf));
+    if (link.root) return Exists("add tbf: File exists");
+    link.root = {"tbf", kTbfHandle, tbf, 0, {}};
+    Announce(state, LinkEventKind::kQdisc, index, kTbfHandle);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
+  return OnLink(kernel_, "change tbf", index, [&](State& state, FakeLink& link) -> Status {
+    RETURN_IF_ERROR(Validate(tbf));
+    if (!link.root || link.root->handle != kTbfHandle) return NoQdisc("change tbf", index);
+    link.root->tbf = tbf;
+    Announce(state, LinkEventKind::kQdisc, index, kTbfHandle);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::AddClsact(std::uint32_t index) {
+  return OnLink(kernel_, "add clsact", index, [&](State& state, FakeLink& link) -> Status {
+    if (link.clsact) return Exists("add clsact: File exists");
+    link.clsact = true;
+    Announce(state, LinkEventKind::kQdisc, index, kClsactHandle);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::DeleteClsact(std::uint32_t index) {
+  return OnLink(kernel_, "delete clsact", index, [&](State& state, FakeLink& link) -> Status {
+    if (!link.clsact) return NoQdisc("delete clsact", index);
+    link.clsact = false;
+    link.programs = {};
+    Announce(state, LinkEventKind::kQdisc, index, kClsactHandle);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
+  return OnLink(kernel_, "add htb", index, [&](State& state, FakeLink& link) -> Status {
+    if (link.root) return Exists("add htb: File exists");
+    link.root = {"htb", kHtbHandle, std::nullopt, default_minor, {}};
+    Announce(state, LinkEventKind::kQdisc, index, kHtbHandle);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::DeleteRoot(std::uint32_t index) {
+  return OnLink(kernel_, "delete root qdisc", index, [&](State& state, FakeLink& link) -> Status {
+    if (!link.root) return NoQdisc("delete root qdisc", index);
+    Announce(state, LinkEventKind::kQdisc, index, link.root->handle);
+    link.root.reset();
+    link.classes.clear();
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::AddClass(std::uint32_t index, const HtbClass& htb) {
+  RETURN_IF_ERROR(Validate(htb));
+  return OnLink(kernel_, "add class", index, [&](State& state, FakeLink& link) -> Status {
+    if (!IsHtb(link)) return NoQdisc("add class", index);
+    if (link.classes.contains(htb.minor)) return Exists("add class: File exists");
+    if (htb.parent_minor != 0 && !link.classes.contains(htb.parent_minor)) {
+      return NoQdisc("add class: no parent", index);
+    }
+    link.classes[htb.minor].htb = htb;
+    Announce(state, LinkEventKind::kClass, index, kHtbHandle | htb.minor);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::ChangeClass(std::uint32_t index, const HtbClass& htb) {
+  RETURN_IF_ERROR(Validate(htb));
+  return OnLink(kernel_, "change class", index, [&](State& state, FakeLink& link) -> Status {
+    const auto found = link.classes.find(htb.minor);
+    if (!IsHtb(link) || found == link.classes.end()) return NoQdisc("change class", index);
+    const std::uint32_t parent = found->second.htb.parent_minor;
+    found->second.htb = htb;
+    found->second.htb.parent_minor = parent;  // the kernel says ok and leaves it
+    Announce(state, LinkEventKind::kClass, index, kHtbHandle | htb.minor);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor) {
+  return OnLink(kernel_, "delete class", index, [&](State& state, FakeLink& link) -> Status {
+    if (!IsHtb(link) || !link.classes.contains(minor)) return NoQdisc("delete class", index);
+    const bool parent = std::any_of(link.classes.begin(), link.classes.end(), [&](const auto& c) {
+      return c.second.htb.parent_minor == minor;
+    });
+    if (parent) return Conflict("delete class: HTB class in use");
+    link.classes.erase(minor);
+    Announce(state, LinkEventKind::kClass, index, kHtbHandle | minor);
+    return OkStatus();
+  });
+}
+
+Status FakeQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor,
+                                const drivers::Leaf& leaf) {
+  return OnLink(kernel_, "set leaf", index, [&](State& state, FakeLink& link) -> Status {
+    const auto found = link.classes.find(minor);
+    if (!IsHtb(link) || found == link.classes.end()) return NoQdisc("set leaf", index);
+    if (leaf.kind == drivers::LeafKind::kFqCodel && !state.has_fq_codel) {
+      return NoQdisc("set leaf fq_codel", index);
+    }
+    found->second.leaf = leaf;
+    Announce(state, LinkEventKind::kQdisc, index);
+    return OkStatus();
+  });
+}
+
+}  // namespace forkplane::fake

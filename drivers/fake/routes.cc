@@ -1,0 +1,133 @@
+#include <algorithm>
+
+#include "drivers/fake/drivers.h"
+
+namespace forkplane::fake {
+namespace {
+
+using drivers::Neighbour;
+using drivers::Route;
+using drivers::Uplink;
+
+template <typename Edit>
+Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, const Edit& edit) {
+  if (!IsOwnedIndex(index)) {
+    return Invalid(fmt::format("{} on {:#x}: not an index of ours", what, index));
+  }
+  return kernel.Change([&](State& state) -> Status {
+    FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice(what, index);
+    return edit(*link);
+  });
+}
+
+// What an absent link has is nothing.
+template <typename T, typename Read>
+Result<std::vector<T>> ListOf(FakeKernel& kernel, std::uint32_t index, const Read& read) {
+  return kernel.Change([&](State& state) -> Result<std::vector<T>> {
+    std::vector<T> items;
+    const FakeLink* link = Find(state, index);
+    if (link != nullptr) read(*link, items);
+    return items;
+  });
+}
+
+// True: erased.
+template <typename Container, typename Key>
+Status EraseFrom(Container& container, const Key& key, std::string_view what) {
+  if (container.erase(key) != 0) return OkStatus();
+  return NotFound(fmt::format("{} {}: none", what, ToString(key)));
+}
+
+}  // namespace
+
+Result<std::vector<Ipv4Prefix>> FakeRouteDriver::ListAddresses(std::uint32_t index) {
+  return ListOf<Ipv4Prefix>(kernel_, index, [](const FakeLink& link, auto& items) {
+    items.assign(link.addresses.begin(), link.addresses.end());
+  });
+}
+
+Status FakeRouteDriver::AddAddress(std::uint32_t index, const Ipv4Prefix& address) {
+  return OnLink(kernel_, "add address", index, [&](FakeLink& link) -> Status {
+    if (!link.addresses.insert(address).second) return Exists("add address: File exists");
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) {
+  return OnLink(kernel_, "delete address", index, [&](FakeLink& link) {
+    return EraseFrom(link.addresses, address, "delete address");
+  });
+}
+
+Result<std::vector<Route>> FakeRouteDriver::ListRoutes() {
+  return kernel_.Change([](State& state) -> Result<std::vector<Route>> {
+    std::vector<Route> routes = state.foreign_routes;
+    for (const auto& [index, link] : state.links) {
+      if (!link.link.up) continue;
+      for (const Ipv4Prefix& address : link.addresses) {
+        if (address.length == 32) continue;  // only the local table knows it
+        routes.push_back({address.Network(), index, link.link.name, std::nullopt, 0});
+      }
+      for (const Ipv4& address : link.host_routes) {
+        routes.push_back({{address, 32}, index, link.link.name, std::nullopt, 0});
+      }
+    }
+    return routes;
+  });
+}
+
+Result<std::vector<Ipv4>> FakeRouteDriver::ListHostRoutes(std::uint32_t index) {
+  return ListOf<Ipv4>(kernel_, index, [](const FakeLink& link, auto& items) {
+    items.assign(link.host_routes.begin(), link.host_routes.end());
+  });
+}
+
+Status FakeRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
+  return OnLink(kernel_, "add route", index, [&](FakeLink& link) -> Status {
+    if (!link.link.up) return Conflict("add route: Network is down");
+    if (!link.host_routes.insert(address).second) return Exists("add route: File exists");
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
+  return OnLink(kernel_, "delete route", index, [&](FakeLink& link) {
+    return EraseFrom(link.host_routes, address, "delete route");
+  });
+}
+
+Result<std::vector<Neighbour>> FakeRouteDriver::ListNeighbours(std::uint32_t index) {
+  return ListOf<Neighbour>(kernel_, index, [](const FakeLink& link, auto& items) {
+    for (const auto& [address, mac] : link.neighbours) items.push_back({address, mac});
+  });
+}
+
+Status FakeRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& neighbour) {
+  return OnLink(kernel_, "set neighbour", index, [&](FakeLink& link) -> Status {
+    link.neighbours[neighbour.address] = neighbour.mac;
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4 address) {
+  return OnLink(kernel_, "delete neighbour", index, [&](FakeLink& link) {
+    return EraseFrom(link.neighbours, address, "delete neighbour");
+  });
+}
+
+Lookup<Uplink> FakeRouteDriver::DefaultUplink() {
+  return kernel_.Change([](State& state) -> Lookup<Uplink> { return state.uplink; });
+}
+
+Lookup<Uplink> FakeRouteDriver::UplinkByName(const std::string& name) {
+  return kernel_.Change([&](State& state) -> Lookup<Uplink> {
+    if (state.uplink && state.uplink->name == name) return state.uplink;
+    for (const auto& [index, link] : state.links) {
+      if (link.link.name == name) return std::optional<Uplink>({index, name, std::nullopt});
+    }
+    return std::optional<Uplink>();
+  });
+}
+
+}  // namespace forkplane::fake

@@ -1,0 +1,143 @@
+// Decorators that show every call of a network driver to a CallHook: faults for tests, metrics in
+// production. Each refers to an inner driver that must outlive it, and may be stacked.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "drivers/call_hook.h"
+#include "drivers/firewall_driver.h"
+#include "drivers/identity_driver.h"
+#include "drivers/link_driver.h"
+#include "drivers/qdisc_driver.h"
+#include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
+#include "drivers/tap_driver.h"
+
+namespace forkplane::drivers {
+
+class HookedLinkDriver final : public LinkDriver {
+ public:
+  HookedLinkDriver(LinkDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Lookup<Link> Observe(std::uint32_t index) override;
+  Lookup<Link> ObserveByName(const std::string& name) override;
+  Result<std::vector<Link>> ListOwned() override;
+  Status CreateBridge(const BridgeSpec& spec) override;
+  Status CreateIfb(const IfbSpec& spec) override;
+  Status SetUp(std::uint32_t index, bool up) override;
+  Status SetMac(std::uint32_t index, const MacAddress& mac) override;
+  Status SetMtu(std::uint32_t index, std::uint32_t mtu) override;
+  Status SetAlias(std::uint32_t index, const std::string& alias) override;
+  Status SetMaster(std::uint32_t index, std::uint32_t master) override;
+  Status SetPortUp(std::uint32_t index, bool isolated) override;
+  Status SetPortIsolation(std::uint32_t index, bool isolated) override;
+  Status Delete(std::uint32_t index) override;
+
+ private:
+  LinkDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedRouteDriver final : public RouteDriver {
+ public:
+  HookedRouteDriver(RouteDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
+  Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Result<std::vector<Route>> ListRoutes() override;
+  Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
+  Status AddHostRoute(std::uint32_t index, Ipv4 address) override;
+  Status DeleteHostRoute(std::uint32_t index, Ipv4 address) override;
+  Result<std::vector<Neighbour>> ListNeighbours(std::uint32_t index) override;
+  Status SetNeighbour(std::uint32_t index, const Neighbour& neighbour) override;
+  Status DeleteNeighbour(std::uint32_t index, Ipv4 address) override;
+  Lookup<Uplink> DefaultUplink() override;
+  Lookup<Uplink> UplinkByName(const std::string& name) override;
+
+ private:
+  RouteDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedTapDriver final : public TapDriver {
+ public:
+  HookedTapDriver(TapDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<TapFile> ObserveFile(std::uint32_t number) override;
+  Status Create(const TapSpec& spec) override;
+  Result<UniqueFd> Dup(std::uint32_t number) override;
+  Status Adopt(std::uint32_t number, pid_t pid) override;
+  Status Reattach(const TapSpec& spec, pid_t pid) override;
+  Status Forget(std::uint32_t number) override;
+  Status Delete(std::uint32_t number) override;
+
+ private:
+  TapDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedQdiscDriver final : public QdiscDriver {
+ public:
+  HookedQdiscDriver(QdiscDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<PortQdiscs> ObservePort(std::uint32_t index) override;
+  Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  Result<bool> HasFqCodel() override;
+  Status AddTbf(std::uint32_t index, const Tbf& tbf) override;
+  Status ChangeTbf(std::uint32_t index, const Tbf& tbf) override;
+  Status AddClsact(std::uint32_t index) override;
+  Status DeleteClsact(std::uint32_t index) override;
+  Status AddHtb(std::uint32_t index, std::uint32_t default_minor) override;
+  Status DeleteRoot(std::uint32_t index) override;
+  Status AddClass(std::uint32_t index, const HtbClass& htb) override;
+  Status ChangeClass(std::uint32_t index, const HtbClass& htb) override;
+  Status DeleteClass(std::uint32_t index, std::uint32_t minor) override;
+  Status SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) override;
+
+ private:
+  QdiscDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedIdentityDriver final : public IdentityDriver {
+ public:
+  HookedIdentityDriver(IdentityDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  RedirectMode Mode() const override { return inner_.Mode(); }
+  Lookup<IdentityEntry> ObserveEntry(std::uint32_t index) override;
+  Result<std::vector<IdentityEntryAt>> ListEntries() override;
+  Status SetEntry(std::uint32_t index, const IdentityEntry& entry) override;
+  Status DeleteEntry(std::uint32_t index) override;
+  Result<IdentityCounters> Counters(std::uint32_t index) override;
+  Result<AttachedPrograms> ObservePrograms(std::uint32_t index) override;
+  Status Attach(std::uint32_t index, Direction direction) override;
+  Status Detach(std::uint32_t index, Direction direction) override;
+
+ private:
+  IdentityDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedFirewallDriver final : public FirewallDriver {
+ public:
+  HookedFirewallDriver(FirewallDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Lookup<FirewallRules> Observe() override;
+  Status Replace(const FirewallRules& rules) override;
+  Status Remove() override;
+
+ private:
+  FirewallDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedSysctlDriver final : public SysctlDriver {
+ public:
+  HookedSysctlDriver(SysctlDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<bool> Ipv4Forwarding() override;
+  Status EnableIpv4Forwarding() override;
+  Result<bool> Ipv6Disabled(const std::string& link) override;
+  Status DisableIpv6(const std::string& link) override;
+
+ private:
+  SysctlDriver& inner_;
+  CallHook& hook_;
+};
+
+}  // namespace forkplane::drivers

@@ -1,0 +1,98 @@
+// Goal: the firewall and the events behave the same on the fake host and on the kernel.
+#include <chrono>
+
+#include "controller/base/mutex.h"
+#include "tests/kernel/drivers_contract/world.h"
+
+namespace forkplane::drivers {
+namespace {
+
+const Ipv4Prefix kWide = *ParsePrefix("10.77.0.0/16");
+const Ipv4Prefix kNarrow = *ParsePrefix("10.5.0.0/24");
+
+// Gathers events until one wanted has come.
+class Gatherer {
+ public:
+  void Add(const LinkEvent& event) {
+    const MutexLock lock(mutex_);
+    events_.push_back(event);
+    changed_.NotifyAll();
+  }
+  bool Saw(const LinkEvent& wanted) NO_THREAD_SAFETY_ANALYSIS {
+    const MutexLock lock(mutex_);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    return changed_.WaitUntil(mutex_, {}, deadline, [&] {
+      return std::find(events_.begin(), events_.end(), wanted) != events_.end();
+    });
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<LinkEvent> events_ GUARDED_BY(mutex_);
+};
+
+TEST_P(DriversContract, TheFirewallIsExactlyWhatItWasReplacedBy) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(world.firewall->Observe()->has_value());
+    EXPECT_CODE(world.firewall->Remove(), Code::kNotFound);
+    const FirewallRules one = {{{kWide, "eth0", true, true}}, {}};
+    EXPECT_OK(world.firewall->Replace(one));
+    EXPECT_EQ(world.firewall->Observe()->value(), one);
+    const FirewallRules two = {{{kNarrow, "", true, false}, {kWide, "eth1", false, true}}, {}};
+    EXPECT_OK(world.firewall->Replace(two));
+    EXPECT_EQ(world.firewall->Observe()->value(), two);
+    EXPECT_OK(world.firewall->Replace({}));
+    EXPECT_EQ(world.firewall->Observe()->value(), FirewallRules());
+    EXPECT_OK(world.firewall->Remove());
+    EXPECT_FALSE(world.firewall->Observe()->has_value());
+  });
+}
+
+TEST_P(DriversContract, ObservedRulesAreCanonical) {
+  OnHost([](World& world) {
+    const FirewallRules rules = {{{kWide, "eth0", true, true}, {kNarrow, "unused", true, false}},
+                                 {}};
+    EXPECT_OK(world.firewall->Replace(rules));
+    EXPECT_EQ(world.firewall->Observe()->value(), Canonical(rules));
+    EXPECT_NE(world.firewall->Observe()->value(), rules);
+  });
+}
+
+TEST_P(DriversContract, ImpossibleFirewallsAreRefused) {
+  OnHost([](World& world) {
+    const auto refused = [&](const FirewallNetwork& a, const FirewallNetwork& b) {
+      EXPECT_CODE(world.firewall->Replace({{a, b}, {}}), Code::kInvalid);
+    };
+    refused({kWide, "eth0", true, true}, {kWide, "eth1", true, true});
+    refused({kWide, "", true, true}, {kNarrow, "eth0", true, true});
+    refused({kWide, "eth0\" accept", true, true}, {kNarrow, "eth0", true, true});
+    refused({*ParsePrefix("10.77.0.1/16"), "eth0", true, true}, {kNarrow, "eth0", true, true});
+    EXPECT_FALSE(world.firewall->Observe()->has_value());
+  });
+}
+
+TEST_P(DriversContract, ChangesAreAnnounced) {
+  OnHost([](World& world) {
+    Gatherer seen;
+    ASSERT_OK(world.events->Start([&](const LinkEvent& event) { seen.Add(event); }));
+    EXPECT_CODE(world.events->Start([](const LinkEvent&) {}), Code::kConflict);
+    ASSERT_OK(world.links->CreateIfb({0, ""}));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kLink, kIfb, 0}));
+    ASSERT_OK(world.qdiscs->AddHtb(kIfb, kDefaultClassMinor));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kQdisc, kIfb, kHtbHandle}));
+    ASSERT_OK(world.qdiscs->AddClass(kIfb, {5, 0, 1000, 1000, 4000, 4000, kQuantumBytes}));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kClass, kIfb, kHtbHandle | 5}));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    ASSERT_OK(world.qdiscs->AddClsact(kTap));
+    ASSERT_OK(world.identity->Attach(kTap, Direction::kEgress));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kFilter, kTap, 0}));
+    ASSERT_OK(world.taps->Delete(kNumber));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kLinkGone, kTap, 0}));
+    world.events->Stop();
+    world.events->Stop();
+  });
+}
+
+}  // namespace
+}  // namespace forkplane::drivers
