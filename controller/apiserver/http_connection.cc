@@ -11,7 +11,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kGzipBytesMin = 128 * 1024;  // Kubernetes' threshold
+constexpr std::size_t kGzipBytesMin = std::size_t{128} * 1024;  // Kubernetes' threshold
 
 // RFC 9110 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT".
 std::string HttpDate(WallTime time) {

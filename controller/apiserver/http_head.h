@@ -15,9 +15,9 @@
 
 namespace forkplane::apiserver {
 
-inline constexpr std::size_t kHeadBytesMax = 64 * 1024;
+inline constexpr std::size_t kHeadBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kHeaderFieldsMax = 128;
-inline constexpr std::size_t kBodyBytesMax = 3 * 1024 * 1024;  // Kubernetes' limit
+inline constexpr std::size_t kBodyBytesMax = std::size_t{3} * 1024 * 1024;  // Kubernetes' limit
 
 struct RequestHead {
   std::string method;

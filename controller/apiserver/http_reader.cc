@@ -12,7 +12,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kReadBytes = 16 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{16} * 1024;
 constexpr std::size_t kChunkLineBytesMax = 1024;  // size and extensions, or one trailer field
 
 NoRequest Refuse(Refusal refusal) { return NoRequest{std::move(refusal)}; }
@@ -157,7 +157,7 @@ RequestReader::Obstacle RequestReader::ReadExactly(std::size_t count, MonotonicT
 RequestReader::Obstacle RequestReader::ReadLine(MonotonicTime deadline, std::string& line) {
   for (;;) {
     const std::size_t end = buffer_.find("\r\n");
-    if (end != std::string::npos && end <= kChunkLineBytesMax) {
+    if (end <= kChunkLineBytesMax) {  // npos is larger
       line = buffer_.substr(0, end);
       buffer_.erase(0, end + 2);
       return std::nullopt;

@@ -53,7 +53,7 @@ class GateStream final : public httplib::Stream {
   Transport& transport() { return transport_; }
 
  private:
-  static constexpr std::size_t kPendingBytesMax = 16 * 1024;
+  static constexpr std::size_t kPendingBytesMax = std::size_t{16} * 1024;
 
   void Send(std::string_view bytes) {
     const MonotonicTime deadline = RealClock().Now() + write_timeout_;

@@ -13,7 +13,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kSmallFileBytesMax = 1024 * 1024;
+constexpr std::size_t kSmallFileBytesMax = std::size_t{1024} * 1024;
 
 Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {

@@ -9,7 +9,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kStackBytes = 8 * 1024 * 1024;
+constexpr std::size_t kStackBytes = std::size_t{8} * 1024 * 1024;
 
 }  // namespace
 

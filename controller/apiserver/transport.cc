@@ -117,7 +117,7 @@ Transport::Io Transport::WaitEvent(int eventfd, MonotonicTime deadline) {
 void Transport::CloseGently(MonotonicTime deadline) {
   SendGoodbye();
   ::shutdown(fd(), SHUT_WR);
-  std::array<char, 16 * 1024> dropped;
+  std::array<char, std::size_t{16} * 1024> dropped;
   for (;;) {
     const ssize_t n = ::recv(fd(), dropped.data(), dropped.size(), 0);
     if (n > 0) {

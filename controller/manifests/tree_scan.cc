@@ -143,7 +143,7 @@ class Scanner {
       return StopFull(path, fmt::format("more than {} files", kFilesMax));
     }
     ScannedFile file{path, {}};
-    std::array<char, 64 * 1024> part;
+    std::array<char, std::size_t{64} * 1024> part;
     for (;;) {
       const ssize_t n = ::read(fd, part.data(), part.size());
       if (n == 0) break;

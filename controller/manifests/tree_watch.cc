@@ -54,7 +54,7 @@ void TreeWatch::WatchPath(const std::string& path) {
 
 bool TreeWatch::Drain() {
   bool matters = false;
-  alignas(inotify_event) std::array<char, 16 * 1024> buffer;
+  alignas(inotify_event) std::array<char, std::size_t{16} * 1024> buffer;
   for (;;) {
     const ssize_t size = ::read(inotify_.get(), buffer.data(), buffer.size());
     if (size <= 0) return matters;
