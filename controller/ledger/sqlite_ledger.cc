@@ -336,6 +336,13 @@ std::optional<InterfaceLease> SqliteLedger::GetInterface(LeaseId lease) const {
   return it->second;
 }
 
+std::optional<InterfaceLease> SqliteLedger::GetInterfaceByNumber(Number number) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.by_number.find(number);
+  if (it == committed_.by_number.end()) return std::nullopt;
+  return committed_.interfaces.at(it->second);
+}
+
 std::optional<NetworkLease> SqliteLedger::GetNetwork(const std::string& uid) const {
   MutexLock lock(mu_);
   const auto it = committed_.networks.find(uid);

@@ -1,0 +1,150 @@
+#include "reconcilers/host/plan.h"
+
+#include "drivers/network_names.h"
+
+namespace forkplane::host {
+namespace {
+
+constexpr std::uint32_t kLeafMtu = kMtuMax;  // GSO: a class must let the largest frame pass
+
+std::string Describe(const drivers::HtbClass& htb) {
+  return fmt::format("7f00:{:x} rate={} ceil={}", htb.minor, htb.rate_bytes_per_second,
+                     htb.ceil_bytes_per_second);
+}
+
+struct Printer {
+  std::string operator()(const EnableForwarding&) const { return "EnableForwarding"; }
+  std::string operator()(const CreateIfb& a) const { return "CreateIfb " + IfbName(a.ifb); }
+  std::string operator()(const DeleteLink& a) const { return "DeleteLink " + IfbName(a.ifb); }
+  std::string operator()(const SetAlias& a) const { return "SetAlias " + IfbName(a.ifb); }
+  std::string operator()(const DisableIpv6& a) const { return "DisableIpv6 " + IfbName(a.ifb); }
+  std::string operator()(const SetUp& a) const {
+    return (a.up ? "SetUp " : "SetDown ") + IfbName(a.ifb);
+  }
+  std::string operator()(const DeleteRoot& a) const { return "DeleteRoot " + IfbName(a.ifb); }
+  std::string operator()(const AddHtb& a) const { return "AddHtb " + IfbName(a.ifb); }
+  std::string operator()(const AddClass& a) const {
+    return fmt::format("AddClass {} {}", IfbName(a.ifb), Describe(a.htb));
+  }
+  std::string operator()(const ChangeClass& a) const {
+    return fmt::format("ChangeClass {} {}", IfbName(a.ifb), Describe(a.htb));
+  }
+  std::string operator()(const SetLeaf& a) const {
+    return fmt::format("SetLeaf {} 7f00:{:x} limit={}", IfbName(a.ifb), a.minor,
+                       a.leaf.limit_bytes);
+  }
+};
+
+const drivers::ObservedClass* Find(const std::vector<drivers::ObservedClass>& classes,
+                                   std::uint32_t minor) {
+  for (const auto& is : classes) {
+    if (is.htb.minor == minor) return &is;
+  }
+  return nullptr;
+}
+
+class DomainPlanner {
+ public:
+  DomainPlanner(const Desired& desired, const DomainObserved& observed, std::uint32_t ifb,
+                std::vector<Action>& plan)
+      : want_(desired), is_(observed), ifb_(ifb), plan_(plan) {}
+
+  void Plan() {
+    bool there = is_.link.has_value();
+    if (there && is_.link->kind != drivers::LinkKind::kIfb) {
+      plan_.emplace_back(DeleteLink{ifb_});
+      there = false;
+    }
+    if (!there) plan_.emplace_back(CreateIfb{ifb_});
+    if (there && is_.link->alias != want_.alias) plan_.emplace_back(SetAlias{ifb_});
+    if (!there || !is_.ipv6_disabled) plan_.emplace_back(DisableIpv6{ifb_});
+    up_ = there && is_.link->up;
+    const bool kept = there && PlanRoot();
+    if (!there) plan_.emplace_back(AddHtb{ifb_});
+    PlanClasses(kept);
+    if (!up_) plan_.emplace_back(SetUp{ifb_, true});
+  }
+
+ private:
+  // True when the HTB that stands is ours.
+  bool PlanRoot() {
+    const auto& root = is_.qdiscs.root;
+    const bool ours = root && root->kind == "htb" && root->handle == kHtbHandle &&
+                      root->default_minor == kDefaultClassMinor;
+    if (ours) return true;
+    GoDown();
+    if (root) plan_.emplace_back(DeleteRoot{ifb_});
+    plan_.emplace_back(AddHtb{ifb_});
+    return false;
+  }
+
+  void PlanClasses(bool kept) {
+    static const std::vector<drivers::ObservedClass> kNone;
+    const auto& classes = kept ? is_.qdiscs.classes : kNone;
+    const auto* root = Find(classes, kRootClassMinor);
+    const auto* unclaimed = Find(classes, kDefaultClassMinor);
+    if (root == nullptr || unclaimed == nullptr) GoDown();
+    PlanClass(want_.Root(), root);
+    PlanClass(want_.Default(), unclaimed);
+    const drivers::Leaf leaf = want_.DefaultLeaf();
+    if (unclaimed == nullptr || unclaimed->leaf != leaf) {
+      plan_.emplace_back(SetLeaf{ifb_, kDefaultClassMinor, leaf});
+    }
+  }
+
+  void PlanClass(const drivers::HtbClass& want, const drivers::ObservedClass* is) {
+    if (is == nullptr) {
+      plan_.emplace_back(AddClass{ifb_, want});
+    } else if (!drivers::Equivalent(want, is->htb)) {
+      plan_.emplace_back(ChangeClass{ifb_, want});
+    }
+  }
+
+  void GoDown() {
+    if (!up_) return;
+    plan_.emplace_back(SetUp{ifb_, false});
+    up_ = false;
+  }
+
+  const Desired& want_;
+  const DomainObserved& is_;
+  const std::uint32_t ifb_;
+  std::vector<Action>& plan_;
+  bool up_ = false;
+};
+
+}  // namespace
+
+drivers::HtbClass Desired::Root() const {
+  const std::uint32_t burst = drivers::DefaultBurst(capacity_bytes_per_second, kLeafMtu);
+  return {kRootClassMinor, 0,     capacity_bytes_per_second, capacity_bytes_per_second,
+          burst,           burst, drivers::kQuantumBytes};
+}
+
+// A root of its own beside fffe: a parent cannot be changed later, and it must hold what it
+// promises also while the root class is being repaired.
+drivers::HtbClass Desired::Default() const {
+  const std::uint32_t burst = drivers::DefaultBurst(default_bytes_per_second, kLeafMtu);
+  return {kDefaultClassMinor,       0,     default_bytes_per_second,
+          default_bytes_per_second, burst, burst,
+          drivers::kQuantumBytes};
+}
+
+drivers::Leaf Desired::DefaultLeaf() const {
+  return {leaf, drivers::DefaultQueueBytes(default_bytes_per_second)};
+}
+
+std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
+  std::vector<Action> plan;
+  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
+  for (std::uint32_t ifb = 0; ifb < desired.domains; ++ifb) {
+    static const DomainObserved kNothing;
+    const auto& domain = ifb < observed.domains.size() ? observed.domains[ifb] : kNothing;
+    DomainPlanner(desired, domain, ifb, plan).Plan();
+  }
+  return plan;
+}
+
+}  // namespace forkplane::host

@@ -1,0 +1,82 @@
+// The host loop: one key, "uplink". See plan.h for what it owns. It also writes Host.status, of
+// which the app supplies what no loop knows (Facts).
+//
+// The translating programs are loaded and pinned when the identity driver opens: a host without
+// them never gets as far as this loop.
+//
+// NOTE Wiring (app): one worker. Add kKey for a LinkEvent on an IFB of ours and for kLost, a change
+// of our Host object, an OrphanFacts change, a ledger Change of kind kSlot, and a periodic resync.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/ledger/ledger.h"
+#include "controller/runtime/facts.h"
+#include "controller/runtime/reconciler.h"
+#include "crd/host.h"
+#include "drivers/identity_driver.h"
+#include "drivers/link_events.h"
+#include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
+#include "reconcilers/host/plan.h"
+
+namespace forkplane::host {
+
+inline constexpr const char* kKey = "uplink";
+inline constexpr std::uint64_t kUnknownCapacityBits = 100'000'000'000;  // 100 Gbit/s
+inline constexpr std::uint64_t kDefaultClassBits = 1'000'000;           // of what no class claims
+
+// All outlive the reconciler.
+struct Drivers {
+  drivers::LinkDriver& links;
+  drivers::QdiscDriver& qdiscs;
+  drivers::RouteDriver& routes;
+  drivers::SysctlDriver& sysctls;
+  drivers::IdentityDriver& identities;
+};
+
+struct Options {
+  std::string host_name;
+  std::uint32_t domains = 1;
+  drivers::LeafKind leaf = drivers::LeafKind::kBfifo;
+  // Our Host object as the cache has it; null: not there (yet).
+  std::function<std::shared_ptr<const crd::Host>()> object;
+  // Capacity, hypervisors, pressure, kernel version and features: what the app knows.
+  std::function<crd::HostStatus()> known;
+  // Hands a whole status to the status writer.
+  std::function<void(const crd::Host& object, const crd::HostStatus& status)> report;
+};
+
+class HostReconciler final : public runtime::Reconciler {
+ public:
+  HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
+                 const runtime::OrphanFactBoard& orphans, Options options);
+
+  Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
+  Result<std::string> Explain(const std::string& key) override;
+
+  std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
+
+ private:
+  struct Capacity {
+    std::uint64_t bits_per_second = 0;
+    std::string uplink;  // "": none
+    bool known = true;
+  };
+  Result<Capacity> UploadCapacity(const crd::Host* object);
+  Desired Desire(const crd::Host* object, const Capacity& capacity) const;
+  Result<Observed> Observe();
+  Status Execute(const Desired& desired, const Action& action);
+  void Report(const Capacity& capacity, const Status& outcome);
+  void FillSlots(crd::HostStatus& status) const;
+
+  const ledger::Ledger& ledger_;
+  Drivers drivers_;
+  const runtime::OrphanFactBoard& orphans_;
+  const Options options_;
+};
+
+}  // namespace forkplane::host

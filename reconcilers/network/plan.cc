@@ -1,0 +1,80 @@
+#include "reconcilers/network/plan.h"
+
+#include "drivers/network_names.h"
+
+namespace forkplane::network {
+namespace {
+
+struct Printer {
+  std::string operator()(const CreateBridge&) const { return "CreateBridge"; }
+  std::string operator()(const DeleteLink&) const { return "DeleteLink"; }
+  std::string operator()(const SetMac&) const { return "SetMac"; }
+  std::string operator()(const SetMtu&) const { return "SetMtu"; }
+  std::string operator()(const SetAlias&) const { return "SetAlias"; }
+  std::string operator()(const DisableIpv6&) const { return "DisableIpv6"; }
+  std::string operator()(const DeleteAddress& a) const {
+    return "DeleteAddress " + ToString(a.address);
+  }
+  std::string operator()(const AddAddress&) const { return "AddAddress"; }
+  std::string operator()(const SetUp&) const { return "SetUp"; }
+  std::string operator()(const ReplaceFirewall&) const { return "ReplaceFirewall"; }
+  std::string operator()(const RemoveFirewall&) const { return "RemoveFirewall"; }
+};
+
+void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
+  const drivers::FirewallRules want{desired.firewall, {}};
+  if (want.networks.empty()) {
+    if (observed.firewall) plan.emplace_back(RemoveFirewall{});
+  } else if (observed.firewall != want) {
+    plan.emplace_back(ReplaceFirewall{});
+  }
+}
+
+void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
+  bool there = observed.link.has_value();
+  if (there && observed.link->kind != drivers::LinkKind::kBridge) {
+    plan.emplace_back(DeleteLink{});
+    there = false;
+  }
+  if (!there) {
+    for (const Action& action :
+         {Action(CreateBridge{}), Action(DisableIpv6{}), Action(AddAddress{}), Action(SetUp{})}) {
+      plan.push_back(action);
+    }
+    return;
+  }
+  const drivers::Link& link = *observed.link;
+  if (link.mac != kGatewayMac) plan.emplace_back(SetMac{});
+  if (link.mtu != desired.mtu) plan.emplace_back(SetMtu{});
+  if (link.alias != desired.alias) plan.emplace_back(SetAlias{});
+  if (!observed.ipv6_disabled) plan.emplace_back(DisableIpv6{});
+  bool addressed = false;
+  for (const Ipv4Prefix& address : observed.addresses) {
+    if (address == desired.gateway) {
+      addressed = true;
+    } else {
+      plan.emplace_back(DeleteAddress{address});
+    }
+  }
+  if (!addressed) plan.emplace_back(AddAddress{});
+  if (!link.up) plan.emplace_back(SetUp{});
+}
+
+}  // namespace
+
+std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+
+// Rules before the bridge comes up and before it goes: no moment in which guests reach each other
+// through the gateway.
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
+  std::vector<Action> plan;
+  PlanFirewall(desired, observed, plan);
+  if (desired.present) {
+    PlanBridge(desired, observed, plan);
+  } else if (observed.link) {
+    plan.emplace_back(DeleteLink{});
+  }
+  return plan;
+}
+
+}  // namespace forkplane::network

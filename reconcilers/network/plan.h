@@ -1,0 +1,64 @@
+// The bridge of one Network on this host, and our nftables table, which holds all Networks.
+//
+// Invariants (plan tables hold them):
+//   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
+//     world that stands still, make it match.
+//   - The bridge's MAC is pinned before it is up and has its address: a bridge without one takes
+//     the lowest MAC of its ports and changes it under the guests (measured).
+//   - A cidr that overlaps a route of this host changes nothing: no lease, no bridge, no rule; the
+//     condition names the route.
+//   - One table of ours, written whole in one transaction; no other table is read or touched, and
+//     no rule is found by a text another may contain (upstream W21).
+//   - Traffic between guests through the gateway is dropped, not only at the ports (W20).
+//   - A Network goes only when no lease uses it; its rules go before its bridge.
+// Also excluded: W16 (addresses rest in the ledger), W18 (ports are counted, bridges are numbered).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "drivers/firewall_driver.h"
+#include "drivers/link_driver.h"
+
+namespace forkplane::network {
+
+struct Desired {
+  bool present = true;       // false: only `bridge` and `firewall` are used
+  std::uint32_t bridge = 0;  // number
+  std::string alias;         // the Network's uid
+  std::uint32_t mtu = 1500;
+  Ipv4Prefix gateway;  // with the cidr's length
+  // Of every Network of this host; empty: no table.
+  std::vector<drivers::FirewallNetwork> firewall;
+};
+
+struct Observed {
+  std::optional<drivers::Link> link;
+  bool ipv6_disabled = false;
+  std::vector<Ipv4Prefix> addresses;
+  std::optional<drivers::FirewallRules> firewall;
+};
+
+struct CreateBridge {};
+struct DeleteLink {};
+struct SetMac {};
+struct SetMtu {};
+struct SetAlias {};
+struct DisableIpv6 {};
+struct DeleteAddress {
+  Ipv4Prefix address;
+};
+struct AddAddress {};
+struct SetUp {};
+struct ReplaceFirewall {};
+struct RemoveFirewall {};
+using Action = std::variant<CreateBridge, DeleteLink, SetMac, SetMtu, SetAlias, DisableIpv6,
+                            DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
+std::string ToString(const Action& action);
+
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
+
+}  // namespace forkplane::network

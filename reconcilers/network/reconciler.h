@@ -1,0 +1,85 @@
+// The network loop: one pass for one Network (key: its name). See plan.h for what it owns.
+//
+// NOTE Wiring (app): ONE worker: the firewall table is shared by all Networks and written whole.
+// Add a key for a change of a Network object, a ledger Change (KeysOf), a LinkEvent on our bridges
+// and kLost (KeysOf), and a periodic resync of every Network (addresses and rules have no events).
+//
+// NOTE Deletion: a finalizer of ours holds a Network until no interface uses it and its bridge was
+// seen gone. A lease whose object vanished without that (lost store, forced finalizer) is kept.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/ledger/ledger.h"
+#include "controller/runtime/reconciler.h"
+#include "crd/network.h"
+#include "drivers/link_events.h"
+#include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
+#include "reconcilers/network/plan.h"
+
+namespace forkplane::network {
+
+inline constexpr const char* kFinalizer = "forkplane.dev/network";
+
+// All outlive the reconciler.
+struct Drivers {
+  drivers::LinkDriver& links;
+  drivers::RouteDriver& routes;
+  drivers::SysctlDriver& sysctls;
+  drivers::FirewallDriver& firewall;
+};
+
+// The Network objects, and what is written back. The app builds it from an informer, the finalizer
+// helpers and the status writer.
+class Objects {
+ public:
+  virtual ~Objects() = default;
+  virtual std::shared_ptr<const crd::Network> Get(const std::string& name) const = 0;
+  virtual Status AddFinalizer(const crd::Network& network) = 0;
+  virtual Status RemoveFinalizer(const crd::Network& network) = 0;
+  virtual void Report(const crd::Network& network, const crd::NetworkStatus& status) = 0;
+};
+
+class NetworkReconciler final : public runtime::Reconciler {
+ public:
+  NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
+                    std::string host_name);
+
+  Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
+  Result<std::string> Explain(const std::string& key) override;
+
+  std::vector<std::string> KeysOf(const ledger::Change& change) const;
+  std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
+
+ private:
+  // What a pass found, for the status.
+  struct Outcome {
+    std::string reason = "Ready";  // Ready: True
+    std::string message;
+    std::string conflict;  // the overlapping route, or Network; "": none
+    bool no_uplink = false;
+  };
+
+  Result<runtime::Next> Raise(const crd::Network& object, const std::stop_token& stop);
+  Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
+  Result<std::string> OverlappingRoute(const Cidr& cidr);
+  Result<std::string> UplinkName();
+  Desired Desire(const ledger::NetworkLease& lease, bool present, const Observed& observed,
+                 const std::string& uplink) const;
+  std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,
+                                                       const std::string& uplink) const;
+  Result<Observed> Observe(std::uint32_t bridge);
+  Result<Observed> Converge(const ledger::NetworkLease& lease, bool present,
+                            const std::stop_token& stop);
+  void Report(const crd::Network& object, const Outcome& outcome);
+
+  ledger::Ledger& ledger_;
+  Objects& objects_;
+  Drivers drivers_;
+  const std::string host_name_;
+};
+
+}  // namespace forkplane::network

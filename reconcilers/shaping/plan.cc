@@ -1,0 +1,99 @@
+#include "reconcilers/shaping/plan.h"
+
+#include "drivers/network_names.h"
+
+namespace forkplane::shaping {
+namespace {
+
+using drivers::Equivalent;
+
+// The kernel keeps the parent a class was born with.
+bool MustBeBornAgain(const drivers::HtbClass& want, const drivers::HtbClass& is) {
+  return want.parent_minor != is.parent_minor;
+}
+
+std::string Describe(const drivers::HtbClass& htb) {
+  return fmt::format("7f00:{:x} rate={} ceil={} burst={} cburst={}", htb.minor,
+                     htb.rate_bytes_per_second, htb.ceil_bytes_per_second, htb.burst_bytes,
+                     htb.ceil_burst_bytes);
+}
+
+const char* NameOf(drivers::LeafKind kind) {
+  return kind == drivers::LeafKind::kBfifo ? "bfifo" : "fq_codel";
+}
+
+struct Printer {
+  std::string operator()(const DeleteClass& a) const {
+    return fmt::format("DeleteClass 7f00:{:x}", a.minor);
+  }
+  std::string operator()(const AddClass& a) const { return "AddClass " + Describe(a.htb); }
+  std::string operator()(const ChangeClass& a) const { return "ChangeClass " + Describe(a.htb); }
+  std::string operator()(const SetLeaf& a) const {
+    return fmt::format("SetLeaf 7f00:{:x} {} limit={}", a.minor, NameOf(a.leaf.kind),
+                       a.leaf.limit_bytes);
+  }
+  std::string operator()(const ChangeTbf& a) const {
+    return fmt::format("ChangeTbf {} rate={} burst={} limit={}", TapName(a.number),
+                       a.tbf.rate_bytes_per_second, a.tbf.burst_bytes, a.tbf.limit_bytes);
+  }
+};
+
+void PlanDeletes(const std::map<std::uint32_t, const Wish*>& wishes, const Observed& observed,
+                 std::vector<Action>& plan) {
+  for (const auto& [minor, is] : observed.classes) {
+    const auto wish = wishes.find(minor);
+    const bool wanted = wish != wishes.end() && wish->second->intent != Intent::kRelease;
+    const bool reborn = wanted && wish->second->intent == Intent::kShape &&
+                        MustBeBornAgain(wish->second->rates.htb, is.htb);
+    if (!wanted || reborn) plan.emplace_back(DeleteClass{minor});
+  }
+}
+
+void PlanClass(const Rates& want, const Observed& observed, std::vector<Action>& plan) {
+  const auto it = observed.classes.find(want.htb.minor);
+  const bool there = it != observed.classes.end() && !MustBeBornAgain(want.htb, it->second.htb);
+  if (!there) {
+    plan.emplace_back(AddClass{want.htb});
+  } else if (!Equivalent(want.htb, it->second.htb)) {
+    plan.emplace_back(ChangeClass{want.htb});
+  }
+  if (!there || it->second.leaf != want.leaf) {
+    plan.emplace_back(SetLeaf{want.htb.minor, want.leaf});
+  }
+}
+
+}  // namespace
+
+std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
+  std::vector<Action> plan;
+  std::map<std::uint32_t, const Wish*> wishes;
+  for (const Wish& wish : desired.wishes) wishes[MinorOf(wish.number)] = &wish;
+  PlanDeletes(wishes, observed, plan);
+  for (const Wish& wish : desired.wishes) {
+    if (wish.intent != Intent::kShape) continue;
+    if (observed.ready) PlanClass(wish.rates, observed, plan);
+    const auto tbf = observed.tbfs.find(wish.number);
+    if (tbf != observed.tbfs.end() && !Equivalent(wish.rates.tbf, tbf->second)) {
+      plan.emplace_back(ChangeTbf{wish.number, wish.rates.tbf});
+    }
+  }
+  return plan;
+}
+
+std::string Shortfall(const Wish& wish, const Observed& observed) {
+  if (wish.intent == Intent::kRelease) return "Releasing";
+  if (wish.intent == Intent::kKeep) return "VirtualMachineUnknown";
+  if (!observed.ready) return "WaitingForUplink";
+  const auto is = observed.classes.find(wish.rates.htb.minor);
+  if (is == observed.classes.end() || !Equivalent(wish.rates.htb, is->second.htb) ||
+      is->second.leaf != wish.rates.leaf) {
+    return "ClassDiffers";
+  }
+  const auto tbf = observed.tbfs.find(wish.number);
+  if (tbf == observed.tbfs.end()) return "WaitingForTap";
+  return Equivalent(wish.rates.tbf, tbf->second) ? "" : "BucketDiffers";
+}
+
+}  // namespace forkplane::shaping

@@ -1,0 +1,80 @@
+// The shaping loop: one pass for one shaping domain (key: the IFB's number), so that a burst of
+// forks is one pass. See plan.h for what it owns and promises. No fork waits for it: until it ran,
+// both directions are bounded by the Network's unshapedRate and the default class.
+//
+// NOTE Wiring (app): one worker. Add a key for
+//   - a ledger Change of kind kInterface or kNetwork (KeysOf),
+//   - a LinkEvent kQdisc or kClass on our IFBs, kQdisc or kLink on our TAPs; kLost: AllKeys
+//   (KeysOf),
+//   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
+//   - a change of InterfaceFacts.ready (KeyOfLease),
+//   - a periodic resync: AllKeys.
+//
+// NOTE Facts: publishes InterfaceFacts.shaped only when the dump equals the spec, with the rates as
+// observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/ledger/ledger.h"
+#include "controller/runtime/facts.h"
+#include "controller/runtime/reconciler.h"
+#include "drivers/link_events.h"
+#include "reconcilers/shaping/rates.h"
+
+namespace forkplane::shaping {
+
+// What the specs say. Null: not in the cache.
+class Specs {
+ public:
+  virtual ~Specs() = default;
+  virtual std::shared_ptr<const crd::VirtualMachine> Vm(const std::string& uid) const = 0;
+  virtual std::shared_ptr<const crd::Network> Network(const std::string& name) const = 0;
+};
+
+// MakePlan, or in tests a mutant of it that the suite must notice.
+using Planner = std::function<std::vector<Action>(const Desired&, const Observed&)>;
+
+struct Options {
+  std::uint32_t domains = 1;
+  drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
+  Planner plan = MakePlan;
+};
+
+class ShapingReconciler final : public runtime::Reconciler {
+ public:
+  // All outlive it.
+  ShapingReconciler(ledger::Ledger& ledger, const Specs& specs, drivers::QdiscDriver& qdiscs,
+                    runtime::InterfaceFactBoard& facts, Options options);
+
+  Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
+  Result<std::string> Explain(const std::string& key) override;
+
+  std::vector<std::string> AllKeys() const;
+  std::vector<std::string> KeysOf(const ledger::Change& change) const;
+  std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
+  std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
+  std::vector<std::string> KeyOfLease(const std::string& lease_key) const;
+
+ private:
+  using Leases = std::vector<ledger::InterfaceLease>;
+  // Needs the observation: unlimited means the uplink's capacity.
+  Desired Desire(const Leases& leases, const Observed& observed) const;
+  Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
+  Result<Observed> Observe(std::uint32_t ifb, const Leases& leases);
+  Status ObserveTap(const ledger::InterfaceLease& lease, Observed& observed);
+  Status Execute(std::uint32_t ifb, const Action& action);
+  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const Observed& observed);
+  Status ConfirmReleased(const Leases& leases, const Observed& observed);
+
+  ledger::Ledger& ledger_;
+  const Specs& specs_;
+  drivers::QdiscDriver& qdiscs_;
+  runtime::InterfaceFactBoard& facts_;
+  const Options options_;
+};
+
+}  // namespace forkplane::shaping

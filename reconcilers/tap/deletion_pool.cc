@@ -1,0 +1,54 @@
+#include "reconcilers/tap/deletion_pool.h"
+
+namespace forkplane::tap {
+
+DeletionPool::DeletionPool(int threads, Done done) : done_(std::move(done)) {
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this](const std::stop_token& stop) { Run(stop); });
+  }
+}
+
+DeletionPool::~DeletionPool() {
+  for (auto& thread : threads_) thread.request_stop();
+}
+
+bool DeletionPool::Submit(const std::string& key, Work work) {
+  {
+    MutexLock lock(mu_);
+    if (!pending_.insert(key).second) return false;
+    queue_.push_back({key, std::move(work)});
+  }
+  changed_.NotifyOne();
+  return true;
+}
+
+bool DeletionPool::IsPending(const std::string& key) const {
+  MutexLock lock(mu_);
+  return pending_.contains(key);
+}
+
+void DeletionPool::Finish(const Job& job) {
+  const Status status = job.work();
+  {
+    MutexLock lock(mu_);
+    pending_.erase(job.key);
+  }
+  done_(job.key, status);
+}
+
+void DeletionPool::Run(const std::stop_token& stop) {
+  while (true) {
+    Job job;
+    {
+      MutexLock lock(mu_);
+      const bool ready =
+          changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
+      if (!ready || stop.stop_requested()) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    Finish(job);
+  }
+}
+
+}  // namespace forkplane::tap

@@ -1,0 +1,178 @@
+#include "reconcilers/tap/plan.h"
+
+#include "drivers/network_names.h"
+
+namespace forkplane::tap {
+namespace {
+
+using drivers::LinkKind;
+using drivers::ProgramState;
+using drivers::TapFile;
+
+std::string_view NameOf(const SetEntry&) { return "SetEntry"; }
+std::string_view NameOf(const CreateTap&) { return "CreateTap"; }
+std::string_view NameOf(const ReattachTap&) { return "ReattachTap"; }
+std::string_view NameOf(const AdoptTap&) { return "AdoptTap"; }
+std::string_view NameOf(const ForgetFile&) { return "ForgetFile"; }
+std::string_view NameOf(const DeleteTap&) { return "DeleteTap"; }
+std::string_view NameOf(const DeleteLink&) { return "DeleteLink"; }
+std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
+std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
+std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
+std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
+std::string_view NameOf(const Attach& attach) {
+  return attach.direction == drivers::Direction::kIngress ? "AttachIngress" : "AttachEgress";
+}
+std::string_view NameOf(const DeleteRoot&) { return "DeleteRoot"; }
+std::string_view NameOf(const AddTbf&) { return "AddTbf"; }
+std::string_view NameOf(const SetDown&) { return "SetDown"; }
+std::string_view NameOf(const SetMaster&) { return "SetMaster"; }
+std::string_view NameOf(const SetPortUp&) { return "SetPortUp"; }
+std::string_view NameOf(const SetPortIsolation&) { return "SetPortIsolation"; }
+std::string_view NameOf(const AddHostRoute&) { return "AddHostRoute"; }
+std::string_view NameOf(const SetNeighbour&) { return "SetNeighbour"; }
+std::string_view NameOf(const DeleteHostRoute&) { return "DeleteHostRoute"; }
+std::string_view NameOf(const DeleteNeighbour&) { return "DeleteNeighbour"; }
+std::string_view NameOf(const DeleteEntry&) { return "DeleteEntry"; }
+
+int PidOf(const ReattachTap& action) { return action.pid; }
+int PidOf(const AdoptTap& action) { return action.pid; }
+template <typename T>
+int PidOf(const T&) {
+  return 0;
+}
+
+// The device shall be there with all it needs; built up in the order of the invariants.
+class Builder {
+ public:
+  Builder(const Desired& desired, const Observed& observed)
+      : want_(desired), is_(observed), link_(observed.link.value_or(drivers::Link{})) {}
+
+  std::vector<Action> Build() {
+    // Not our device: another kind, or one that took the place of ours while we still hold the
+    // file. DeleteTap would forget that file, so it goes as a link.
+    const bool impostor = link_.kind != LinkKind::kTap || is_.file == TapFile::kDetached;
+    if (is_.link && impostor) return {DeleteLink{}};
+    if (is_.entry != want_.entry) Add(SetEntry{});
+    if (is_.link && IsAbandoned()) return {DeleteTap{}};
+    if (!is_.link) {
+      if (!Make()) return plan_;
+    } else if (is_.file != TapFile::kAttached && is_.vmm == Vmm::kRunning) {
+      Add(AdoptTap{is_.vmm_pid});
+    }
+    Dress();
+    if (is_.bridge_up) Plug();
+    return plan_;
+  }
+
+ private:
+  template <typename T>
+  void Add(T action) {
+    plan_.emplace_back(action);
+  }
+
+  // There is a device, we hold no file of it, and nobody runs behind it: left over from a daemon
+  // that died between two steps. Nothing could ever be passed on to a VMM.
+  bool IsAbandoned() const { return is_.file != TapFile::kAttached && is_.vmm == Vmm::kNone; }
+
+  // False: it is not known yet how to make it.
+  bool Make() {
+    if (is_.file == TapFile::kDetached) {
+      Add(ReattachTap{0});
+    } else if (is_.vmm == Vmm::kRunning) {
+      Add(ReattachTap{is_.vmm_pid});
+    } else if (is_.vmm == Vmm::kNone) {
+      Add(CreateTap{});
+    } else {
+      return false;  // a new device would stand in the way of the one its VMM needs back
+    }
+    link_ = drivers::Link{};
+    link_.mtu = kMtuDefault;
+    link_.alias = want_.spec.alias;
+    return true;
+  }
+
+  // Everything that must be in place before a packet can pass.
+  void Dress() {
+    if (link_.alias != want_.spec.alias) Add(SetAlias{});
+    if (link_.mtu != want_.mtu) Add(SetMtu{});
+    const bool fresh = !is_.link;
+    if (fresh || !is_.ipv6_disabled) Add(DisableIpv6{});
+    const bool clsact = !fresh && is_.qdiscs.clsact;
+    if (!clsact) Add(AddClsact{});
+    if (!clsact || is_.programs.ingress != ProgramState::kOurs) {
+      Add(Attach{drivers::Direction::kIngress});
+    }
+    if (!clsact || is_.programs.egress != ProgramState::kOurs) {
+      Add(Attach{drivers::Direction::kEgress});
+    }
+    const auto& root = is_.qdiscs.root;
+    const bool bounded = !fresh && root && root->tbf && root->handle == kTbfHandle;
+    if (bounded) return;
+    if (!fresh && root) Add(DeleteRoot{});
+    Add(AddTbf{});
+  }
+
+  void Plug() {
+    const std::uint32_t bridge = BridgeIndex(want_.bridge);
+    if (link_.master != bridge) {
+      if (link_.up) Add(SetDown{});
+      Add(SetMaster{});
+      Add(SetPortUp{});
+    } else if (!link_.up) {
+      Add(SetPortUp{});
+    } else if (link_.isolated != want_.isolated) {
+      Add(SetPortIsolation{});
+    }
+    if (!is_.host_route) Add(AddHostRoute{});
+    if (is_.neighbour != want_.entry.outer_mac) Add(SetNeighbour{});
+  }
+
+  const Desired& want_;
+  const Observed& is_;
+  drivers::Link link_;
+  std::vector<Action> plan_;
+};
+
+std::vector<Action> PlanRemoval(const Observed& observed) {
+  std::vector<Action> plan;
+  if (observed.neighbour) plan.emplace_back(DeleteNeighbour{});
+  if (observed.host_route) plan.emplace_back(DeleteHostRoute{});
+  if (observed.link) {
+    if (observed.link->kind == LinkKind::kTap) {
+      plan.emplace_back(DeleteTap{});  // forgets the file too
+    } else {
+      plan.emplace_back(DeleteLink{});
+    }
+  } else if (observed.file != TapFile::kNone) {
+    plan.emplace_back(ForgetFile{});
+  }
+  if (observed.entry) plan.emplace_back(DeleteEntry{});
+  return plan;
+}
+
+}  // namespace
+
+std::string ToString(const Action& action) {
+  const auto name = std::visit([](const auto& a) { return NameOf(a); }, action);
+  const int pid = std::visit([](const auto& a) { return PidOf(a); }, action);
+  return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
+}
+
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
+  return desired.present ? Builder(desired, observed).Build() : PlanRemoval(observed);
+}
+
+std::string WaitsFor(const Desired& desired, const Observed& observed) {
+  if (!desired.present) return "Releasing";
+  if (!observed.bridge_up) return "WaitingForNetwork";
+  if (observed.file != TapFile::kAttached) return "WaitingForVmm";
+  return {};
+}
+
+bool IsAbsent(const Observed& observed) {
+  return !observed.link && observed.file == TapFile::kNone && !observed.entry &&
+         !observed.host_route && !observed.neighbour;
+}
+
+}  // namespace forkplane::tap

@@ -1,0 +1,112 @@
+// The TAP of one interface lease: device, clsact, both programs, identity entry, the existence of
+// its TBF, bridge membership, isolation, up; the /32 route and permanent neighbour on its bridge.
+//
+// Invariants (plan tables and the convergence suite hold them):
+//   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
+//     world that stands still, make it match.
+//   - Never up un-isolated, without both programs, without an identity entry or without a bound,
+//     not even between two actions: qdiscs, entry and programs come before `up`, isolation comes
+//     in the same message; a port that must move to another bridge is taken down first.
+//   - The entry stands before the programs, and goes after the device: no window in which a packet
+//     passes untranslated. No entry means drop.
+//   - A device is found by its leased index, never by name: a lease's index is not given out again
+//     before this loop saw the device gone (ledger ConfirmAbsent), so a stale intent cannot touch a
+//     newer TAP and nothing is deleted by a name that may mean another (upstream faults W3, W14).
+//   - Rate, burst and limit of the TBF belong to the shaping loop: here only "there is one".
+//   - A running VMM keeps its guest: a device that somebody deleted is made again behind the file
+//     the VMM has. A device whose VMM is not known yet is left alone, not replaced.
+//
+// Excluded by this design: W11 (state only in memory), W17 (collection by age), W19 (the entry pins
+// MAC and IP, the neighbour is permanent), W6 (no identity in copied files).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "drivers/identity_driver.h"
+#include "drivers/link_driver.h"
+#include "drivers/qdisc_driver.h"
+#include "drivers/tap_driver.h"
+
+namespace forkplane::tap {
+
+// What the lease asks for. `present` false: the lease is being released, only `number`, `bridge`
+// and `address` are used.
+struct Desired {
+  bool present = true;
+  drivers::TapSpec spec;     // number, owner's uid as alias, what the hypervisor wants
+  std::uint32_t bridge = 0;  // number
+  bool isolated = true;
+  std::uint32_t mtu = 1500;
+  drivers::IdentityEntry entry;
+  drivers::Tbf unshaped;  // of a new TBF
+  Ipv4 address;           // outer
+  bool operator==(const Desired&) const = default;
+};
+
+// What is known of the process that has the TAP open. Unknown: after a restart, while the ledger
+// has a VMM on record, or somebody holds the device, and the VM loop has not looked yet.
+enum class Vmm : std::uint8_t { kUnknown, kNone, kRunning };
+
+struct Observed {
+  std::optional<drivers::Link> link;
+  drivers::TapFile file = drivers::TapFile::kNone;
+  bool ipv6_disabled = false;
+  drivers::PortQdiscs qdiscs;
+  drivers::AttachedPrograms programs;
+  std::optional<drivers::IdentityEntry> entry;
+  bool bridge_up = false;  // the bridge is there and up
+  bool host_route = false;
+  std::optional<MacAddress> neighbour;
+  Vmm vmm = Vmm::kUnknown;
+  int vmm_pid = 0;
+};
+
+struct SetEntry {};
+struct CreateTap {};
+struct ReattachTap {
+  int pid = 0;  // 0: behind the kept file
+};
+struct AdoptTap {
+  int pid = 0;
+};
+struct ForgetFile {};
+struct DeleteTap {};
+struct DeleteLink {};  // something that is no TAP under our index
+struct SetAlias {};
+struct SetMtu {};
+struct DisableIpv6 {};
+struct AddClsact {};
+struct Attach {
+  drivers::Direction direction = drivers::Direction::kIngress;
+};
+struct DeleteRoot {};
+struct AddTbf {};
+struct SetDown {};
+struct SetMaster {};
+struct SetPortUp {};
+struct SetPortIsolation {};
+struct AddHostRoute {};
+struct SetNeighbour {};
+struct DeleteHostRoute {};
+struct DeleteNeighbour {};
+struct DeleteEntry {};
+
+using Action =
+    std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,
+                 SetAlias, SetMtu, DisableIpv6, AddClsact, Attach, DeleteRoot, AddTbf, SetDown,
+                 SetMaster, SetPortUp, SetPortIsolation, AddHostRoute, SetNeighbour,
+                 DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
+std::string ToString(const Action& action);
+
+std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
+
+// Why an empty plan does not mean ready; empty when it does. CamelCase, a condition's reason.
+std::string WaitsFor(const Desired& desired, const Observed& observed);
+// Nothing of the lease is left on the host.
+bool IsAbsent(const Observed& observed);
+
+}  // namespace forkplane::tap

@@ -1,0 +1,84 @@
+// The tap loop: one pass for one interface lease (key: the lease id). See plan.h for what it owns
+// and promises.
+//
+// NOTE Wiring (app): add a key for
+//   - a ledger Change of kind kInterface (KeyOf) or of kNetwork (every interface of the Network),
+//   - a LinkEvent on one of our TAPs or bridges (KeysOf); kLost: AllKeys,
+//   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
+//   - a periodic resync: AllKeys.
+// `requeue` of Options must add to the same queue.
+//
+// NOTE Threading: several workers, one key each. Deletions run in the pool; a pass that handed one
+// over ends and is queued again when it is done.
+//
+// NOTE Facts: publishes InterfaceFacts.ready and .reason; the fact is retracted when the lease is
+// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "controller/ledger/ledger.h"
+#include "controller/runtime/facts.h"
+#include "controller/runtime/reconciler.h"
+#include "drivers/link_events.h"
+#include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
+#include "reconcilers/tap/deletion_pool.h"
+#include "reconcilers/tap/plan.h"
+
+namespace forkplane::tap {
+
+// All outlive the reconciler.
+struct Drivers {
+  drivers::LinkDriver& links;
+  drivers::TapDriver& taps;
+  drivers::QdiscDriver& qdiscs;
+  drivers::IdentityDriver& identities;
+  drivers::RouteDriver& routes;
+  drivers::SysctlDriver& sysctls;
+};
+
+// MakePlan, or in tests a mutant of it that the suite must notice.
+using Planner = std::function<std::vector<Action>(const Desired&, const Observed&)>;
+
+struct Options {
+  int deletion_threads = 16;  // 0: on the caller's thread
+  std::function<void(const std::string& key)> requeue = {};
+  Planner plan = MakePlan;
+};
+
+class TapReconciler final : public runtime::Reconciler {
+ public:
+  TapReconciler(ledger::Ledger& ledger, Drivers drivers, runtime::InterfaceFactBoard& facts,
+                const runtime::VmmFactBoard& vmms, Options options);
+
+  Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
+  Result<std::string> Explain(const std::string& key) override;
+
+  std::vector<std::string> AllKeys() const;
+  std::vector<std::string> KeysOf(const ledger::Change& change) const;
+  std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
+  std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
+
+ private:
+  Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
+  Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);
+  Status ObserveDevice(std::uint32_t index, Observed& observed);
+  Status ObserveBridge(const Desired& desired, Observed& observed);
+  void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
+  Status Execute(const std::string& key, const Desired& desired, const Action& action);
+  void Publish(const std::string& key, bool ready, const std::string& reason);
+  Result<runtime::Next> Finish(const ledger::InterfaceLease& lease, const Desired& desired,
+                               const Observed& observed);
+
+  ledger::Ledger& ledger_;
+  Drivers drivers_;
+  runtime::InterfaceFactBoard& facts_;
+  const runtime::VmmFactBoard& vmms_;
+  const Options options_;
+  DeletionPool deletions_;  // last: its threads use the rest
+};
+
+}  // namespace forkplane::tap

@@ -1,0 +1,94 @@
+// Goal: what the host loop does in each situation; above all that an IFB is never up without its
+// bound. Method: a table of worlds with the printed plan.
+#include "reconcilers/host/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "drivers/network_names.h"
+
+namespace forkplane::host {
+namespace {
+
+Desired Wanted() {
+  Desired desired;
+  desired.alias = "uid-host";
+  desired.capacity_bytes_per_second = 125'000'000;
+  desired.default_bytes_per_second = 125'000;
+  return desired;
+}
+
+Observed Converged() {
+  const Desired want = Wanted();
+  DomainObserved domain;
+  drivers::Link link;
+  link.index = IfbIndex(0);
+  link.kind = drivers::LinkKind::kIfb;
+  link.alias = want.alias;
+  link.up = true;
+  domain.link = link;
+  domain.ipv6_disabled = true;
+  domain.qdiscs.root =
+      drivers::ObservedRoot{"htb", kHtbHandle, std::nullopt, kDefaultClassMinor, {}};
+  domain.qdiscs.classes = {{want.Root(), std::nullopt, {}},
+                           {want.Default(), want.DefaultLeaf(), {}}};
+  return {true, {domain}};
+}
+
+std::string Printed(const std::vector<Action>& plan) {
+  std::string text;
+  for (const Action& action : plan) text += (text.empty() ? "" : "; ") + ToString(action);
+  return text;
+}
+
+const std::string kRoot = "AddClass fkifb0 7f00:fffe rate=125000000 ceil=125000000";
+const std::string kDefault = "AddClass fkifb0 7f00:ffff rate=125000 ceil=125000";
+const std::string kLeaf = "SetLeaf fkifb0 7f00:ffff limit=65536";
+const std::string kBuild =
+    "AddHtb fkifb0; " + kRoot + "; " + kDefault + "; " + kLeaf + "; SetUp fkifb0";
+
+struct Case {
+  const char* name;
+  std::function<void(Observed&)> change;
+  std::string plan;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+class HostPlanTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(HostPlanTest, IsAsWritten) {
+  Observed observed = Converged();
+  GetParam().change(observed);
+  EXPECT_EQ(Printed(MakePlan(Wanted(), observed)), GetParam().plan);
+}
+
+const Case kCases[] = {
+    {"converged", [](Observed&) {}, ""},
+    {"nothing there", [](Observed& o) { o = {}; },
+     "EnableForwarding; CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
+    {"forwarding switched off", [](Observed& o) { o.forwarding = false; }, "EnableForwarding"},
+    {"no HTB: down first", [](Observed& o) { o.domains[0].qdiscs = {}; },
+     "SetDown fkifb0; " + kBuild},
+    {"foreign root: down first",
+     [](Observed& o) {
+       o.domains[0].qdiscs = {};
+       o.domains[0].qdiscs.root = drivers::ObservedRoot{"pfifo", 0x80010000, {}, 0, {}};
+     },
+     "SetDown fkifb0; DeleteRoot fkifb0; " + kBuild},
+    {"another default class", [](Observed& o) { o.domains[0].qdiscs.root->default_minor = 1; },
+     "SetDown fkifb0; DeleteRoot fkifb0; " + kBuild},
+    {"default class gone: down first", [](Observed& o) { o.domains[0].qdiscs.classes.pop_back(); },
+     "SetDown fkifb0; " + kDefault + "; " + kLeaf + "; SetUp fkifb0"},
+    {"default leaf gone", [](Observed& o) { o.domains[0].qdiscs.classes[1].leaf.reset(); }, kLeaf},
+    {"capacity changed: in place",
+     [](Observed& o) { o.domains[0].qdiscs.classes[0].htb.ceil_bytes_per_second = 9; },
+     "ChangeClass fkifb0 7f00:fffe rate=125000000 ceil=125000000"},
+    {"taken down", [](Observed& o) { o.domains[0].link->up = false; }, "SetUp fkifb0"},
+    {"no IFB under our index",
+     [](Observed& o) { o.domains[0].link->kind = drivers::LinkKind::kOther; },
+     "DeleteLink fkifb0; CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
+};
+INSTANTIATE_TEST_SUITE_P(Worlds, HostPlanTest, ::testing::ValuesIn(kCases));
+
+}  // namespace
+}  // namespace forkplane::host

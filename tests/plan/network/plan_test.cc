@@ -1,0 +1,94 @@
+// Goal: what the network loop does in each situation, and in which order. Method: a table of worlds
+// with the printed plan.
+#include "reconcilers/network/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "drivers/network_names.h"
+
+namespace forkplane::network {
+namespace {
+
+Desired Wanted() {
+  Desired desired;
+  desired.alias = "uid-net";
+  desired.gateway = ParsePrefix("10.0.0.1/24").value();
+  desired.firewall = {{ParsePrefix("10.0.0.0/24").value(), "up0", true, true}};
+  return desired;
+}
+
+Observed Converged() {
+  Observed observed;
+  drivers::Link link;
+  link.kind = drivers::LinkKind::kBridge;
+  link.alias = "uid-net";
+  link.mac = kGatewayMac;
+  link.mtu = 1500;
+  link.up = true;
+  observed.link = link;
+  observed.ipv6_disabled = true;
+  observed.addresses = {Wanted().gateway};
+  observed.firewall = drivers::FirewallRules{Wanted().firewall, {}};
+  return observed;
+}
+
+std::string Printed(const std::vector<Action>& plan) {
+  std::string text;
+  for (const Action& action : plan) text += (text.empty() ? "" : ", ") + ToString(action);
+  return text;
+}
+
+struct Case {
+  const char* name;
+  std::function<void(Desired&, Observed&)> change;
+  std::string plan;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+class NetworkPlanTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(NetworkPlanTest, IsAsWritten) {
+  Desired desired = Wanted();
+  Observed observed = Converged();
+  GetParam().change(desired, observed);
+  EXPECT_EQ(Printed(MakePlan(desired, observed)), GetParam().plan);
+}
+
+const Case kCases[] = {
+    {"converged", [](Desired&, Observed&) {}, ""},
+    {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
+     "ReplaceFirewall, CreateBridge, DisableIpv6, AddAddress, SetUp"},
+    {"mac drifted", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
+    {"mtu changed", [](Desired& d, Observed&) { d.mtu = 1400; }, "SetMtu"},
+    {"gateway moved", [](Desired& d, Observed&) { d.gateway = ParsePrefix("10.0.0.9/24").value(); },
+     "DeleteAddress 10.0.0.1/24, AddAddress"},
+    {"foreign address",
+     [](Desired&, Observed& o) { o.addresses.push_back(ParsePrefix("10.9.0.1/24").value()); },
+     "DeleteAddress 10.9.0.1/24"},
+    {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetUp"},
+    {"not a bridge", [](Desired&, Observed& o) { o.link->kind = drivers::LinkKind::kOther; },
+     "DeleteLink, CreateBridge, DisableIpv6, AddAddress, SetUp"},
+    {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
+     "ReplaceFirewall"},
+    {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); }, "ReplaceFirewall"},
+    {"isolation switched off", [](Desired& d, Observed&) { d.firewall[0].isolated = false; },
+     "ReplaceFirewall"},
+    {"removed, and the last: rules first",
+     [](Desired& d, Observed&) {
+       d.present = false;
+       d.firewall.clear();
+     },
+     "RemoveFirewall, DeleteLink"},
+    {"removed and gone",
+     [](Desired& d, Observed& o) {
+       d.present = false;
+       d.firewall.clear();
+       o = {};
+     },
+     ""},
+};
+INSTANTIATE_TEST_SUITE_P(Worlds, NetworkPlanTest, ::testing::ValuesIn(kCases));
+
+}  // namespace
+}  // namespace forkplane::network

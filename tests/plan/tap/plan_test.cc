@@ -1,0 +1,213 @@
+// Goal: what the tap loop does in each situation, and in which order. Method: a table of worlds,
+// each a change to the converged one, and the printed plan.
+#include "reconcilers/tap/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "drivers/network_names.h"
+
+namespace forkplane::tap {
+namespace {
+
+using drivers::LinkKind;
+using drivers::ProgramState;
+using drivers::TapFile;
+
+Desired Wanted() {
+  Desired desired;
+  desired.spec.number = 1;
+  desired.spec.alias = "uid-a";
+  desired.address = Ipv4{0x0a000003};
+  desired.entry = {InnerMac(0), OuterMac(1), Ipv4{0x0a000002}, desired.address, Ipv4{0x0a000001}};
+  desired.unshaped = {625'000, 6'250, 65'536};
+  return desired;
+}
+
+Observed Converged() {
+  Observed observed;
+  drivers::Link link;
+  link.index = TapIndex(1);
+  link.name = TapName(1);
+  link.kind = LinkKind::kTap;
+  link.alias = "uid-a";
+  link.mtu = 1500;
+  link.master = BridgeIndex(0);
+  link.up = true;
+  link.isolated = true;
+  observed.link = link;
+  observed.file = TapFile::kAttached;
+  observed.ipv6_disabled = true;
+  observed.qdiscs.clsact = true;
+  observed.qdiscs.root = drivers::ObservedRoot{"tbf", kTbfHandle, drivers::Tbf{1, 1, 1}, 0, {}};
+  observed.programs = {ProgramState::kOurs, ProgramState::kOurs};
+  observed.entry = Wanted().entry;
+  observed.bridge_up = true;
+  observed.host_route = true;
+  observed.neighbour = OuterMac(1);
+  observed.vmm = Vmm::kNone;
+  return observed;
+}
+
+Observed Empty() {
+  Observed observed;
+  observed.bridge_up = true;
+  observed.vmm = Vmm::kNone;
+  return observed;
+}
+
+std::string Printed(const std::vector<Action>& plan) {
+  std::string text;
+  for (const Action& action : plan) text += (text.empty() ? "" : ", ") + ToString(action);
+  return text;
+}
+
+constexpr const char* kDress =
+    "DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf, SetMaster, SetPortUp, "
+    "AddHostRoute, SetNeighbour";
+
+struct Case {
+  const char* name;
+  std::function<void(Desired&, Observed&)> change;
+  std::string plan;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+class TapPlanTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(TapPlanTest, IsAsWritten) {
+  Desired desired = Wanted();
+  Observed observed = Converged();
+  GetParam().change(desired, observed);
+  EXPECT_EQ(Printed(MakePlan(desired, observed)), GetParam().plan);
+}
+
+const Case kCases[] = {
+    {"converged", [](Desired&, Observed&) {}, ""},
+    {"nothing there", [](Desired&, Observed& o) { o = Empty(); },
+     std::string("SetEntry, CreateTap, ") + kDress},
+    {"no bridge yet",
+     [](Desired&, Observed& o) {
+       o = Empty();
+       o.bridge_up = false;
+     },
+     "SetEntry, CreateTap, DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf"},
+    {"another mtu",
+     [](Desired& d, Observed& o) {
+       o = Empty();
+       o.bridge_up = false;
+       d.mtu = 1400;
+     },
+     "SetEntry, CreateTap, SetMtu, DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf"},
+    {"deleted under a VMM whose file we hold",
+     [](Desired&, Observed& o) {
+       o.link.reset();
+       o.qdiscs = {};
+       o.host_route = false;
+       o.neighbour.reset();
+       o.file = TapFile::kDetached;
+       o.vmm = Vmm::kRunning;
+       o.vmm_pid = 7;
+     },
+     std::string("ReattachTap, ") + kDress},
+    {"deleted under a VMM of the daemon before",
+     [](Desired&, Observed& o) {
+       o.link.reset();
+       o.host_route = false;
+       o.neighbour.reset();
+       o.file = TapFile::kNone;
+       o.vmm = Vmm::kRunning;
+       o.vmm_pid = 7;
+     },
+     std::string("ReattachTap pid=7, ") + kDress},
+    {"deleted, and whether a VMM runs is not known",
+     [](Desired&, Observed& o) {
+       o.link.reset();
+       o.file = TapFile::kNone;
+       o.vmm = Vmm::kUnknown;
+     },
+     ""},
+    {"after a restart, VMM known",
+     [](Desired&, Observed& o) {
+       o.file = TapFile::kNone;
+       o.vmm = Vmm::kRunning;
+       o.vmm_pid = 7;
+     },
+     "AdoptTap pid=7"},
+    {"after a restart, VMM not known yet",
+     [](Desired&, Observed& o) {
+       o.file = TapFile::kNone;
+       o.vmm = Vmm::kUnknown;
+     },
+     ""},
+    {"left over, nobody behind it", [](Desired&, Observed& o) { o.file = TapFile::kNone; },
+     "DeleteTap"},
+    {"an impostor took the place of ours",
+     [](Desired&, Observed& o) { o.file = TapFile::kDetached; }, "DeleteLink"},
+    {"no TAP under our index", [](Desired&, Observed& o) { o.link->kind = LinkKind::kBridge; },
+     "DeleteLink"},
+    {"alias lost", [](Desired&, Observed& o) { o.link->alias = ""; }, "SetAlias"},
+    {"clsact lost, and the programs with it",
+     [](Desired&, Observed& o) { o.qdiscs.clsact = false; },
+     "AddClsact, AttachIngress, AttachEgress"},
+    {"stale ingress program",
+     [](Desired&, Observed& o) { o.programs.ingress = ProgramState::kStale; }, "AttachIngress"},
+    {"egress program lost", [](Desired&, Observed& o) { o.programs.egress = ProgramState::kNone; },
+     "AttachEgress"},
+    {"entry lost, programs stale: entry first",
+     [](Desired&, Observed& o) {
+       o.entry.reset();
+       o.programs.ingress = ProgramState::kStale;
+     },
+     "SetEntry, AttachIngress"},
+    {"entry of another", [](Desired&, Observed& o) { o.entry->outer_address.value += 1; },
+     "SetEntry"},
+    {"TBF lost", [](Desired&, Observed& o) { o.qdiscs.root.reset(); }, "AddTbf"},
+    {"foreign root",
+     [](Desired&, Observed& o) {
+       o.qdiscs.root = drivers::ObservedRoot{"pfifo", 0x80010000, {}, 0, {}};
+     },
+     "DeleteRoot, AddTbf"},
+    {"any rate will do: the shaping loop's",
+     [](Desired&, Observed& o) { o.qdiscs.root->tbf->rate_bytes_per_second = 99; }, ""},
+    {"taken out of the bridge: down first", [](Desired&, Observed& o) { o.link->master = 0; },
+     "SetDown, SetMaster, SetPortUp"},
+    {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetPortUp"},
+    {"isolation lost", [](Desired&, Observed& o) { o.link->isolated = false; }, "SetPortIsolation"},
+    {"isolation switched off", [](Desired& d, Observed&) { d.isolated = false; },
+     "SetPortIsolation"},
+    {"route lost", [](Desired&, Observed& o) { o.host_route = false; }, "AddHostRoute"},
+    {"neighbour spoofed", [](Desired&, Observed& o) { o.neighbour = OuterMac(2); }, "SetNeighbour"},
+    {"released", [](Desired& d, Observed&) { d.present = false; },
+     "DeleteNeighbour, DeleteHostRoute, DeleteTap, DeleteEntry"},
+    {"released, device gone already",
+     [](Desired& d, Observed& o) {
+       d.present = false;
+       o = Empty();
+       o.file = TapFile::kDetached;
+       o.entry = Wanted().entry;
+     },
+     "ForgetFile, DeleteEntry"},
+    {"released and gone",
+     [](Desired& d, Observed& o) {
+       d.present = false;
+       o = Empty();
+     },
+     ""},
+};
+INSTANTIATE_TEST_SUITE_P(Worlds, TapPlanTest, ::testing::ValuesIn(kCases));
+
+TEST(TapWaitTest, SaysWhatItWaitsFor) {
+  EXPECT_EQ(WaitsFor(Wanted(), Converged()), "");
+  Observed observed = Converged();
+  observed.bridge_up = false;
+  EXPECT_EQ(WaitsFor(Wanted(), observed), "WaitingForNetwork");
+  observed = Converged();
+  observed.file = TapFile::kNone;
+  EXPECT_EQ(WaitsFor(Wanted(), observed), "WaitingForVmm");
+  EXPECT_FALSE(IsAbsent(Converged()));
+  EXPECT_TRUE(IsAbsent(Empty()));
+}
+
+}  // namespace
+}  // namespace forkplane::tap
