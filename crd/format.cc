@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "crd/ip.h"
+#include "controller/base/net_address.h"
 #include "crd/quantity.h"
 
 namespace forkplane::crd {
@@ -53,8 +53,8 @@ bool IsRfc3339(std::string_view text) {
 bool IsOfFormat(std::string_view format, std::string_view text) {
   if (format == "date-time" || format == "datetime") return IsRfc3339(text);
   if (format == "date") return IsDate(text);
-  if (format == "ipv4") return Ipv4Address::Parse(text).ok();
-  if (format == "mac") return MacAddress::Parse(text).ok();
+  if (format == "ipv4") return ParseIpv4(text).ok();
+  if (format == "mac") return ParseMac(text).ok();
   if (format == "duration") return Duration::Parse(text).ok();
   if (format == "byte") return IsBase64(text);
   if (format == "uuid") return IsUuid(text);

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/base/net_address.h"
+#include "controller/base/network_names.h"
 #include "crd/types.h"
 
 namespace forkplane::crd {
@@ -139,9 +141,9 @@ void ValidateSnapshot(const Json& object, const Json*, std::vector<Cause>& cause
   if (!source.import) return;
   check.Path("spec.source.import.path", source.import->path);
   for (std::size_t i = 0; i < source.import->interfaces.size(); ++i) {
-    const auto mac = MacAddress::Parse(source.import->interfaces[i].mac);
+    const auto mac = ParseMac(source.import->interfaces[i].mac);
     if (!mac.ok() || !mac->IsMulticast()) continue;
-    check.Refuse(fmt::format("spec.source.import.interfaces[{}].mac", i), mac->ToString(),
+    check.Refuse(fmt::format("spec.source.import.interfaces[{}].mac", i), ToString(*mac),
                  "is a multicast address: write the guest's own");
   }
 }
@@ -190,20 +192,20 @@ void ValidateForkSet(const Json& object, const Json*, std::vector<Cause>& causes
   }
 }
 
-void CheckGateway(const NetworkSpec& spec, const Ipv4Cidr& cidr, Checker& check) {
+void CheckGateway(const NetworkSpec& spec, const Cidr& cidr, Checker& check) {
   if (spec.gateway.empty()) return;
-  const auto gateway = Ipv4Address::Parse(spec.gateway);
+  const auto gateway = ParseIpv4(spec.gateway);
   if (!gateway.ok()) return check.Refuse("spec.gateway", spec.gateway, gateway.error().message);
-  const std::string remedy = fmt::format("leave it out for {}", cidr.DefaultGateway().ToString());
+  const std::string remedy = fmt::format("leave it out for {}", ToString(DefaultGateway(cidr)));
   if (!cidr.Contains(*gateway)) {
     return check.Refuse("spec.gateway", spec.gateway,
-                        fmt::format("is outside {}: {}", cidr.ToString(), remedy));
+                        fmt::format("is outside {}: {}", ToString(cidr), remedy));
   }
-  if (*gateway == cidr.network() || *gateway == cidr.broadcast()) {
+  if (*gateway == cidr.base || *gateway == cidr.broadcast()) {
     return check.Refuse("spec.gateway", spec.gateway,
                         "is the network or broadcast address: " + remedy);
   }
-  if (*gateway == cidr.InnerAddress()) {
+  if (*gateway == InnerAddress(cidr)) {
     check.Refuse("spec.gateway", spec.gateway,
                  "is the second host address, which is the constant inner address of every "
                  "guest: " +
@@ -216,15 +218,15 @@ void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes
   if (!network) return;
   const NetworkSpec& spec = network->spec;
   Checker check(causes);
-  const auto cidr = Ipv4Cidr::Parse(spec.cidr);
+  const auto cidr = ParseCidr(spec.cidr);
   if (!cidr.ok()) {
     check.Refuse("spec.cidr", spec.cidr, cidr.error().message);
   } else {
-    if (cidr->prefix_length() < 8 || cidr->prefix_length() > 29) {
+    if (cidr->prefix < 8 || cidr->prefix > 29) {
       check.Refuse("spec.cidr", spec.cidr, "must be /8 to /29: choose another prefix length");
     }
     CheckGateway(spec, *cidr, check);
-    if (spec.per_host_prefix && *spec.per_host_prefix <= cidr->prefix_length()) {
+    if (spec.per_host_prefix && *spec.per_host_prefix <= cidr->prefix) {
       check.Refuse("spec.perHostPrefix", std::to_string(*spec.per_host_prefix),
                    fmt::format("must be longer than the prefix of {}", spec.cidr));
     }

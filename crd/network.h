@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "controller/base/net_address.h"
 #include "controller/base/result.h"
-#include "crd/ip.h"
 #include "crd/virtual_machine.h"
 
 namespace forkplane::crd {
@@ -42,14 +42,14 @@ struct NetworkSpec {
 
 // The parsed facts of a spec that passed validation.
 struct NetworkAddresses {
-  Ipv4Cidr cidr;
-  Ipv4Address gateway;
-  Ipv4Address inner;  // the constant inner address, never leased
+  Cidr cidr;
+  Ipv4 gateway;
+  Ipv4 inner;  // the constant inner address, never leased
 
   static Result<NetworkAddresses> Of(const NetworkSpec& spec);
   // May an interface have it: inside, and not network, broadcast, gateway or inner. The message
   // says which and what to do; used for static addresses and by the leasing of others.
-  Status CheckLeasable(Ipv4Address address) const;
+  Status CheckLeasable(Ipv4 address) const;
 };
 
 struct AddressUse {

@@ -12,6 +12,9 @@ bool ParseNumber(std::string_view text, unsigned max, unsigned& out) {
   return error == std::errc{} && end == text.data() + text.size() && out <= max;
 }
 
+// Foreign text in a message is cut: it may be a megabyte.
+std::string_view Shown(std::string_view text) { return text.substr(0, 64); }
+
 }  // namespace
 
 Result<Ipv4> ParseIpv4(std::string_view text) {
@@ -21,7 +24,8 @@ Result<Ipv4> ParseIpv4(std::string_view text) {
     const std::size_t dot = part < 3 ? rest.find('.') : rest.size();
     unsigned number = 0;
     if (dot == std::string_view::npos || !ParseNumber(rest.substr(0, dot), 255, number)) {
-      return Invalid(fmt::format("{}: not an IPv4 address", text));
+      return Invalid(
+          fmt::format("'{}' is not an IPv4 address: write it as in 10.0.0.5", Shown(text)));
     }
     value = value << 8 | number;
     rest.remove_prefix(part < 3 ? dot + 1 : dot);
@@ -38,13 +42,14 @@ Result<Cidr> ParseCidr(std::string_view text) {
   const std::size_t slash = text.find('/');
   unsigned prefix = 0;
   if (slash == std::string_view::npos || !ParseNumber(text.substr(slash + 1), 32, prefix)) {
-    return Invalid(fmt::format("{}: not an IPv4 block such as 10.0.0.0/16", text));
+    return Invalid(
+        fmt::format("'{}' is not an IPv4 network: write it as in 10.20.0.0/16", Shown(text)));
   }
   ASSIGN_OR_RETURN(const Ipv4 base, ParseIpv4(text.substr(0, slash)));
   const Cidr cidr{base, static_cast<int>(prefix)};
   const Ipv4 canonical{base.value & cidr.mask()};
   if (canonical != base) {
-    return Invalid(fmt::format("{}: host bits are set; the block is {}/{}", text,
+    return Invalid(fmt::format("'{}' has bits set behind its prefix: write {}/{}", Shown(text),
                                ToString(canonical), prefix));
   }
   return cidr;
@@ -58,7 +63,8 @@ Result<Ipv4Prefix> ParsePrefix(std::string_view text) {
   const std::size_t slash = text.find('/');
   unsigned length = 0;
   if (slash == std::string_view::npos || !ParseNumber(text.substr(slash + 1), 32, length)) {
-    return Invalid(fmt::format("{}: not an IPv4 prefix such as 10.0.0.1/16", text));
+    return Invalid(
+        fmt::format("'{}' is not an IPv4 prefix: write it as in 10.20.0.1/16", Shown(text)));
   }
   ASSIGN_OR_RETURN(const Ipv4 address, ParseIpv4(text.substr(0, slash)));
   return Ipv4Prefix{address, static_cast<std::uint8_t>(length)};
@@ -69,7 +75,10 @@ std::string ToString(const Ipv4Prefix& prefix) {
 }
 
 Result<MacAddress> ParseMac(std::string_view text) {
-  const auto refuse = [&] { return Invalid(fmt::format("{}: not a MAC address", text)); };
+  const auto refuse = [&] {
+    return Invalid(
+        fmt::format("'{}' is not a MAC address: write it as in 02:fc:00:00:01:00", Shown(text)));
+  };
   if (text.size() != 17) return refuse();
   MacAddress mac;
   for (std::size_t i = 0; i < 6; ++i) {

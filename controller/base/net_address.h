@@ -70,6 +70,7 @@ struct MacAddress {
   std::array<std::uint8_t, 6> bytes{};
 
   bool empty() const { return bytes == std::array<std::uint8_t, 6>{}; }
+  bool IsMulticast() const { return (bytes[0] & 1) != 0; }
   auto operator<=>(const MacAddress&) const = default;
 };
 
