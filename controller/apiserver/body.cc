@@ -43,6 +43,23 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
   return body;
 }
 
+ApiResult<Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation) {
+  const std::vector<MediaType> types = ParseAccept(request.Header("content-type"));
+  if (types.size() != 1 || types[0].type != "application/merge-patch+json") {
+    return UnsupportedMediaType("application/merge-patch+json");
+  }
+  std::vector<std::string> duplicates;
+  Result<Json> patch = crd::ParseJson(request.body, {}, &duplicates);
+  if (!patch.ok())
+    return BadRequest(fmt::format("error decoding patch: {}", patch.error().message));
+  if (!patch->is_object()) return BadRequest("error decoding patch: a merge patch is an object");
+  if (validation == FieldValidation::kStrict && !duplicates.empty()) {
+    return BadRequest(
+        fmt::format("strict decoding error: duplicate field {}", Quoted(duplicates.front())));
+  }
+  return std::move(patch).value();
+}
+
 ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type) {
   if (!object.is_object()) {
     return BadRequest(fmt::format(

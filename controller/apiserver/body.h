@@ -21,6 +21,10 @@ struct DecodedBody {
 // JSON or YAML by Content-Type; 415 for others, 400 for what cannot be parsed.
 ApiResult<DecodedBody> DecodeBody(const HttpRequest& request);
 
+// The body of a PATCH: a JSON merge patch (an object). 415 for other kinds of patch, 400 for what
+// cannot be parsed, or for duplicate keys when strict.
+ApiResult<crd::Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation);
+
 // An object sent to a resource: apiVersion and kind must be there and fit. What the URL says
 // (namespace, name) is checked by the caller, who knows the verb.
 ApiResult<bool> CheckTypeMeta(const crd::Json& object, const crd::ResourceType& type);

@@ -1,0 +1,45 @@
+// CustomResourceDefinitions: a stored definition becomes a served resource, and says so in its
+// conditions; a deleted one takes its objects with it.
+//
+// The definitions of our own kinds are objects too (so that `kubectl get crd` and
+// `kubectl wait --for=condition=Established` work), but what is served comes from the binary: they
+// are put back when deleted or changed before a start.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "controller/base/clock.h"
+#include "controller/store/object_store.h"
+#include "crd/type_registry.h"
+
+namespace forkplane::apiserver {
+
+// NOTE Threading: one thread, that of the background loops.
+class CrdController {
+ public:
+  CrdController(store::ObjectStore& store, crd::TypeRegistry& registry, Clock& clock);
+
+  static const store::GroupResource& Resource();
+  // Deleting it would be undone; the API server refuses it.
+  static bool IsOurs(const std::string& name);
+
+  // Before the first request: our definitions are there, everything stored is served.
+  Status Start();
+  // One definition, by name.
+  Status Reconcile(const std::string& name);
+
+ private:
+  Status EnsureOurs(const std::string& name);
+  Status Retire(const store::Object& object, const crd::Json& crd);
+  Status Serve(const store::Object& object, const crd::Json& crd);
+  Status WriteStatus(const store::Object& object, const Error* refused);
+
+  store::ObjectStore& store_;
+  crd::TypeRegistry& registry_;
+  Clock& clock_;
+  std::map<std::string, std::string> ours_;     // name -> JSON text of the definition
+  std::map<std::string, std::string> applied_;  // name -> uid/generation that is served
+};
+
+}  // namespace forkplane::apiserver

@@ -1,0 +1,52 @@
+// The request counters of an API server, under upstream's names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "controller/apiserver/http.h"
+#include "controller/apiserver/request_info.h"
+#include "controller/base/clock.h"
+#include "controller/base/metrics.h"
+#include "controller/base/mutex.h"
+
+namespace forkplane::apiserver {
+
+// NOTE Threading: any number of threads.
+// NOTE Cardinality: verbs and codes are few; `resource` is only ever one that answered with less
+//   than 400 (others are counted as ""), so a scanner cannot make series.
+class RequestMetrics {
+ public:
+  class Timer {
+   public:
+    Timer(RequestMetrics& metrics, const RequestInfo& info, MonotonicTime start)
+        : metrics_(metrics), info_(info), start_(start) {}
+    // A stream counts when it starts and has no duration.
+    void Finish(const HttpResponse& response);
+
+   private:
+    RequestMetrics& metrics_;
+    const RequestInfo& info_;
+    MonotonicTime start_;
+  };
+
+  RequestMetrics(metrics::Registry& registry, Clock& clock) : registry_(registry), clock_(clock) {}
+
+  // `info` must outlive the timer.
+  Timer Start(const RequestInfo& info) { return {*this, info, clock_.Now()}; }
+
+ private:
+  using Key = std::tuple<std::string, std::string, int>;  // verb, resource, code
+
+  metrics::Counter CounterFor(const Key& key);
+  metrics::Histogram HistogramFor(const std::string& verb);
+
+  metrics::Registry& registry_;
+  Clock& clock_;
+  Mutex mu_;
+  std::map<Key, metrics::Counter> counters_ GUARDED_BY(mu_);
+  std::map<std::string, metrics::Histogram> histograms_ GUARDED_BY(mu_);
+};
+
+}  // namespace forkplane::apiserver
