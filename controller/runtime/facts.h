@@ -100,7 +100,9 @@ using InterfaceFactBoard = FactBoard<InterfaceFacts>;
 // By VirtualMachine uid; published by the virtual_machine loop.
 struct VmmFacts {
   int pid = 0;
-  bool running = false;
+  bool running = false;         // the guest has run, and runs or is paused for a snapshot
+  std::string hypervisor = {};  // whose driver has it
+  std::int64_t cpus = 0;        // as started, whatever the spec says by now
   bool operator==(const VmmFacts&) const = default;
 };
 using VmmFactBoard = FactBoard<VmmFacts>;

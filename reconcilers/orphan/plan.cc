@@ -1,0 +1,49 @@
+#include "reconcilers/orphan/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace forkplane::orphan {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+}  // namespace
+
+std::string ToString(const Action& action) {
+  return std::visit(
+      Overloaded{
+          [](const Tell& a) { return fmt::format("tell of {}", a.name); },
+          [](const ForgetTold& a) { return fmt::format("forget {}", a.uid); },
+          [](const PublishHeld& a) { return fmt::format("hold [{}]", fmt::join(a.held, ", ")); },
+      },
+      action);
+}
+
+std::vector<Action> MakePlan(const Observed& observed) {
+  if (!observed.synced) return {};
+  std::vector<Action> actions;
+  std::set<std::string> orphans;
+  std::vector<std::string> held;
+  for (const Lease& lease : observed.leases) {
+    if (lease.releasing || observed.known.contains(lease.uid)) continue;
+    orphans.insert(lease.uid);
+    held.push_back(lease.name);
+    if (!observed.told.contains(lease.uid)) actions.emplace_back(Tell{lease.uid, lease.name});
+  }
+  for (const std::string& uid : observed.told) {
+    if (!orphans.contains(uid)) actions.emplace_back(ForgetTold{uid});
+  }
+  std::sort(held.begin(), held.end());
+  if (held != observed.held) actions.emplace_back(PublishHeld{std::move(held)});
+  return actions;
+}
+
+}  // namespace forkplane::orphan

@@ -1,0 +1,134 @@
+#include "reconcilers/snapshot/execute.h"
+
+#include <chrono>
+#include <utility>
+
+#include "controller/base/log.h"
+#include "controller/runtime/finalizer.h"
+
+namespace forkplane::snapshot {
+
+store::ObjectKey KeyOf(const crd::Snapshot& snapshot) {
+  return {{std::string(crd::kGroup), std::string(crd::Snapshot::kPlural)},
+          snapshot.metadata.ns,
+          snapshot.metadata.name};
+}
+
+void Execution::CleanUp() {
+  if (capturing_) {
+    const Status resumed = scene_.hypervisor->Resume(SourceRef());
+    if (!resumed.ok()) {
+      log::Warn("cannot let the source of a failed snapshot go on; its own loop will",
+                {{"vm", scene_.source->metadata.Key()}, {"err", resumed.error()}});
+    }
+  }
+  if (stage_) {
+    const Status aborted = deps_.storage.AbortSnapshot(*stage_);
+    if (!aborted.ok()) {
+      log::Warn("cannot remove the stage of a failed snapshot; the next one will",
+                {{"snapshot", scene_.snapshot->metadata.Key()}, {"err", aborted.error()}});
+    }
+  }
+}
+
+vmm::MachineRef Execution::SourceRef() const {
+  const std::string& source = scene_.source->metadata.uid;
+  return {source, deps_.storage.VmDirectory(source)};
+}
+
+Status Execution::Do(const AddFinalizer& /*action*/) {
+  return runtime::AddFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(), kFinalizer);
+}
+
+Status Execution::Do(const Begin& /*action*/) {
+  ASSIGN_OR_RETURN(stage_, deps_.storage.BeginSnapshot(uid()));
+  return OkStatus();
+}
+
+Status Execution::Do(const Capture& /*action*/) {
+  capturing_ = true;
+  ASSIGN_OR_RETURN(capture_, scene_.hypervisor->Snapshot(SourceRef(), stage_->directory, stop_));
+  capturing_ = false;  // the driver has let the source go on
+  return OkStatus();
+}
+
+// The source runs again: from here on nobody waits.
+Status Execution::Do(const WriteDown& /*action*/) {
+  if (capture_->memory.valid()) {
+    ASSIGN_OR_RETURN(const UniqueFd file, deps_.storage.CreateSnapshotFile(*stage_, "memory"));
+    RETURN_IF_ERROR(storage::CopySparse(capture_->memory.get(), file.get()));
+  }
+  return WriteDescription(deps_.storage, *stage_, Describe());
+}
+
+Status Execution::Do(const Commit& /*action*/) {
+  RETURN_IF_ERROR(deps_.storage.CommitSnapshot(*stage_, Manifest()));
+  stage_.reset();
+  return OkStatus();
+}
+
+Status Execution::Do(const Keep& /*action*/) {
+  if (!capture_->memory.valid()) return OkStatus();  // in files: loaded by the next plan
+  RETURN_IF_ERROR(storage::Seal(capture_->memory));
+  return deps_.templates.Keep(uid(), capture_->memory);
+}
+
+Status Execution::Do(const LoadTemplate& /*action*/) {
+  ASSIGN_OR_RETURN(const UniqueFd file, deps_.storage.OpenSnapshotFile(uid(), "memory"));
+  ASSIGN_OR_RETURN(const UniqueFd memory, storage::MakeFromFile(uid(), file.get()));
+  return deps_.templates.Keep(uid(), memory);
+}
+
+Status Execution::Do(const DropTemplate& /*action*/) { return deps_.templates.Drop(uid()); }
+
+Status Execution::Do(const RemoveFiles& /*action*/) { return deps_.storage.RemoveSnapshot(uid()); }
+
+Status Execution::Do(const RemoveFinalizer& /*action*/) {
+  return runtime::RemoveFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(), kFinalizer);
+}
+
+Description Execution::Describe() const {
+  const crd::VirtualMachineSpec& spec = scene_.source->spec;
+  Description description;
+  crd::SnapshotMachine& machine = description.machine;
+  machine.cpus = scene_.source_facts.cpus;
+  machine.memory = crd::Quantity::FromBytes(static_cast<std::int64_t>(capture_->memory_bytes));
+  machine.boot = spec.boot;
+  machine.disks = spec.disks;
+  for (const crd::Interface& interface : spec.interfaces) {
+    machine.interfaces.push_back({interface.name, interface.network});
+  }
+  machine.vsock = spec.vsock;
+  // Never shown as nothing: what was paused was paused.
+  description.pause_milliseconds =
+      std::chrono::ceil<std::chrono::milliseconds>(capture_->pause).count();
+  return description;
+}
+
+storage::SnapshotManifest Execution::Manifest() const {
+  const vmm::Capabilities& capabilities = scene_.hypervisor->capabilities();
+  storage::SnapshotManifest manifest;
+  manifest.uid = uid();
+  manifest.source_uid = scene_.source->metadata.uid;
+  manifest.hypervisor = capabilities.name;
+  manifest.hypervisor_version = capabilities.version;
+  manifest.state_format = capabilities.state_format;
+  manifest.cpus = static_cast<int>(scene_.source_facts.cpus);
+  manifest.memory_bytes = capture_->memory_bytes;
+  manifest.created = FormatTime(deps_.clock.WallNow());
+  for (const auto& [name, mac] : capture_->interfaces) {
+    manifest.devices.push_back({"net", name, mac});
+  }
+  const std::optional<ledger::VmLease> lease = deps_.ledger.GetVm(manifest.source_uid);
+  if (lease && !lease->interfaces.empty()) {
+    const auto network = deps_.ledger.GetNetwork(lease->interfaces.front().network_uid);
+    if (network) {
+      manifest.network = storage::SnapshotNetwork{ToString(network->parameters.cidr),
+                                                  ToString(network->parameters.gateway),
+                                                  static_cast<int>(network->parameters.mtu)};
+    }
+  }
+  return manifest;
+}
+
+}  // namespace forkplane::snapshot

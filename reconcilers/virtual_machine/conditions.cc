@@ -1,0 +1,241 @@
+// The conditions of a VirtualMachine. Each function answers one question; Ready comes last and
+// takes its reason from the first answer that is not yes.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string>
+#include <utility>
+
+#include "reconcilers/virtual_machine/report.h"
+
+namespace forkplane::virtual_machine {
+namespace {
+
+using crd::ConditionStatus;
+namespace condition = crd::condition;
+
+struct Answer {
+  ConditionStatus status = ConditionStatus::kUnknown;
+  std::string reason;
+  std::string message = {};
+};
+
+Answer Yes(std::string reason, std::string message = {}) {
+  return {ConditionStatus::kTrue, std::move(reason), std::move(message)};
+}
+Answer No(std::string reason, std::string message = {}) {
+  return {ConditionStatus::kFalse, std::move(reason), std::move(message)};
+}
+
+// Nothing blocks what runs already, but a spec it cannot follow is still said.
+const Block* BlockOf(const Scene& scene) {
+  if (!scene.desired.block) return nullptr;
+  const bool refused = scene.desired.foreign || scene.desired.block->reason == "NotSupported";
+  const bool starts = scene.desired.goal.power == Power::kRunning && !IsUp(scene);
+  return starts || refused ? &*scene.desired.block : nullptr;
+}
+
+const Block* BlockOf(const Scene& scene, std::string_view type) {
+  const Block* block = BlockOf(scene);
+  return block != nullptr && block->condition == type ? block : nullptr;
+}
+
+Answer Blocked(const Block& block) { return No(std::string(block.reason), block.message); }
+
+bool Names(const Error& error, std::string_view field) {
+  for (const Cause& cause : error.causes) {
+    if (cause.field == field) return true;
+  }
+  return false;
+}
+
+std::string ClaimReason(const Error& error) {
+  switch (error.code) {
+    case Code::kNotFound:
+      return "NetworkNotReady";
+    case Code::kConflict:
+      return "AddressInUse";
+    case Code::kInvalid:
+      return "AddressInvalid";
+    case Code::kExhausted:
+      return Names(error, "addresses") ? "AddressesExhausted" : "InsufficientResources";
+    case Code::kUnavailable:
+      return "LeasesReleasing";
+    case Code::kExists:
+    case Code::kCancelled:
+    case Code::kInternal:
+      break;
+  }
+  return "ClaimFailed";
+}
+
+Answer Scheduled(const Report& report) {
+  if (const Block* block = BlockOf(report.scene, condition::kScheduled)) return Blocked(*block);
+  return Yes("Bound", "to host " + report.scene.inputs.host_name);
+}
+
+Answer SlotGranted(const Report& report) {
+  const Scene& scene = report.scene;
+  if (IsUp(scene)) return Yes("Released", "given back when the guest was resumed");
+  const std::optional<Error>& refused = report.memory.claim_error;
+  if (refused && Names(*refused, "restoreSlots")) {
+    return No("InsufficientResources", refused->message);
+  }
+  if (!scene.lease || !scene.lease->slot) {
+    return No("NotRequested", "asked for when everything else is in place");
+  }
+  const ledger::SlotState& slot = *scene.lease->slot;
+  if (slot.granted) return Yes("Granted", "until the guest is resumed");
+  const bool overdue = report.wall_now - slot.since > kSlotWaitMax;
+  return No(overdue ? "SlotOverdue" : "WaitingForSlot",
+            fmt::format("place {} for a restore slot of {} since {}, {} {}", slot.position,
+                        slot.pool, FormatTime(slot.since), overdue ? "overdue since" : "due by",
+                        FormatTime(slot.since + kSlotWaitMax)));
+}
+
+Answer NetworkReady(const Report& report) {
+  const Scene& scene = report.scene;
+  if (const Block* block = BlockOf(scene, condition::kNetworkReady)) return Blocked(*block);
+  if (report.memory.claim_error) {
+    return No(ClaimReason(*report.memory.claim_error), report.memory.claim_error->message);
+  }
+  if (!scene.lease) return No("NotLeased", "no address is leased yet");
+  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
+    const runtime::InterfaceFacts& facts = scene.facts[i];
+    if (facts.ready) continue;
+    return No(facts.reason.empty() ? "WaitingForTap" : facts.reason,
+              fmt::format("interface {} is not in place yet", scene.lease->interfaces[i].name));
+  }
+  return Yes("InterfacesReady");
+}
+
+Answer NetworkShaped(const Report& report) {
+  const Scene& scene = report.scene;
+  if (!scene.lease) return No("NotLeased", "there is no interface yet");
+  if (IsShaped(scene)) return Yes("Shaped");
+  const VmMemory& memory = report.memory;
+  const bool young =
+      !memory.was_shaped && (!memory.unshaped || report.now - *memory.unshaped < kShapedUnknownMax);
+  if (young) return {ConditionStatus::kUnknown, "Pending"};
+  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
+    if (scene.facts[i].shaped) continue;
+    const std::string& reason = scene.facts[i].shaped_reason;
+    return No(reason.empty() ? "NotShaped" : reason,
+              fmt::format("interface {} does not have its rates: it is held to unshapedRate",
+                          scene.lease->interfaces[i].name));
+  }
+  return No("NotShaped");
+}
+
+Answer Restored(const Report& report) {
+  const Scene& scene = report.scene;
+  if (const Block* block = BlockOf(scene, condition::kRestored)) return Blocked(*block);
+  if (scene.sight.run_boots) return Yes("Booted", "restarted by booting (spec.restartMode)");
+  if (IsUp(scene)) return Yes("Resumed");
+  if (!report.memory.failure.empty()) {
+    return No(report.memory.failure_reason, report.memory.failure);
+  }
+  if (scene.sight.recorded) return Yes("Resumed", "and ended since");
+  return No("Waiting", fmt::format("for: {}", ToString(report.waiting)));
+}
+
+Answer Ended(const Scene& scene) {
+  if (scene.sight.exited_clean) {
+    return No("GuestShutdown", "the guest switched itself off; restartPolicy leaves it so");
+  }
+  return No("Exited", "the VMM ended unexpectedly; restartPolicy leaves it so");
+}
+
+Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& conditions) {
+  const Scene& scene = report.scene;
+  if (phase == crd::VmPhase::kTerminating) return No("Terminating");
+  if (const Block* block = BlockOf(scene)) return Blocked(*block);
+  if (!report.memory.trouble.empty()) return No("LastPassFailed", report.memory.trouble);
+  if (scene.desired.goal.power == Power::kStopped) {
+    return phase == crd::VmPhase::kStopped ? Yes("Stopped") : No("Stopping");
+  }
+  if (report.waiting == Waiting::kEnded) return Ended(scene);
+  if (phase != crd::VmPhase::kRunning && !report.memory.failure.empty()) {
+    return No(report.memory.failure_reason, report.memory.failure);
+  }
+  for (const crd::Condition& condition : conditions) {
+    const bool counts =
+        condition.type == condition::kNetworkReady || condition.type == condition::kNetworkShaped ||
+        condition.type == condition::kRestored || condition.type == condition::kSlotGranted;
+    if (!counts || condition.status == ConditionStatus::kTrue) continue;
+    return No(condition.reason, condition.message);
+  }
+  if (phase != crd::VmPhase::kRunning) return No("Starting");
+  return Yes("Running");
+}
+
+bool IsStalled(const Report& report) {
+  const Scene& scene = report.scene;
+  const Block* block = BlockOf(scene);
+  if (block != nullptr && block->terminal) return true;
+  const std::optional<Error>& refused = report.memory.claim_error;
+  if (refused && refused->code == Code::kExhausted &&
+      scene.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast) {
+    return true;
+  }
+  return report.memory.refused_generation == scene.vm().metadata.generation ||
+         (report.waiting == Waiting::kEnded && !scene.sight.exited_clean);
+}
+
+bool LostNetwork(const Scene& scene) {
+  for (const runtime::InterfaceFacts& facts : scene.facts) {
+    if (facts.reason == condition::kNetworkLost) return true;
+  }
+  return false;
+}
+
+class Builder {
+ public:
+  explicit Builder(std::int64_t generation) : generation_(generation) {}
+  void Add(std::string_view type, Answer answer) {
+    conditions_.push_back({std::string(type), answer.status, std::move(answer.reason),
+                           std::move(answer.message), generation_, ""});
+  }
+  crd::Conditions& conditions() { return conditions_; }
+
+ private:
+  std::int64_t generation_;
+  crd::Conditions conditions_;
+};
+
+}  // namespace
+
+crd::Conditions ConditionsOf(const Report& report, crd::VmPhase phase) {
+  const Scene& scene = report.scene;
+  Builder builder(scene.vm().metadata.generation);
+  builder.Add(condition::kScheduled, Scheduled(report));
+  if (scene.vm().spec.restore_from && !scene.sight.run_boots) {
+    builder.Add(condition::kSlotGranted, SlotGranted(report));
+  }
+  builder.Add(condition::kNetworkReady, NetworkReady(report));
+  builder.Add(condition::kNetworkShaped, NetworkShaped(report));
+  if (scene.vm().spec.restore_from) builder.Add(condition::kRestored, Restored(report));
+  if (IsUp(scene) && scene.inputs.run) {
+    const std::vector<std::string> fields = Differences(*scene.inputs.run, scene.vm().spec);
+    if (!fields.empty()) {
+      builder.Add(condition::kRestartRequired,
+                  Yes("SpecChanged",
+                      fmt::format("applies at the next start: {}", fmt::join(fields, ", "))));
+    }
+  }
+  if (LostNetwork(scene)) {
+    builder.Add(condition::kNetworkLost, Yes("TapNotHealed", "a TAP could not be put back"));
+  }
+  Answer ready = Ready(report, phase, builder.conditions());
+  const bool is_ready = ready.status == ConditionStatus::kTrue;
+  const bool stalled = !is_ready && IsStalled(report);
+  if (stalled) {
+    builder.Add(condition::kStalled, Yes(ready.reason, ready.message));
+  } else if (!is_ready) {
+    builder.Add(condition::kReconciling, Yes(ready.reason, ready.message));
+  }
+  builder.Add(condition::kReady, std::move(ready));
+  return std::move(builder.conditions());
+}
+
+}  // namespace forkplane::virtual_machine

@@ -1,0 +1,141 @@
+#include "reconcilers/virtual_machine/desire.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "reconcilers/virtual_machine/obstacles.h"
+
+namespace forkplane::virtual_machine {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::size_t kDnsMax = 2;  // what the kernel's ip= takes
+
+bool Restores(const Inputs& inputs) {
+  const crd::VirtualMachineSpec& spec = inputs.vm->spec;
+  if (!spec.restore_from) return false;
+  if (spec.restart_mode == crd::RestartMode::kRefork) return true;
+  const bool has_run = inputs.recorded || (inputs.run && inputs.run->boots);
+  return !has_run;
+}
+
+Goal GoalOf(const Inputs& inputs) {
+  const crd::VirtualMachine& vm = *inputs.vm;
+  Goal goal;
+  goal.power = Power::kRunning;
+  if (vm.spec.power_state == crd::PowerState::kStopped) goal.power = Power::kStopped;
+  if (vm.metadata.IsBeingDeleted()) goal.power = Power::kGone;
+  goal.finalizer = vm.metadata.HasFinalizer(kFinalizer);
+  goal.restore = Restores(inputs);
+  goal.discard_directory = goal.restore;
+  goal.restart = vm.spec.EffectiveRestartPolicy();
+  goal.grace = milliseconds(seconds(vm.spec.termination_grace_period_seconds));
+  return goal;
+}
+
+std::string NextHypervisor(const Inputs& inputs, bool restore) {
+  if (restore && inputs.manifest) return inputs.manifest->hypervisor;
+  if (restore && inputs.snapshot && !inputs.snapshot->status.hypervisor.empty()) {
+    return inputs.snapshot->status.hypervisor;
+  }
+  if (!inputs.vm->spec.hypervisor.empty()) return inputs.vm->spec.hypervisor;
+  return inputs.hypervisors.empty() ? std::string() : inputs.hypervisors.front().name;
+}
+
+Blueprint BlueprintOf(const Inputs& inputs, bool restore) {
+  const crd::VirtualMachineSpec& spec = inputs.vm->spec;
+  Blueprint blueprint;
+  blueprint.hypervisor = NextHypervisor(inputs, restore);
+  blueprint.cpus = spec.cpus;
+  blueprint.memory_bytes = static_cast<std::uint64_t>(spec.memory.Value());
+  blueprint.boot = spec.boot;
+  if (restore && inputs.manifest) {
+    blueprint.cpus = inputs.manifest->cpus;
+    blueprint.memory_bytes = inputs.manifest->memory_bytes;
+    blueprint.snapshot_uid = inputs.manifest->uid;
+    blueprint.state_format = inputs.manifest->state_format;
+  }
+  const vmm::Capabilities* capabilities = FindHypervisor(inputs, blueprint.hypervisor);
+  blueprint.needs_template = restore && capabilities != nullptr && capabilities->needs_template;
+  if (!spec.interfaces.empty()) {
+    const auto network = inputs.networks.find(spec.interfaces.front().network);
+    if (network != inputs.networks.end() && network->second) {
+      blueprint.dns = network->second->spec.dns;
+      if (blueprint.dns.size() > kDnsMax) blueprint.dns.resize(kDnsMax);
+    }
+  }
+  return blueprint;
+}
+
+// Only asked for when nothing blocks: every Network is there and every address is one.
+std::vector<ledger::InterfaceClaim> ClaimsOf(const Inputs& inputs) {
+  std::vector<ledger::InterfaceClaim> claims;
+  for (const crd::Interface& interface : inputs.vm->spec.interfaces) {
+    ledger::InterfaceClaim claim;
+    claim.ordinal = static_cast<std::uint32_t>(claims.size());
+    claim.name = interface.name;
+    claim.network_uid = inputs.networks.at(interface.network)->metadata.uid;
+    if (!interface.ip.empty()) claim.address = ParseIpv4(interface.ip).value();
+    claims.push_back(std::move(claim));
+  }
+  return claims;
+}
+
+}  // namespace
+
+Desired Desire(const Inputs& inputs) {
+  Desired desired;
+  const std::string& host = inputs.vm->spec.host_name;
+  desired.goal = GoalOf(inputs);
+  if (!host.empty() && host != inputs.host_name) {
+    desired.foreign = true;
+    desired.block =
+        Block{crd::condition::kScheduled, "HostNotFound",
+              fmt::format("spec.hostName: this is host {}, not {}: name it or leave it empty",
+                          inputs.host_name, host),
+              true};
+    return desired;
+  }
+  desired.blueprint = BlueprintOf(inputs, desired.goal.restore);
+  desired.block = FindObstacle(inputs, desired.goal.restore, desired.blueprint);
+  desired.goal.blocked = desired.block.has_value();
+  if (!desired.block) desired.claims = ClaimsOf(inputs);
+  return desired;
+}
+
+std::string CurrentHypervisor(const Inputs& inputs) {
+  if (inputs.run) return inputs.run->hypervisor;
+  return NextHypervisor(inputs, Restores(inputs));
+}
+
+bool Satisfies(const ledger::InterfaceLease& lease, const ledger::InterfaceClaim& claim) {
+  return lease.state == ledger::InterfaceState::kActive && lease.ordinal == claim.ordinal &&
+         lease.name == claim.name && lease.network_uid == claim.network_uid &&
+         lease.translated == claim.translated &&
+         (!claim.address || lease.address == *claim.address);
+}
+
+std::string BootCmdline(const std::string& user, Ipv4 address, const Cidr& cidr, Ipv4 gateway,
+                        const std::vector<std::string>& dns) {
+  std::string text = user;
+  const auto add = [&text](const std::string& word) {
+    if (!text.empty()) text += ' ';
+    text += word;
+  };
+  if (user.find("ip=") != 0 && user.find(" ip=") == std::string::npos) {
+    std::string ip = fmt::format("ip={}::{}:{}::eth0:off", ToString(address), ToString(gateway),
+                                 ToString(Ipv4{cidr.mask()}));
+    for (const std::string& server : dns) ip += ":" + server;
+    add(ip);
+  }
+  add(fmt::format("fk.ip={}/{}", ToString(address), cidr.prefix));
+  add(fmt::format("fk.gw={}", ToString(gateway)));
+  return text;
+}
+
+}  // namespace forkplane::virtual_machine

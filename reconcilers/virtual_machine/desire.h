@@ -1,0 +1,81 @@
+// What the API objects ask of this host for one VirtualMachine, and what stands in the way: pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/ledger/ledger.h"
+#include "crd/network.h"
+#include "crd/snapshot.h"
+#include "crd/virtual_machine.h"
+#include "drivers/storage_driver.h"
+#include "drivers/vmm/hypervisor.h"
+#include "reconcilers/virtual_machine/plan.h"
+#include "reconcilers/virtual_machine/run_record.h"
+
+namespace forkplane::virtual_machine {
+
+inline constexpr std::string_view kFinalizer = "forkplane.dev/virtual-machine";
+// On a VM made by a fork: the uid of the Snapshot its restoreFrom means. A namesake made later is
+// another state.
+inline constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapshot-uid";
+
+// Why no start may be begun. Shown in `condition` (and in Ready); nothing is claimed or made.
+struct Block {
+  std::string_view condition;
+  std::string_view reason;
+  std::string message;    // names the field and the remedy
+  bool terminal = false;  // only another spec helps: Stalled
+};
+
+struct Inputs {
+  std::shared_ptr<const crd::VirtualMachine> vm;
+  std::string host_name;
+  std::map<std::string, std::shared_ptr<const crd::Network>> networks;  // by name; null: none
+  std::shared_ptr<const crd::Snapshot> snapshot;                        // of restoreFrom, or null
+  std::optional<storage::SnapshotManifest> manifest;
+  std::vector<vmm::Capabilities> hypervisors;  // the first is the host's default
+  std::optional<RunRecord> run;
+  bool recorded = false;  // the ledger has a VMM record: it has run
+};
+
+// How the next start is done.
+struct Blueprint {
+  std::string hypervisor;
+  std::int64_t cpus = 1;
+  std::uint64_t memory_bytes = 0;
+  crd::Boot boot;
+  std::vector<std::string> dns;  // of the first interface's Network, at most two
+  std::string snapshot_uid;      // empty: boots
+  std::string state_format;
+  // The snapshot must still be loaded into memory by its own loop.
+  bool needs_template = false;
+};
+
+struct Desired {
+  bool foreign = false;  // bound to another host: not ours to touch
+  Goal goal;
+  std::optional<Block> block;
+  Blueprint blueprint;
+  std::vector<ledger::InterfaceClaim> claims;
+};
+
+Desired Desire(const Inputs& inputs);
+
+// Whose driver is asked about a machine that may exist already. Empty: the host has none.
+std::string CurrentHypervisor(const Inputs& inputs);
+
+// Whether the lease is what the claim asks for.
+bool Satisfies(const ledger::InterfaceLease& lease, const ledger::InterfaceClaim& claim);
+
+// The user's command line with the guest's address: `ip=` for the kernel's own set-up, fk.ip and
+// fk.gw for an init that has no such kernel. An `ip=` of the user's stays alone.
+std::string BootCmdline(const std::string& user, Ipv4 address, const Cidr& cidr, Ipv4 gateway,
+                        const std::vector<std::string>& dns);
+
+}  // namespace forkplane::virtual_machine

@@ -1,0 +1,295 @@
+#include "reconcilers/virtual_machine/execute.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "controller/base/check.h"
+#include "controller/runtime/finalizer.h"
+#include "reconcilers/virtual_machine/report.h"
+
+namespace forkplane::virtual_machine {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kConsoleLines = 20;
+constexpr milliseconds kRetryFirst{250};
+constexpr milliseconds kRetryMax{60'000};
+constexpr int kDoublingsMax = 10;
+
+std::int64_t Milliseconds(MonotonicTime from, MonotonicTime to) {
+  return duration_cast<milliseconds>(to - from).count();
+}
+
+// Actions whose failure is a failed start: counted, shown, retried later.
+bool Starts(const Action& action) {
+  return std::holds_alternative<CreateDirectory>(action) ||
+         std::holds_alternative<Launch>(action) || std::holds_alternative<Load>(action) ||
+         std::holds_alternative<Resume>(action);
+}
+
+bool IsStale(const Error& error) {
+  return error.code == Code::kNotFound || error.code == Code::kExists ||
+         error.code == Code::kConflict;
+}
+
+}  // namespace
+
+void CountFailure(VmMemory& memory, MonotonicTime now) {
+  const int doublings = std::min(memory.failures, kDoublingsMax);
+  memory.failures += 1;
+  memory.not_before = now + std::min(kRetryMax, kRetryFirst * (1 << doublings));
+}
+
+std::string WithConsole(const std::string& message, const std::vector<std::string>& lines) {
+  std::string tail;
+  // The newest lines matter most; older ones are dropped when the Event would grow too long.
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    const std::size_t length = message.size() + tail.size() + line->size() + 32;
+    if (length > runtime::kEventMessageBytesMax) break;
+    tail = *line + "\n" + tail;
+  }
+  if (tail.empty()) return message;
+  tail.pop_back();
+  return message + "; console:\n" + tail;
+}
+
+Outcome Execution::Run(const Action& action) {
+  Status status = std::visit([this](const auto& a) { return Do(a); }, action);
+  return Settle(action, std::move(status));
+}
+
+Outcome Execution::Settle(const Action& action, Status status) {
+  if (status.ok()) return Outcome::kDone;
+  error_ = std::move(status).error();
+  // A refused claim names what is missing; asking again at once would not change it.
+  if (std::holds_alternative<Claim>(action) && error_->code != Code::kInternal) {
+    memory_.claim_error = error_;
+    return Outcome::kWait;
+  }
+  if (IsStale(*error_)) return Outcome::kStale;
+  if (error_->code == Code::kCancelled) return Outcome::kFailed;
+  if (!Starts(action)) return Outcome::kFailed;
+  NoteFailure(scene_.desired.goal.restore ? "RestoreFailed" : "StartFailed", *error_);
+  return Outcome::kWait;
+}
+
+store::ObjectKey Execution::key() const { return KeyOf(scene_.vm()); }
+
+vmm::Hypervisor& Execution::NextDriver() const {
+  for (vmm::Hypervisor* hypervisor : deps_.hypervisors) {
+    if (hypervisor->capabilities().name == scene_.desired.blueprint.hypervisor) return *hypervisor;
+  }
+  CheckFailed("the blueprint's hypervisor exists", scene_.desired.blueprint.hypervisor);
+}
+
+// What Launch began in this plan belongs to the next driver already.
+vmm::Hypervisor& Execution::CurrentDriver() const {
+  return launched_ ? NextDriver() : *scene_.hypervisor;
+}
+
+// ---- store and ledger
+
+Status Execution::Do(const AddFinalizer& /*action*/) {
+  return runtime::AddFinalizer(deps_.store, key(), uid(), kFinalizer);
+}
+
+Status Execution::Do(const RemoveFinalizer& /*action*/) {
+  return runtime::RemoveFinalizer(deps_.store, key(), uid(), kFinalizer);
+}
+
+Status Execution::Do(const Claim& action) {
+  const crd::ObjectMeta& meta = scene_.vm().metadata;
+  ledger::VmClaim claim;
+  claim.owner = {meta.uid, meta.ns, meta.name};
+  claim.interfaces = scene_.desired.claims;
+  if (action.slot) claim.slot_pool = scene_.desired.blueprint.hypervisor;
+  claim.fail_fast = scene_.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast;
+  RETURN_IF_ERROR(deps_.ledger.Claim(claim));
+  memory_.claim_error.reset();
+  if (!memory_.claimed) memory_.claimed = deps_.clock.Now();
+  return OkStatus();
+}
+
+Status Execution::Do(const ReleaseInterface& action) {
+  return deps_.ledger.ReleaseInterface(action.lease);
+}
+
+Status Execution::Do(const FreeSlot& /*action*/) {
+  RETURN_IF_ERROR(deps_.ledger.FreeSlot(uid()));
+  memory_.granted.reset();
+  return OkStatus();
+}
+
+Status Execution::Do(const SetVmm& /*action*/) {
+  const std::optional<process::ProcessRecord>& record =
+      launched_ ? launched_ : scene_.machine.process;
+  if (!record) return Conflict("set vmm: the process is gone");
+  return deps_.ledger.SetVmm(uid(), ToLedger(*record, scene_.lease->cgroup));
+}
+
+Status Execution::Do(const ClearVmm& /*action*/) {
+  RETURN_IF_ERROR(deps_.ledger.ClearVmm(uid()));
+  memory_.end_noted = false;
+  return OkStatus();
+}
+
+Status Execution::Do(const Release& /*action*/) { return deps_.ledger.Release(uid()); }
+
+// ---- directory
+
+Status Execution::Do(const CreateDirectory& /*action*/) {
+  return deps_.storage.CreateVmDirectory(uid(), scene_.lease->vmm_uid);
+}
+
+Status Execution::Do(const RemoveDirectory& /*action*/) {
+  return deps_.storage.RemoveVmDirectory(uid());
+}
+
+Status Execution::Do(const WriteRun& action) {
+  const Blueprint& blueprint = scene_.desired.blueprint;
+  RunRecord record;
+  record.boots = action.boots;
+  record.hypervisor = blueprint.hypervisor;
+  record.cpus = blueprint.cpus;
+  record.memory_bytes = static_cast<std::int64_t>(blueprint.memory_bytes);
+  record.boot = blueprint.boot;
+  return WriteRunRecord(deps_.storage, uid(), record);
+}
+
+Status Execution::Do(const RecordExit& /*action*/) {
+  if (!scene_.lease->vmm) return OkStatus();
+  return WriteExitedClean(deps_.storage, uid(), *scene_.lease->vmm);
+}
+
+// ---- machine
+
+vmm::RestoreSource Execution::RestoreSource() const {
+  const Blueprint& blueprint = scene_.desired.blueprint;
+  return {deps_.storage.SnapshotDirectory(blueprint.snapshot_uid) + "/state",
+          scene_.files.memory.get(), blueprint.state_format};
+}
+
+Result<vmm::MachineSpec> Execution::MachineSpec(std::vector<UniqueFd>& taps) const {
+  const Blueprint& blueprint = scene_.desired.blueprint;
+  const vmm::Capabilities& capabilities = NextDriver().capabilities();
+  vmm::MachineSpec spec;
+  spec.ref = scene_.ref;
+  spec.user = scene_.lease->vmm_uid;
+  spec.group = scene_.lease->vmm_uid;
+  spec.cpus = static_cast<int>(blueprint.cpus);
+  spec.memory_bytes = blueprint.memory_bytes;
+  for (const ledger::InterfaceLease& lease : scene_.lease->interfaces) {
+    vmm::Interface interface { lease.name, ToString(lease.inner_mac) };
+    if (capabilities.needs_tap && capabilities.passes_tap_fd) {
+      ASSIGN_OR_RETURN(UniqueFd tap, deps_.taps.Dup(lease.number));
+      interface.tap_fd = tap.get();
+      taps.push_back(std::move(tap));
+    }
+    spec.interfaces.push_back(std::move(interface));
+  }
+  if (scene_.desired.goal.restore) {
+    spec.restore = RestoreSource();
+    return spec;
+  }
+  vmm::BootSource boot{scene_.files.kernel.get(), scene_.files.initramfs.get(),
+                       blueprint.boot.cmdline};
+  if (!scene_.lease->interfaces.empty()) {
+    const ledger::InterfaceLease& first = scene_.lease->interfaces.front();
+    const auto network = deps_.ledger.GetNetwork(first.network_uid);
+    if (!network) return NotFound("launch: the network's lease is gone");
+    boot.cmdline =
+        BootCmdline(boot.cmdline, first.translated ? first.inner_address : first.address,
+                    network->parameters.cidr, network->parameters.gateway, blueprint.dns);
+  }
+  spec.boot = std::move(boot);
+  return spec;
+}
+
+Status Execution::Do(const Launch& /*action*/) {
+  std::vector<UniqueFd> taps;
+  ASSIGN_OR_RETURN(const vmm::MachineSpec spec, MachineSpec(taps));
+  const MonotonicTime begun = deps_.clock.Now();
+  ASSIGN_OR_RETURN(const process::ProcessRecord record, NextDriver().Launch(spec, stop_));
+  memory_.timings.spawn = Milliseconds(begun, deps_.clock.Now());
+  launched_ = record;
+  NoteStarted(record);
+  if (!scene_.desired.goal.restore) NoteResumed();
+  return OkStatus();
+}
+
+Status Execution::Do(const Load& /*action*/) {
+  const MonotonicTime begun = deps_.clock.Now();
+  RETURN_IF_ERROR(CurrentDriver().Load(scene_.ref, RestoreSource(), stop_));
+  memory_.timings.load = Milliseconds(begun, deps_.clock.Now());
+  return OkStatus();
+}
+
+Status Execution::Do(const Resume& /*action*/) {
+  const MonotonicTime begun = deps_.clock.Now();
+  RETURN_IF_ERROR(CurrentDriver().Resume(scene_.ref));
+  if (launched_) {
+    memory_.timings.resume = Milliseconds(begun, deps_.clock.Now());
+    NoteResumed();
+  }
+  return OkStatus();
+}
+
+Status Execution::Do(const Adopt& /*action*/) {
+  if (!scene_.machine.process) return OkStatus();  // a driver without processes
+  const process::ProcessRecord& record = *scene_.machine.process;
+  ASSIGN_OR_RETURN(const bool ours, CurrentDriver().Adopt(scene_.ref, record));
+  if (!ours) return Unavailable("adopt: what answers is not this machine");
+  NoteStarted(record);
+  return OkStatus();
+}
+
+Status Execution::Do(const Quit& action) {
+  RETURN_IF_ERROR(CurrentDriver().Quit(scene_.ref, action.grace, stop_));
+  memory_.watched.reset();
+  return OkStatus();
+}
+
+// ---- memory
+
+void Execution::NoteStarted(const process::ProcessRecord& record) {
+  memory_.watched = record;
+  // A found process keeps the time its status shows.
+  const std::optional<crd::VmmStatus>& shown = scene_.vm().status.vmm;
+  const bool known = !launched_ && shown && shown->pid == record.pid;
+  memory_.started = known ? shown->start_time : FormatTime(deps_.clock.WallNow());
+}
+
+void Execution::NoteResumed() {
+  const MonotonicTime now = deps_.clock.Now();
+  crd::Timings& timings = memory_.timings;
+  if (memory_.claimed && memory_.network_ready) {
+    timings.network = Milliseconds(*memory_.claimed, *memory_.network_ready);
+  }
+  if (memory_.claimed && memory_.granted && scene_.desired.goal.restore) {
+    timings.slot_wait = Milliseconds(*memory_.claimed, *memory_.granted);
+  }
+  timings.total = Milliseconds(memory_.seen, now);
+  memory_.running = now;
+  memory_.failure.clear();
+  memory_.failure_reason.clear();
+  const bool restored = scene_.desired.goal.restore;
+  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal,
+                      restored ? "Restored" : "Started",
+                      restored ? "the guest was resumed from its snapshot" : "the guest boots");
+}
+
+void Execution::NoteFailure(std::string_view reason, const Error& error) {
+  CountFailure(memory_, deps_.clock.Now());
+  memory_.failure_reason = reason;
+  memory_.failure = error.message;
+  if (error.code == Code::kInvalid) memory_.refused_generation = scene_.vm().metadata.generation;
+  deps_.events.Record(
+      ReferenceTo(scene_.vm()), runtime::EventType::kWarning, memory_.failure_reason,
+      WithConsole(error.message, NextDriver().ConsoleTail(scene_.ref, kConsoleLines)));
+}
+
+}  // namespace forkplane::virtual_machine

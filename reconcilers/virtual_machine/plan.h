@@ -1,0 +1,125 @@
+// What to do about one VirtualMachine: a pure function of what is wanted and what was seen.
+//
+// Invariants (held by tests/plan/virtual_machine):
+//   Fixpoint    a machine that is as wanted, with its record kept and no slot, gives no action.
+//   Progress    executing a plan without errors leads to a state whose plan is smaller or waits for
+//               another loop (tap, restore_slot, ledger, snapshot), never to the same plan.
+//   Identity    Launch is planned only when every interface is ready, and of a restored machine
+//               only with a granted slot: no guest instruction runs before its identity is in
+//               place.
+//   One resume  a machine that was restored and not seen resumed is ended and begun anew; Resume
+//               of a found machine is planned only when its record says that it ran before.
+//   Order       Quit before ClearVmm before RemoveDirectory before Release before RemoveFinalizer;
+//               CreateDirectory before Launch; Claim before all of them.
+//   Slots       a slot is given up as soon as the guest runs, and by every plan that cannot use it
+//               soon (blocked, backing off, network too late).
+//   Ownership   only this VM's process, directory, leases and finalizer are touched.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "controller/ledger/records.h"
+#include "crd/virtual_machine.h"
+#include "drivers/vmm/hypervisor.h"
+
+namespace forkplane::virtual_machine {
+
+enum class Power : std::uint8_t { kRunning, kStopped, kGone };
+std::string_view ToString(Power power);
+
+// The part of Desired (desire.h) that decides what is done next.
+struct Goal {
+  Power power = Power::kGone;
+  bool finalizer = false;  // ours is on the object
+  bool blocked = false;    // a start may not even be begun: something it names is missing
+  bool restore = false;    // the next start loads a snapshot; false: boots
+  // A stopped or ended machine that will be restored again loses its directory: its disks were
+  // written after the snapshot was taken.
+  bool discard_directory = false;
+  crd::RestartPolicy restart = crd::RestartPolicy::kOnFailure;
+  std::chrono::milliseconds grace{0};
+};
+
+struct Sight {
+  vmm::MachineState machine = vmm::MachineState::kAbsent;
+  bool restored = false;   // the process was begun from a snapshot
+  bool capturing = false;  // a snapshot is being taken: hands off
+  bool watched = false;    // this daemon launched or adopted the process
+  // The ledger has a VMM record and, if there is a process, it is that one: the guest has run.
+  bool recorded = false;
+  bool run_written = false;   // run.json is there
+  bool run_boots = false;     // and says that it booted, or is to boot next time
+  bool exited_clean = false;  // exit.json of the recorded process: the guest switched itself off
+
+  bool leased = false;
+  bool releasing = false;
+  bool claimed = false;                  // every wanted interface has its active lease
+  std::vector<ledger::LeaseId> surplus;  // active leases that are not wanted (any more)
+  bool slot = false;                     // asked for
+  bool slot_granted = false;
+  bool slot_overheld = false;  // granted for too long while the network is not ready
+  bool network_ready = false;
+  bool backoff = false;  // the last attempt failed a moment ago
+};
+
+// Why an empty plan is not the end.
+enum class Waiting : std::uint8_t {
+  kNothing,
+  kBlocked,
+  kClaim,  // the claim was refused, or is being released
+  kSlot,
+  kNetwork,
+  kBackoff,
+  kCapture,
+  kRelease,  // tap and shaping have not confirmed yet
+  kEnded,    // ended, and not to be started again
+};
+std::string_view ToString(Waiting waiting);
+
+struct AddFinalizer {};
+struct Claim {
+  bool slot = false;
+};
+struct ReleaseInterface {
+  ledger::LeaseId lease = 0;
+};
+struct CreateDirectory {};
+// What runs, for RestartRequired and for finding it again: before a boot, after a restore.
+struct WriteRun {
+  bool boots = false;
+};
+struct Launch {};
+struct Load {};
+struct Resume {};
+struct FreeSlot {};
+struct SetVmm {};
+struct Adopt {};
+struct RecordExit {};
+struct Quit {
+  std::chrono::milliseconds grace{0};
+};
+struct ClearVmm {};
+struct RemoveDirectory {};
+struct Release {};
+struct RemoveFinalizer {};
+
+using Action = std::variant<AddFinalizer, Claim, ReleaseInterface, CreateDirectory, WriteRun,
+                            Launch, Load, Resume, FreeSlot, SetVmm, Adopt, RecordExit, Quit,
+                            ClearVmm, RemoveDirectory, Release, RemoveFinalizer>;
+std::string ToString(const Action& action);
+
+struct Plan {
+  std::vector<Action> actions;
+  Waiting waiting = Waiting::kNothing;  // after the actions
+};
+// "claim with slot; wait: network"
+std::string ToString(const Plan& plan);
+
+Plan MakePlan(const Goal& goal, const Sight& sight);
+
+}  // namespace forkplane::virtual_machine

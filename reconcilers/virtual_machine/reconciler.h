@@ -1,0 +1,58 @@
+// The virtual_machine loop: leases, VMM process and directory of each VirtualMachine on this host,
+// and its status. Key: "namespace/name".
+//
+// NOTE Threading: any number of workers; one key is in one worker's hands. Quit waits for the
+// guest's grace period inside the pass, so give it enough workers.
+// NOTE Restart: everything is found again from the ledger, the process driver and the VM's
+// directory; a resumed machine is adopted, one that was not is ended and begun anew.
+// NOTE Budget: between the claim and the resume there is no durable commit of ours.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "controller/runtime/reconciler.h"
+#include "reconcilers/virtual_machine/deps.h"
+#include "reconcilers/virtual_machine/memory.h"
+#include "reconcilers/virtual_machine/observe.h"
+#include "reconcilers/virtual_machine/plan.h"
+
+namespace forkplane::virtual_machine {
+
+class VirtualMachineReconciler final : public runtime::Reconciler {
+ public:
+  explicit VirtualMachineReconciler(Deps deps) : deps_(std::move(deps)) {}
+
+  Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
+  Result<std::string> Explain(const std::string& key) override;
+
+  // Calls `enqueue` with the key of every VM that a change concerns: objects, leases, facts, exits.
+  // Before the informers start; what `enqueue` uses must outlive the informers, the boards and the
+  // hypervisors' last callback.
+  void Attach(std::function<void(const std::string& key)> enqueue);
+
+ private:
+  struct Pass {
+    Scene scene;
+    Waiting waiting = Waiting::kNothing;
+  };
+
+  Result<Pass> Converge(const std::shared_ptr<const crd::VirtualMachine>& vm, VmMemory& memory,
+                        const std::stop_token& stop);
+  void Remember(const Scene& scene, Waiting waiting, VmMemory& memory);
+  void NoteEnd(const Scene& scene, VmMemory& memory);
+  void Publish(const Scene& scene);
+  void Tell(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
+  void Say(const Pass& pass, VmMemory& memory);
+  void SayTrouble(const crd::VirtualMachine& vm, const Error& error, VmMemory& memory);
+  runtime::Next NextLook(const Pass& pass, const VmMemory& memory) const;
+  void AttachObjects(const std::function<void(const std::string& key)>& enqueue);
+  void EnqueueUid(const std::string& uid, const std::function<void(const std::string&)>& enqueue);
+
+  Deps deps_;
+  Memory memory_;
+  std::shared_ptr<void> subscription_;
+};
+
+}  // namespace forkplane::virtual_machine

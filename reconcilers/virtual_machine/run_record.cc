@@ -1,0 +1,105 @@
+#include "reconcilers/virtual_machine/run_record.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "crd/json.h"
+
+namespace forkplane::virtual_machine {
+namespace {
+
+using crd::Json;
+
+constexpr const char* kRunFile = "run.json";
+constexpr const char* kExitFile = "exit.json";
+constexpr std::size_t kBytesMax = 64 * 1024;
+
+Lookup<Json> ReadJson(storage::StorageDriver& storage, const std::string& uid, const char* name) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                   storage.ReadVmFileTail(uid, name, kBytesMax));
+  if (!text) return std::optional<Json>();
+  Result<Json> json = crd::ParseJson(*text);
+  if (!json.ok() || !json->is_object()) {
+    return Internal(fmt::format("read {} of {}: not a JSON object", name, uid));
+  }
+  return std::optional<Json>(std::move(json).value());
+}
+
+std::string TextOf(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::int64_t NumberOf(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
+}
+
+Json ExitJson(const ledger::VmmRecord& record) {
+  return {{"format", 1},
+          {"reason", "GuestShutdown"},
+          {"pid", record.pid},
+          {"startTimeTicks", record.start_time_ticks},
+          {"bootID", record.boot_id}};
+}
+
+}  // namespace
+
+Lookup<RunRecord> ReadRun(storage::StorageDriver& storage, const std::string& uid) {
+  ASSIGN_OR_RETURN(const std::optional<Json> json, ReadJson(storage, uid, kRunFile));
+  if (!json) return std::optional<RunRecord>();
+  if (NumberOf(*json, "format") != 1) {
+    return Internal(fmt::format("read {} of {}: unknown format", kRunFile, uid));
+  }
+  RunRecord record;
+  const auto boots = json->find("boots");
+  record.boots = boots != json->end() && boots->is_boolean() && boots->get<bool>();
+  record.hypervisor = TextOf(*json, "hypervisor");
+  record.cpus = NumberOf(*json, "cpus");
+  record.memory_bytes = NumberOf(*json, "memoryBytes");
+  record.boot = {TextOf(*json, "kernel"), TextOf(*json, "initramfs"), TextOf(*json, "cmdline")};
+  return std::optional<RunRecord>(std::move(record));
+}
+
+Status WriteRunRecord(storage::StorageDriver& storage, const std::string& uid,
+                      const RunRecord& record) {
+  const Json json = {{"format", 1},
+                     {"boots", record.boots},
+                     {"hypervisor", record.hypervisor},
+                     {"cpus", record.cpus},
+                     {"memoryBytes", record.memory_bytes},
+                     {"kernel", record.boot.kernel},
+                     {"initramfs", record.boot.initramfs},
+                     {"cmdline", record.boot.cmdline}};
+  return storage.WriteVmFile(uid, kRunFile, crd::DumpJson(json));
+}
+
+Result<bool> ReadExitedClean(storage::StorageDriver& storage, const std::string& uid,
+                             const ledger::VmmRecord& record) {
+  ASSIGN_OR_RETURN(const std::optional<Json> json, ReadJson(storage, uid, kExitFile));
+  return json && *json == ExitJson(record);
+}
+
+Status WriteExitedClean(storage::StorageDriver& storage, const std::string& uid,
+                        const ledger::VmmRecord& record) {
+  return storage.WriteVmFile(uid, kExitFile, crd::DumpJson(ExitJson(record)));
+}
+
+std::vector<std::string> Differences(const RunRecord& running,
+                                     const crd::VirtualMachineSpec& spec) {
+  std::vector<std::string> fields;
+  if (running.cpus != spec.cpus) {
+    fields.push_back(fmt::format("spec.cpus ({}, running with {})", spec.cpus, running.cpus));
+  }
+  if (running.memory_bytes != spec.memory.Value()) {
+    fields.push_back(fmt::format("spec.memory ({}, running with {})", spec.memory.Text(),
+                                 crd::Quantity::FromBytes(running.memory_bytes).Text()));
+  }
+  // A restored machine has no boot of its own; what it would boot next is not what it runs.
+  if (running.boots && running.boot != spec.boot) fields.emplace_back("spec.boot");
+  return fields;
+}
+
+}  // namespace forkplane::virtual_machine

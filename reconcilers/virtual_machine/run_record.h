@@ -1,0 +1,39 @@
+// Two small files in the VM's directory, for what must be known after a restart of the daemon and
+// is no lease: what was started (run.json) and how it ended (exit.json). Formats: docs/formats.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "controller/base/result.h"
+#include "controller/ledger/records.h"
+#include "crd/virtual_machine.h"
+#include "drivers/storage_driver.h"
+
+namespace forkplane::virtual_machine {
+
+struct RunRecord {
+  bool boots = false;  // false: what runs was restored
+  std::string hypervisor;
+  std::int64_t cpus = 1;
+  std::int64_t memory_bytes = 0;
+  crd::Boot boot;
+  bool operator==(const RunRecord&) const = default;
+};
+
+// Absent: none was written. Internal: it is there and cannot be read; never treated as absent.
+Lookup<RunRecord> ReadRun(storage::StorageDriver& storage, const std::string& uid);
+Status WriteRunRecord(storage::StorageDriver& storage, const std::string& uid,
+                      const RunRecord& record);
+
+// True when the process of `record` ended because its guest switched itself off.
+Result<bool> ReadExitedClean(storage::StorageDriver& storage, const std::string& uid,
+                             const ledger::VmmRecord& record);
+Status WriteExitedClean(storage::StorageDriver& storage, const std::string& uid,
+                        const ledger::VmmRecord& record);
+
+// Fields of the spec that differ from what runs: "spec.cpus (2, running with 1)".
+std::vector<std::string> Differences(const RunRecord& running, const crd::VirtualMachineSpec& spec);
+
+}  // namespace forkplane::virtual_machine

@@ -1,0 +1,339 @@
+// Goal: every situation of a VirtualMachine has the plan a person would write down, and the
+// invariants of plan.h hold in all of them. Method: a table of named situations, and a sweep over
+// every combination of goal and sight.
+#include "reconcilers/virtual_machine/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace forkplane::virtual_machine {
+namespace {
+
+using crd::RestartPolicy;
+using std::chrono::milliseconds;
+using vmm::MachineState;
+
+Goal Boots() {
+  Goal goal;
+  goal.power = Power::kRunning;
+  goal.finalizer = true;
+  goal.grace = milliseconds(10'000);
+  return goal;
+}
+
+Goal Restores() {
+  Goal goal = Boots();
+  goal.restore = true;
+  goal.discard_directory = true;
+  goal.restart = RestartPolicy::kNever;
+  return goal;
+}
+
+Goal With(Goal goal, Power power) {
+  goal.power = power;
+  return goal;
+}
+
+Sight Leased() {
+  Sight sight;
+  sight.leased = true;
+  sight.claimed = true;
+  return sight;
+}
+
+Sight Ready() {
+  Sight sight = Leased();
+  sight.network_ready = true;
+  return sight;
+}
+
+Sight Granted() {
+  Sight sight = Ready();
+  sight.slot = true;
+  sight.slot_granted = true;
+  return sight;
+}
+
+Sight Up() {
+  Sight sight = Ready();
+  sight.machine = MachineState::kRunning;
+  sight.watched = true;
+  sight.recorded = true;
+  sight.run_written = true;
+  return sight;
+}
+
+Sight Change(Sight sight, const std::function<void(Sight&)>& change) {
+  change(sight);
+  return sight;
+}
+
+struct Row {
+  const char* name;
+  Goal goal;
+  Sight sight;
+  const char* plan;
+};
+
+std::vector<Row> StartRows() {
+  Goal unheld = Boots();
+  unheld.finalizer = false;
+  Goal blocked = Restores();
+  blocked.blocked = true;
+  return {
+      {"AUsersVmGetsItsFinalizerFirst", unheld, Sight{}, "add finalizer; claim; wait: claim"},
+      {"NothingIsClaimedForABlockedVm", blocked, Sight{}, "wait: blocked"},
+      {"ABlockedVmGivesItsSlotUp", blocked, Granted(), "free slot; wait: blocked"},
+      {"ARestoreClaimsItsSlotWithTheRest", Restores(), Sight{}, "claim with slot; wait: claim"},
+      {"ABootTakesNoSlot", Boots(), Sight{}, "claim; wait: claim"},
+      {"NothingIsLaunchedBeforeTheNetwork", Boots(), Leased(), "wait: network"},
+      {"ASlotIsNotHeldForALateNetwork", Restores(),
+       Change(Granted(),
+              [](Sight& s) {
+                s.network_ready = false;
+                s.slot_overheld = true;
+              }),
+       "free slot; wait: network"},
+      {"AFreedSlotIsAskedForAgain", Restores(), Ready(), "claim with slot; wait: claim"},
+      {"ARestoreWaitsForItsTurn", Restores(),
+       Change(Granted(), [](Sight& s) { s.slot_granted = false; }), "wait: slot"},
+      {"ABoot", Boots(), Ready(), "create directory; write boot; launch; set vmm"},
+      {"ARestoreIsLoadedThenResumedThenRecorded", Restores(), Granted(),
+       "create directory; launch; load; resume; free slot; write restore; set vmm"},
+      {"AFailedStartGivesItsSlotUp", Restores(),
+       Change(Granted(), [](Sight& s) { s.backoff = true; }), "free slot; wait: backoff"},
+      {"InterfacesThatAreNotWantedGoFirst", Boots(),
+       Change(Ready(),
+              [](Sight& s) {
+                s.claimed = false;
+                s.surplus = {7};
+              }),
+       "release interface 7; wait: claim"},
+      {"LeasesBeingReleasedAreNotClaimed", Boots(),
+       Change(Leased(), [](Sight& s) { s.releasing = true; }), "wait: release"},
+  };
+}
+
+std::vector<Row> MachineRows() {
+  return {
+      {"ARunningVmIsLeftAlone", Boots(), Up(), ""},
+      {"ARunningVmIsAdoptedAfterARestart", Boots(),
+       Change(Up(), [](Sight& s) { s.watched = false; }), "adopt"},
+      {"AResumedGuestWhoseRecordWasLostInACrash", Restores(),
+       Change(Granted(),
+              [](Sight& s) {
+                s.machine = MachineState::kRunning;
+                s.restored = true;
+              }),
+       "adopt; free slot; write restore; set vmm"},
+      {"AGuestThatNeverRanIsBegunAnew", Restores(),
+       Change(Granted(),
+              [](Sight& s) {
+                s.machine = MachineState::kLoading;
+                s.restored = true;
+              }),
+       "quit in 0 ms; free slot"},
+      {"ALoadedGuestThatWasNotResumedIsBegunAnew", Restores(),
+       Change(Granted(),
+              [](Sight& s) {
+                s.machine = MachineState::kPaused;
+                s.restored = true;
+              }),
+       "quit in 0 ms; free slot"},
+      {"ASourceLeftPausedByACrashGoesOn", Boots(),
+       Change(Up(),
+              [](Sight& s) {
+                s.machine = MachineState::kPaused;
+                s.watched = false;
+              }),
+       "adopt; resume"},
+      {"ACaptureIsLeftAlone", Boots(),
+       Change(Up(),
+              [](Sight& s) {
+                s.machine = MachineState::kPaused;
+                s.capturing = true;
+              }),
+       "wait: capture"},
+      {"AShutdownIsRecordedBeforeItsProcessEnds", Boots(),
+       Change(Up(), [](Sight& s) { s.machine = MachineState::kShutdown; }),
+       "record exit; quit in 0 ms"},
+      {"AFailedVmmIsEnded", Boots(),
+       Change(Up(), [](Sight& s) { s.machine = MachineState::kFailed; }), "quit in 0 ms"},
+  };
+}
+
+std::vector<Row> EndRows() {
+  const auto ended = [](Sight& s) { s.machine = MachineState::kAbsent; };
+  const auto shut_down = [](Sight& s) {
+    s.machine = MachineState::kAbsent;
+    s.exited_clean = true;
+  };
+  Goal always = Boots();
+  always.restart = RestartPolicy::kAlways;
+  Goal refork = Restores();
+  refork.restart = RestartPolicy::kAlways;
+  Goal boots_next = Restores();
+  boots_next.restore = false;
+  boots_next.discard_directory = false;
+  Sight booted = Up();
+  booted.run_boots = true;
+  return {
+      {"ACrashIsFollowedByAStart", Boots(), Change(booted, ended), "clear vmm"},
+      {"AShutdownIsRespected", Boots(), Change(booted, shut_down), "wait: ended"},
+      {"AlwaysMeansAlways", always, Change(booted, shut_down), "clear vmm"},
+      {"ARestoredVmStaysDown", Restores(), Change(Up(), ended), "wait: ended"},
+      {"AReforkThrowsTheOldDiskAway", refork, Change(Up(), ended), "clear vmm; remove directory"},
+      {"ACrashWaitsForItsBackoff", Boots(),
+       Change(booted,
+              [](Sight& s) {
+                s.machine = MachineState::kAbsent;
+                s.backoff = true;
+              }),
+       "wait: backoff"},
+      {"StopKeepsTheLeases", With(Boots(), Power::kStopped), booted, "quit in 10000 ms; clear vmm"},
+      {"ARestoredVmThatBootsNextRemembersIt", With(boots_next, Power::kStopped), Up(),
+       "quit in 10000 ms; write boot; clear vmm"},
+      {"AStoppedVmIsLeftAlone", With(Boots(), Power::kStopped), Leased(), ""},
+      {"ADeletedVmLosesEverythingInOrder", With(Boots(), Power::kGone), booted,
+       "quit in 10000 ms; clear vmm; remove directory; release; wait: release"},
+      {"AGuestThatNeverRanGetsNoGrace", With(Restores(), Power::kGone),
+       Change(Granted(), [](Sight& s) { s.machine = MachineState::kLoading; }),
+       "quit in 0 ms; free slot; remove directory; release; wait: release"},
+      {"TheFinalizerWaitsForTheLeases", With(Boots(), Power::kGone),
+       Change(Leased(), [](Sight& s) { s.releasing = true; }), "wait: release"},
+      {"TheFinalizerFallsLast", With(Boots(), Power::kGone), Sight{}, "remove finalizer"},
+      {"ADeletionWaitsForACapture", With(Boots(), Power::kGone),
+       Change(Up(), [](Sight& s) { s.capturing = true; }), "wait: capture"},
+  };
+}
+
+class PlanTable : public testing::TestWithParam<Row> {};
+
+TEST_P(PlanTable, IsAsWritten) {
+  EXPECT_EQ(ToString(MakePlan(GetParam().goal, GetParam().sight)), GetParam().plan);
+}
+
+std::string NameOf(const testing::TestParamInfo<Row>& row) { return row.param.name; }
+INSTANTIATE_TEST_SUITE_P(Start, PlanTable, testing::ValuesIn(StartRows()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Machine, PlanTable, testing::ValuesIn(MachineRows()), NameOf);
+INSTANTIATE_TEST_SUITE_P(End, PlanTable, testing::ValuesIn(EndRows()), NameOf);
+
+// ---- every combination -------------------------------------------------------------------------
+
+template <typename A>
+std::ptrdiff_t At(const Plan& plan) {
+  const auto found = std::find_if(plan.actions.begin(), plan.actions.end(),
+                                  [](const Action& a) { return std::holds_alternative<A>(a); });
+  return found == plan.actions.end() ? -1 : found - plan.actions.begin();
+}
+
+template <typename First, typename Second>
+bool InOrder(const Plan& plan) {
+  return At<First>(plan) < 0 || At<Second>(plan) < 0 || At<First>(plan) < At<Second>(plan);
+}
+
+struct World {
+  Goal goal;
+  Sight sight;
+};
+
+constexpr unsigned kGoalBits = 5;
+constexpr unsigned kSightBits = 14;
+
+World WorldOf(Power power, MachineState machine, unsigned goal_bits, unsigned bits) {
+  const auto goal_bit = [goal_bits](unsigned n) { return (goal_bits >> n & 1U) != 0; };
+  const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
+  World world;
+  world.goal.power = power;
+  world.goal.finalizer = goal_bit(0);
+  world.goal.blocked = goal_bit(1);
+  world.goal.restore = goal_bit(2);
+  world.goal.discard_directory = goal_bit(2);
+  world.goal.restart = goal_bit(3)   ? RestartPolicy::kAlways
+                       : goal_bit(4) ? RestartPolicy::kNever
+                                     : RestartPolicy::kOnFailure;
+  Sight& s = world.sight;
+  s.machine = machine;
+  s.restored = bit(0);
+  s.capturing = bit(1) && machine != MachineState::kAbsent;
+  s.watched = bit(2);
+  s.leased = bit(3);
+  s.recorded = bit(4) && s.leased;
+  s.run_written = bit(5) && s.leased;
+  s.run_boots = bit(6) && s.run_written;
+  s.exited_clean = bit(7) && s.recorded;
+  s.releasing = bit(8) && s.leased;
+  s.claimed = bit(9) && s.leased && !s.releasing;
+  if (bit(10) && s.leased && !s.claimed) s.surplus = {7};
+  s.slot = bit(11) && s.leased;
+  s.slot_granted = bit(12) && s.slot;
+  s.network_ready = bit(13) && s.claimed;
+  return world;
+}
+
+void CheckOrder(const Plan& plan) {
+  EXPECT_TRUE((InOrder<Quit, ClearVmm>(plan)));
+  EXPECT_TRUE((InOrder<ClearVmm, RemoveDirectory>(plan)));
+  EXPECT_TRUE((InOrder<RemoveDirectory, Release>(plan)));
+  EXPECT_TRUE((InOrder<CreateDirectory, Launch>(plan)));
+  EXPECT_TRUE((InOrder<Launch, Load>(plan)));
+  EXPECT_TRUE((InOrder<Load, Resume>(plan)));
+  EXPECT_TRUE((InOrder<Resume, FreeSlot>(plan)));
+  EXPECT_TRUE((InOrder<Resume, SetVmm>(plan)));
+}
+
+void CheckIdentity(const World& world, const Plan& plan) {
+  if (At<Launch>(plan) >= 0) {
+    EXPECT_TRUE(world.sight.network_ready);
+    EXPECT_TRUE(!world.goal.restore || world.sight.slot_granted);
+    EXPECT_EQ(world.sight.machine, MachineState::kAbsent);
+    EXPECT_FALSE(world.goal.blocked);
+  } else if (At<Resume>(plan) >= 0) {
+    EXPECT_EQ(world.sight.machine, MachineState::kPaused);
+    EXPECT_TRUE(world.sight.recorded || !world.sight.restored) << "resumed twice";
+  }
+}
+
+void CheckEnds(const World& world, const Plan& plan) {
+  if (At<Release>(plan) >= 0 || At<RemoveFinalizer>(plan) >= 0) {
+    EXPECT_EQ(world.goal.power, Power::kGone);
+  }
+  if (At<RemoveFinalizer>(plan) >= 0) {
+    EXPECT_FALSE(world.sight.leased);
+  }
+  if (At<Release>(plan) >= 0 && world.sight.machine != MachineState::kAbsent) {
+    EXPECT_GE(At<Quit>(plan), 0);
+  }
+  if (world.sight.capturing && world.sight.machine == MachineState::kPaused) {
+    EXPECT_LT(At<Quit>(plan), 0) << "a capture is left alone";
+    EXPECT_LT(At<Resume>(plan), 0) << "a capture is left alone";
+  }
+  const bool up = world.sight.machine == MachineState::kRunning;
+  if (world.goal.power == Power::kRunning && up && world.sight.slot) {
+    EXPECT_GE(At<FreeSlot>(plan), 0) << "a slot is kept by a running guest";
+  }
+}
+
+TEST(PlanTest, InvariantsHoldInEveryWorld) {
+  for (const Power power : {Power::kRunning, Power::kStopped, Power::kGone}) {
+    for (int state = 0; state <= static_cast<int>(MachineState::kFailed); ++state) {
+      for (unsigned goal = 0; goal < (1U << kGoalBits); ++goal) {
+        for (unsigned sight = 0; sight < (1U << kSightBits); ++sight) {
+          const World world = WorldOf(power, static_cast<MachineState>(state), goal, sight);
+          const Plan plan = MakePlan(world.goal, world.sight);
+          CheckOrder(plan);
+          CheckIdentity(world, plan);
+          CheckEnds(world, plan);
+          if (testing::Test::HasFailure()) FAIL() << ToString(plan);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace forkplane::virtual_machine
