@@ -20,12 +20,12 @@ Observed Count(const ledger::PoolState& state) {
 }  // namespace
 
 RestoreSlotReconciler::RestoreSlotReconciler(Deps deps) : deps_(std::move(deps)) {
-  constexpr const char* kSlots = "forkplane_restore_slots";
-  constexpr const char* kSlotsHelp = "Restore slots of a hypervisor: total, granted, waiting.";
   for (const vmm::Hypervisor* hypervisor : deps_.hypervisors) {
     const std::string& pool = hypervisor->capabilities().name;
     const auto slots = [&](const char* state) {
-      return deps_.registry.AddGauge(kSlots, kSlotsHelp, {{"pool", pool}, {"state", state}});
+      return deps_.registry.AddGauge("forkplane_restore_slots",
+                                     "Restore slots of a hypervisor: total, granted, waiting.",
+                                     {{"pool", pool}, {"state", state}});
     };
     gauges_[pool] = {
         slots("total"), slots("granted"), slots("waiting"),

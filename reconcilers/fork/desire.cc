@@ -1,0 +1,231 @@
+#include "reconcilers/fork/desire.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+namespace forkplane::fork {
+namespace {
+
+namespace condition = crd::condition;
+
+Obstacle Stuck(std::string_view reason, std::string message) {
+  return {condition::kSourcePinned, reason, std::move(message), true};
+}
+Obstacle Late(std::string_view reason, std::string message) {
+  return {condition::kSourcePinned, reason, std::move(message), false};
+}
+
+bool IsOurs(const crd::ObjectMeta& child, const crd::Fork& fork) {
+  return child.IsOwnedBy(fork.metadata.uid);
+}
+
+std::optional<Obstacle> Unsupported(const crd::ForkSpec& spec) {
+  if (spec.target_state == crd::PowerState::kStandby) {
+    return Stuck("NotSupported",
+                 "spec.targetState: Standby is not supported yet: use Running or Stopped");
+  }
+  const std::optional<crd::Identity>& identity = spec.vm_template.spec.identity;
+  if (identity && *identity != crd::Identity::kTranslated) {
+    return Stuck("NotSupported",
+                 fmt::format("spec.template.spec.identity: {} is not supported yet: use Translated",
+                             crd::ToString(*identity)));
+  }
+  return std::nullopt;
+}
+
+std::optional<Obstacle> SnapshotObstacle(const Scene& scene) {
+  const crd::Fork& fork = *scene.fork;
+  const std::string name = SnapshotName(fork);
+  if (!scene.snapshot) {
+    if (scene.sight.takes_snapshot) return std::nullopt;
+    return Late("SnapshotNotFound",
+                fmt::format("spec.source.name: there is no Snapshot \"{}\": create it or fork "
+                            "another",
+                            name));
+  }
+  if (scene.sight.takes_snapshot && !IsOurs(scene.snapshot->metadata, fork)) {
+    return Stuck("NameTaken", fmt::format("Snapshot \"{}\" exists and is not of this Fork: delete "
+                                          "it or name the Fork otherwise",
+                                          name));
+  }
+  // Those who came before the deletion hold the snapshot (its loop goes by the same times).
+  const crd::ObjectMeta& meta = scene.snapshot->metadata;
+  if (meta.IsBeingDeleted() && fork.metadata.creation_timestamp > meta.deletion_timestamp) {
+    return Stuck(
+        "SnapshotTerminating",
+        fmt::format("spec.source.name: Snapshot \"{}\" is being deleted: fork another", name));
+  }
+  if (scene.snapshot->status.phase == crd::SnapshotPhase::kFailed) {
+    return Stuck("SnapshotFailed",
+                 fmt::format("Snapshot \"{}\" failed: see its conditions and take another", name));
+  }
+  return std::nullopt;
+}
+
+std::optional<Obstacle> SourceVmObstacle(const Scene& scene) {
+  if (!scene.sight.takes_snapshot || scene.snapshot || scene.source_vm) return std::nullopt;
+  return Late("SourceNotFound",
+              fmt::format("spec.source.name: there is no VirtualMachine \"{}\": create it or fork "
+                          "another",
+                          scene.fork->spec.source.name));
+}
+
+std::optional<Obstacle> TemplateObstacle(const Scene& scene) {
+  const auto& overrides = scene.fork->spec.vm_template.spec.interfaces;
+  const auto& captured = scene.snapshot->status.machine->interfaces;
+  for (std::size_t i = 0; i < overrides.size(); ++i) {
+    const bool known = std::any_of(
+        captured.begin(), captured.end(),
+        [&](const crd::MachineInterface& one) { return one.name == overrides[i].name; });
+    if (known) continue;
+    return Stuck(
+        "InterfaceNotFound",
+        fmt::format("spec.template.spec.interfaces[{}].name: the snapshot has no interface "
+                    "\"{}\": name one it has",
+                    i, overrides[i].name));
+  }
+  return std::nullopt;
+}
+
+// What is frozen inside the guest must be true where it wakes up.
+std::optional<Obstacle> NetworkObstacle(const Scene& scene) {
+  const crd::SnapshotStatus& status = scene.snapshot->status;
+  if (!status.network || status.machine->interfaces.empty()) return std::nullopt;
+  const std::string& name = status.machine->interfaces.front().network;
+  if (!scene.network) {
+    return Late(
+        "NetworkNotFound",
+        fmt::format("the snapshot was taken on Network \"{}\", which is gone: create it "
+                    "with cidr {}, gateway {} and mtu {}",
+                    name, status.network->cidr, status.network->gateway, status.network->mtu));
+  }
+  const crd::NetworkSpec& spec = scene.network->spec;
+  const Result<crd::NetworkAddresses> addresses = crd::NetworkAddresses::Of(spec);
+  const bool same = addresses.ok() && status.network->cidr == spec.cidr &&
+                    status.network->gateway == addresses->gateway.ToString() &&
+                    status.network->mtu == spec.mtu;
+  if (same) return std::nullopt;
+  return Late(
+      "NetworkDiffers",
+      fmt::format("Network \"{}\": spec.cidr, spec.gateway or spec.mtu is not what the "
+                  "guest was captured with ({}, {}, {}): set them so or take the snapshot "
+                  "again",
+                  name, status.network->cidr, status.network->gateway, status.network->mtu));
+}
+
+std::optional<Obstacle> FindObstacle(const Scene& scene) {
+  if (auto obstacle = Unsupported(scene.fork->spec)) return obstacle;
+  if (scene.vm && !IsOurs(scene.vm->metadata, *scene.fork)) {
+    return Stuck("NameTaken",
+                 fmt::format("VirtualMachine \"{}\" exists and is not of this Fork: delete it or "
+                             "name the Fork otherwise",
+                             scene.vm->metadata.name));
+  }
+  if (auto obstacle = SourceVmObstacle(scene)) return obstacle;
+  if (auto obstacle = SnapshotObstacle(scene)) return obstacle;
+  if (!scene.sight.snapshot_ready) return std::nullopt;
+  if (auto obstacle = TemplateObstacle(scene)) return obstacle;
+  return NetworkObstacle(scene);
+}
+
+crd::OwnerReference OwnerOf(const crd::Fork& fork) {
+  return {std::string(crd::kApiVersion),
+          std::string(crd::Fork::kKind),
+          fork.metadata.name,
+          fork.metadata.uid,
+          true,
+          true};
+}
+
+std::vector<crd::Interface> InterfacesOf(const Scene& scene) {
+  std::vector<crd::Interface> interfaces;
+  const auto& overrides = scene.fork->spec.vm_template.spec.interfaces;
+  for (const crd::MachineInterface& captured : scene.snapshot->status.machine->interfaces) {
+    crd::Interface interface { captured.name, captured.network, "", std::nullopt };
+    for (const crd::InterfaceOverride& wanted : overrides) {
+      if (wanted.name == captured.name) interface.bandwidth = wanted.bandwidth;
+    }
+    interfaces.push_back(std::move(interface));
+  }
+  return interfaces;
+}
+
+}  // namespace
+
+std::string VmName(const crd::Fork& fork) { return fork.metadata.name; }
+
+std::string SnapshotName(const crd::Fork& fork) {
+  if (fork.spec.source.kind == crd::ForkSourceKind::kSnapshot) return fork.spec.source.name;
+  return fork.metadata.name + "-source";
+}
+
+std::optional<WallTime> ParseTime(const std::string& text) {
+  std::tm parts{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  return std::chrono::system_clock::from_time_t(::timegm(&parts));
+}
+
+void Judge(Scene& scene, WallTime now) {
+  const crd::Fork& fork = *scene.fork;
+  Sight& sight = scene.sight;
+  sight.gone = fork.metadata.IsBeingDeleted();
+  const std::optional<WallTime> created = ParseTime(fork.metadata.creation_timestamp);
+  if (fork.spec.ttl && created) {
+    scene.expires =
+        *created + std::chrono::duration_cast<WallTime::duration>(fork.spec.ttl->Value());
+  }
+  sight.expired = scene.expires && now >= *scene.expires;
+  sight.takes_snapshot = fork.spec.source.kind == crd::ForkSourceKind::kVirtualMachine;
+  sight.snapshot = scene.snapshot != nullptr;
+  sight.snapshot_ready = scene.snapshot && scene.snapshot->status.machine &&
+                         scene.snapshot->status.phase == crd::SnapshotPhase::kReady;
+  sight.vm = scene.vm && IsOurs(scene.vm->metadata, fork);
+  sight.vm_terminating = sight.vm && scene.vm->metadata.IsBeingDeleted();
+  if (!sight.vm) scene.obstacle = FindObstacle(scene);
+  sight.blocked = scene.obstacle.has_value();
+}
+
+crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name) {
+  const crd::Fork& fork = *scene.fork;
+  const crd::VmOverrides& wanted = fork.spec.vm_template.spec;
+  const crd::SnapshotMachine& machine = *scene.snapshot->status.machine;
+  crd::VirtualMachine vm;
+  vm.metadata.name = VmName(fork);
+  vm.metadata.ns = fork.metadata.ns;
+  vm.metadata.labels = fork.spec.vm_template.metadata.labels;
+  vm.metadata.annotations = fork.spec.vm_template.metadata.annotations;
+  vm.metadata.annotations[std::string(kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
+  vm.metadata.owner_references = {OwnerOf(fork)};
+  vm.metadata.finalizers = {std::string(kVmFinalizer)};
+  vm.spec.host_name = wanted.host_name.empty() ? host_name : wanted.host_name;
+  vm.spec.power_state = fork.spec.target_state;
+  vm.spec.hypervisor = scene.snapshot->status.hypervisor;
+  vm.spec.cpus = machine.cpus;
+  vm.spec.memory = machine.memory;
+  vm.spec.boot = machine.boot;
+  vm.spec.disks = machine.disks;
+  vm.spec.interfaces = InterfacesOf(scene);
+  vm.spec.vsock = machine.vsock;
+  vm.spec.restore_from = crd::RestoreFrom{scene.snapshot->metadata.name};
+  vm.spec.identity = wanted.identity.value_or(crd::Identity::kTranslated);
+  vm.spec.restart_policy = wanted.restart_policy;
+  vm.spec.restart_mode = wanted.restart_mode.value_or(crd::RestartMode::kBoot);
+  vm.spec.admission_policy = fork.spec.admission_policy;
+  return vm;
+}
+
+crd::Snapshot MakeSnapshot(const crd::Fork& fork) {
+  crd::Snapshot snapshot;
+  snapshot.metadata.name = SnapshotName(fork);
+  snapshot.metadata.ns = fork.metadata.ns;
+  snapshot.metadata.owner_references = {OwnerOf(fork)};
+  snapshot.metadata.finalizers = {std::string(kSnapshotFinalizer)};
+  snapshot.spec.source.virtual_machine_name = fork.spec.source.name;
+  return snapshot;
+}
+
+}  // namespace forkplane::fork

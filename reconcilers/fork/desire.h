@@ -1,0 +1,54 @@
+// One look at a Fork, what stands in its way, and the objects it makes: pure but for the caches.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "controller/base/clock.h"
+#include "controller/runtime/informer.h"
+#include "crd/types.h"
+#include "reconcilers/fork/plan.h"
+
+namespace forkplane::fork {
+
+// Named by the loops that own these objects too (virtual_machine, snapshot); loops do not include
+// each other.
+inline constexpr std::string_view kVmFinalizer = "forkplane.dev/virtual-machine";
+inline constexpr std::string_view kSnapshotFinalizer = "forkplane.dev/snapshot";
+inline constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapshot-uid";
+
+// Why no VM is made. `terminal`: only another Fork helps.
+struct Obstacle {
+  std::string_view condition;
+  std::string_view reason;
+  std::string message;  // names the field and the remedy
+  bool terminal = false;
+};
+
+struct Scene {
+  std::shared_ptr<const crd::Fork> fork;
+  std::shared_ptr<const crd::Snapshot> snapshot;  // the one to restore from
+  std::shared_ptr<const crd::VirtualMachine> vm;  // of the child's name, ours or not
+  std::shared_ptr<const crd::VirtualMachine> source_vm;
+  std::shared_ptr<const crd::Network> network;  // of the first captured interface
+  std::optional<Obstacle> obstacle;
+  std::optional<WallTime> expires;
+  Sight sight;
+};
+
+// The child's names.
+std::string VmName(const crd::Fork& fork);
+std::string SnapshotName(const crd::Fork& fork);
+
+// Fills obstacle, expires and sight from the rest.
+void Judge(Scene& scene, WallTime now);
+
+crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name);
+crd::Snapshot MakeSnapshot(const crd::Fork& fork);
+
+// The form of creationTimestamp; nothing when it is not that.
+std::optional<WallTime> ParseTime(const std::string& text);
+
+}  // namespace forkplane::fork

@@ -1,0 +1,48 @@
+// What to do about one Fork: a pure function of what is wanted and what was seen.
+//
+// Invariants (held by tests/plan/fork):
+//   Fixpoint   a Fork whose VM is there gives no action; later changes go to the VM.
+//   One child  at most one VirtualMachine and one Snapshot are ever created, with names that follow
+//              from the Fork's, and only while nothing stands in the way.
+//   Pinned     the VM is created only for a snapshot that is whole, and names its uid.
+//   Ownership  an object of that name that is not ours is never touched.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace forkplane::fork {
+
+struct Sight {
+  bool gone = false;            // being deleted: the garbage collector takes its children
+  bool expired = false;         // older than its ttl
+  bool blocked = false;         // obstacles.h
+  bool takes_snapshot = false;  // its source is a VirtualMachine
+  bool snapshot = false;        // the snapshot object is there
+  bool snapshot_ready = false;
+  bool vm = false;  // our VirtualMachine is there
+  bool vm_terminating = false;
+};
+
+enum class Waiting : std::uint8_t { kNothing, kBlocked, kSnapshot, kVm };
+std::string_view ToString(Waiting waiting);
+
+struct CreateSnapshot {};
+struct CreateVm {};
+struct DeleteSelf {};
+
+using Action = std::variant<CreateSnapshot, CreateVm, DeleteSelf>;
+std::string ToString(const Action& action);
+
+struct Plan {
+  std::vector<Action> actions;
+  Waiting waiting = Waiting::kNothing;
+};
+std::string ToString(const Plan& plan);
+
+Plan MakePlan(const Sight& sight);
+
+}  // namespace forkplane::fork

@@ -1,0 +1,142 @@
+#include "reconcilers/fork/reconciler.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "crd/json.h"
+
+namespace forkplane::fork {
+namespace {
+
+using runtime::Next;
+using std::chrono::seconds;
+
+constexpr seconds kRetry{5};  // for what no informer of ours tells
+
+template <typename T>
+store::GroupResource ResourceOf() {
+  return {std::string(crd::kGroup), std::string(T::kPlural)};
+}
+
+template <typename T>
+store::ObjectKey KeyOf(const T& object) {
+  return {ResourceOf<T>(), object.metadata.ns, object.metadata.name};
+}
+
+runtime::ObjectReference ReferenceTo(const crd::Fork& fork) {
+  return {std::string(crd::kApiVersion), std::string(crd::Fork::kKind), fork.metadata.ns,
+          fork.metadata.name, fork.metadata.uid};
+}
+
+// The name is ours alone, so an object that exists is the one we made and have not seen yet, or a
+// stranger's, which the next look tells apart.
+template <typename T>
+Status Create(store::ObjectStore& store, const T& object) {
+  const Result<store::WriteResult> made =
+      store.Create(ResourceOf<T>(), object.metadata.ns, object.ToText());
+  if (made.ok() || made.error().code == Code::kExists) return OkStatus();
+  return made.error();
+}
+
+}  // namespace
+
+Scene ForkReconciler::Observe(const std::shared_ptr<const crd::Fork>& fork) const {
+  const std::string& ns = fork->metadata.ns;
+  Scene scene;
+  scene.fork = fork;
+  scene.snapshot = deps_.snapshots.Get(store::NamespacedName(ns, SnapshotName(*fork)));
+  scene.vm = deps_.vms.Get(store::NamespacedName(ns, VmName(*fork)));
+  if (fork->spec.source.kind == crd::ForkSourceKind::kVirtualMachine) {
+    scene.source_vm = deps_.vms.Get(store::NamespacedName(ns, fork->spec.source.name));
+  }
+  if (scene.snapshot && scene.snapshot->status.machine &&
+      !scene.snapshot->status.machine->interfaces.empty()) {
+    scene.network = deps_.networks.Get(scene.snapshot->status.machine->interfaces.front().network);
+  }
+  Judge(scene, deps_.clock.WallNow());
+  return scene;
+}
+
+Status ForkReconciler::Do(const Scene& scene, const Action& action) {
+  const crd::Fork& fork = *scene.fork;
+  if (std::holds_alternative<CreateSnapshot>(action)) {
+    return Create(deps_.store, MakeSnapshot(fork));
+  }
+  if (std::holds_alternative<CreateVm>(action)) {
+    return Create(deps_.store, MakeVm(scene, deps_.host_name));
+  }
+  deps_.events.Record(ReferenceTo(fork), runtime::EventType::kNormal, "Expired",
+                      "spec.ttl is over: the Fork and its VirtualMachine are deleted");
+  store::DeleteOptions options;
+  options.uid = fork.metadata.uid;
+  const Result<store::DeleteResult> deleted = deps_.store.Delete(KeyOf(fork), options);
+  if (deleted.ok() || deleted.error().code == Code::kNotFound) return OkStatus();
+  return deleted.error();
+}
+
+Result<Next> ForkReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
+  const std::shared_ptr<const crd::Fork> fork = deps_.forks.Get(key);
+  if (!fork) return Next::Done();
+  const Scene scene = Observe(fork);
+  const Plan plan = MakePlan(scene.sight);
+  for (const Action& action : plan.actions) {
+    if (stop.stop_requested()) return Cancelled("the pass was stopped");
+    RETURN_IF_ERROR(Do(scene, action));
+  }
+  Say(scene);
+  return NextLook(scene, plan.waiting);
+}
+
+void ForkReconciler::Say(const Scene& scene) {
+  crd::Fork copy = *scene.fork;
+  copy.status = BuildStatus(scene);
+  deps_.statuses.Want(KeyOf(copy), copy.metadata.uid, crd::DumpJson(copy.ToJson()["status"]));
+}
+
+Next ForkReconciler::NextLook(const Scene& scene, Waiting waiting) const {
+  std::optional<std::chrono::nanoseconds> after;
+  if (waiting != Waiting::kNothing) after = kRetry;
+  if (scene.expires && !scene.sight.gone) {
+    const std::chrono::nanoseconds left = *scene.expires - deps_.clock.WallNow();
+    const auto rest = std::max(left, std::chrono::nanoseconds(std::chrono::milliseconds(10)));
+    after = after ? std::min(*after, rest) : rest;
+  }
+  return after ? Next::After(*after) : Next::Done();
+}
+
+Result<std::string> ForkReconciler::Explain(const std::string& key) {
+  const std::shared_ptr<const crd::Fork> fork = deps_.forks.Get(key);
+  if (!fork) return NotFound("fork " + key);
+  const Scene scene = Observe(fork);
+  const Plan plan = MakePlan(scene.sight);
+  crd::Json actions = crd::Json::array();
+  for (const Action& action : plan.actions) actions.push_back(ToString(action));
+  const crd::Json json = {{"desired",
+                           {{"snapshot", SnapshotName(*fork)},
+                            {"virtualMachine", VmName(*fork)},
+                            {"blocked", scene.obstacle ? scene.obstacle->message : ""}}},
+                          {"observed",
+                           {{"snapshot", scene.sight.snapshot},
+                            {"snapshotReady", scene.sight.snapshot_ready},
+                            {"virtualMachine", scene.sight.vm}}},
+                          {"plan", actions},
+                          {"waiting", ToString(plan.waiting)}};
+  return crd::DumpJson(json);
+}
+
+void ForkReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
+  deps_.forks.AddHandler(
+      [enqueue](const runtime::Informer<crd::Fork>::Change& change) { enqueue(change.key); });
+  // A child has its Fork's name.
+  deps_.vms.AddHandler(
+      [enqueue](const runtime::Informer<crd::VirtualMachine>::Change& c) { enqueue(c.key); });
+  deps_.snapshots.AddHandler([this, enqueue](const runtime::Informer<crd::Snapshot>::Change& c) {
+    const crd::ObjectMeta& meta = c.any().metadata;
+    for (const auto& fork : deps_.forks.ListIn(meta.ns)) {
+      if (SnapshotName(*fork) == meta.name) enqueue(fork->metadata.Key());
+    }
+  });
+}
+
+}  // namespace forkplane::fork

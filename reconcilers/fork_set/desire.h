@@ -1,0 +1,51 @@
+// One look at a ForkSet, what stands in its way, and the objects it makes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crd/types.h"
+#include "reconcilers/fork_set/plan.h"
+
+namespace forkplane::fork_set {
+
+// Named by the snapshot loop too; loops do not include each other.
+inline constexpr std::string_view kSnapshotFinalizer = "forkplane.dev/snapshot";
+inline constexpr std::string_view kSetLabel = "forkplane.dev/fork-set";
+inline constexpr std::string_view kTemplateHashLabel = "forkplane.dev/template-hash";
+
+struct Obstacle {
+  std::string_view reason;
+  std::string message;  // names the field and the remedy
+  bool terminal = false;
+};
+
+struct Scene {
+  std::shared_ptr<const crd::ForkSet> set;
+  std::shared_ptr<const crd::Snapshot> snapshot;
+  std::shared_ptr<const crd::VirtualMachine> source_vm;
+  std::vector<std::shared_ptr<const crd::Fork>> forks;  // ours
+  std::optional<Obstacle> obstacle;
+  Sight sight;
+};
+
+std::string ForkName(const crd::ForkSet& set, std::int64_t ordinal);
+// -1: a name we did not give.
+std::int64_t OrdinalOf(const crd::ForkSet& set, const std::string& name);
+std::string SnapshotName(const crd::ForkSet& set);
+// Equal templates have equal hashes; a label value.
+std::string TemplateHash(const crd::ForkSet& set);
+crd::LabelSelector SelectorOf(const crd::ForkSet& set);
+
+// Fills obstacle and sight (but cache_behind) from the rest.
+void Judge(Scene& scene);
+
+crd::Fork MakeFork(const crd::ForkSet& set, std::int64_t ordinal);
+crd::Snapshot MakeSnapshot(const crd::ForkSet& set);
+
+crd::ForkSetStatus BuildStatus(const Scene& scene);
+
+}  // namespace forkplane::fork_set
