@@ -105,7 +105,7 @@ std::optional<Obstacle> NetworkObstacle(const Scene& scene) {
   const crd::NetworkSpec& spec = scene.network->spec;
   const Result<crd::NetworkAddresses> addresses = crd::NetworkAddresses::Of(spec);
   const bool same = addresses.ok() && status.network->cidr == spec.cidr &&
-                    status.network->gateway == addresses->gateway.ToString() &&
+                    status.network->gateway == ToString(addresses->gateway) &&
                     status.network->mtu == spec.mtu;
   if (same) return std::nullopt;
   return Late(

@@ -127,7 +127,7 @@ std::optional<Block> SnapshotObstacle(const Inputs& inputs) {
 bool SameNetwork(const storage::SnapshotNetwork& taken, const crd::NetworkSpec& spec) {
   const Result<crd::NetworkAddresses> addresses = crd::NetworkAddresses::Of(spec);
   if (!addresses.ok()) return false;
-  return taken.cidr == spec.cidr && taken.gateway == addresses->gateway.ToString() &&
+  return taken.cidr == spec.cidr && taken.gateway == ToString(addresses->gateway) &&
          taken.mtu == spec.mtu;
 }
 
