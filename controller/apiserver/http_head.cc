@@ -57,14 +57,15 @@ std::string OriginForm(std::string_view target) {
 std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head) {
   const std::size_t first = line.find(' ');
   const std::size_t last = line.rfind(' ');
-  if (first == std::string_view::npos || first == last) return BadRequest("malformed request line");
+  if (first == std::string_view::npos || first == last)
+    return RefuseBadRequest("malformed request line");
   const std::string_view method = line.substr(0, first);
   const std::string_view target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
   const auto is_visible = [](char c) { return c > 0x20 && c < 0x7f; };
   if (!IsToken(method) || target.empty() ||
       !std::all_of(target.begin(), target.end(), is_visible)) {
-    return BadRequest("malformed request line");
+    return RefuseBadRequest("malformed request line");
   }
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
     return Refusal{505, "", "this server speaks HTTP/1.1"};
@@ -73,7 +74,7 @@ std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head
   head.target = OriginForm(target);
   head.keep_alive = version == "HTTP/1.1";
   if (head.target.front() != '/' && head.target != "*") {
-    return BadRequest("the request target must begin with a slash");
+    return RefuseBadRequest("the request target must begin with a slash");
   }
   return std::nullopt;
 }
@@ -81,14 +82,14 @@ std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head
 std::optional<Refusal> ParseField(std::string_view line, RequestHead& head) {
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
-    return BadRequest("malformed header field");  // a folded line too: it begins with a space
+    return RefuseBadRequest("malformed header field");  // a folded line too: it begins with a space
   }
   const std::string_view value = Trim(line.substr(colon + 1));
   const auto is_control = [](char c) {
     return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
   };
   if (std::any_of(value.begin(), value.end(), is_control)) {
-    return BadRequest("control character in a header field");
+    return RefuseBadRequest("control character in a header field");
   }
   const auto [it, is_new] = head.headers.try_emplace(LowerCase(line.substr(0, colon)), value);
   if (!is_new) it->second.append(", ").append(value);
@@ -122,7 +123,7 @@ std::optional<Refusal> ReadFraming(RequestHead& head) {
   const auto length = head.headers.find("content-length");
   if (encoding != head.headers.end()) {
     if (length != head.headers.end()) {
-      return BadRequest("both Content-Length and Transfer-Encoding");
+      return RefuseBadRequest("both Content-Length and Transfer-Encoding");
     }
     if (LowerCase(encoding->second) != "chunked") {
       return Refusal{501, "", "the only transfer encoding is chunked"};
@@ -131,7 +132,7 @@ std::optional<Refusal> ReadFraming(RequestHead& head) {
   }
   if (length != head.headers.end()) {
     const std::optional<std::size_t> value = ParseContentLength(length->second);
-    if (!value) return BadRequest("malformed Content-Length");
+    if (!value) return RefuseBadRequest("malformed Content-Length");
     if (*value > kBodyBytesMax) return BodyTooLarge();
     head.content_length = *value;
   }
@@ -157,7 +158,7 @@ std::optional<Refusal> ReadConnection(RequestHead& head) {
 
 }  // namespace
 
-Refusal BadRequest(std::string message) { return {400, "BadRequest", std::move(message)}; }
+Refusal RefuseBadRequest(std::string message) { return {400, "BadRequest", std::move(message)}; }
 
 Refusal BodyTooLarge() {
   return {413, "RequestEntityTooLarge",
@@ -170,7 +171,7 @@ std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text) {
   std::size_t fields = 0;
   for (;;) {
     const std::size_t end = text.find("\r\n");
-    if (end == std::string_view::npos) return BadRequest("a line does not end with CRLF");
+    if (end == std::string_view::npos) return RefuseBadRequest("a line does not end with CRLF");
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(end + 2);
     if (line.empty()) break;
@@ -182,7 +183,7 @@ std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text) {
     if (refusal) return *std::move(refusal);
     is_first = false;
   }
-  if (is_first) return BadRequest("malformed request line");
+  if (is_first) return RefuseBadRequest("malformed request line");
   if (auto refusal = ReadFraming(head)) return *std::move(refusal);
   if (auto refusal = ReadConnection(head)) return *std::move(refusal);
   return head;

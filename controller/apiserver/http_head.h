@@ -42,7 +42,7 @@ struct Refusal {
 // `text` ends with the empty line.
 std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text);
 
-Refusal BadRequest(std::string message);
+Refusal RefuseBadRequest(std::string message);
 Refusal BodyTooLarge();
 
 }  // namespace forkplane::apiserver

@@ -93,7 +93,7 @@ std::variant<ReadRequest, NoRequest> RequestReader::Read() {
     return *std::move(obstacle);
   }
   if (!Describe(std::move(head), result.request)) {
-    return Refuse(BadRequest("malformed percent escape in the request target"));
+    return Refuse(RefuseBadRequest("malformed percent escape in the request target"));
   }
   return result;
 }
@@ -162,7 +162,7 @@ RequestReader::Obstacle RequestReader::ReadLine(MonotonicTime deadline, std::str
       buffer_.erase(0, end + 2);
       return std::nullopt;
     }
-    if (buffer_.size() > kChunkLineBytesMax) return Refuse(BadRequest("malformed chunk"));
+    if (buffer_.size() > kChunkLineBytesMax) return Refuse(RefuseBadRequest("malformed chunk"));
     if (auto obstacle = Fill(deadline)) return obstacle;
   }
 }
@@ -174,7 +174,7 @@ RequestReader::Obstacle RequestReader::ReadChunks(MonotonicTime deadline, std::s
     std::string line;
     if (auto obstacle = ReadLine(deadline, line)) return obstacle;
     const std::optional<std::size_t> size = ChunkSize(line);
-    if (!size) return Refuse(BadRequest("malformed chunk"));
+    if (!size) return Refuse(RefuseBadRequest("malformed chunk"));
     overhead += line.size() + 4;
     if (*size > kBodyBytesMax - body.size() || overhead > 4 * kBodyBytesMax) {
       return Refuse(BodyTooLarge());
@@ -182,7 +182,7 @@ RequestReader::Obstacle RequestReader::ReadChunks(MonotonicTime deadline, std::s
     if (*size == 0) return ReadTrailers(deadline);
     if (auto obstacle = ReadExactly(*size, deadline, body)) return obstacle;
     if (auto obstacle = ReadLine(deadline, line)) return obstacle;
-    if (!line.empty()) return Refuse(BadRequest("malformed chunk"));
+    if (!line.empty()) return Refuse(RefuseBadRequest("malformed chunk"));
   }
 }
 

@@ -4,6 +4,9 @@
 
 #include <cstdio>
 
+#include "drivers/guest/guest_image.h"
+#include "drivers/template_holder.h"
+
 namespace forkplane::app {
 
 Status PrintVersion() {
@@ -13,6 +16,20 @@ Status PrintVersion() {
 
 Status PrintConfig(const Options& options) {
   fmt::print("{}", ToYaml(options));
+  return OkStatus();
+}
+
+Status BuildGuestImage(const std::string& output, const std::string& cache) {
+  ASSIGN_OR_RETURN(const guest::GuestImage image,
+                   guest::BuildGuestImage({.cache_dir = cache.empty() ? output + "/.cache" : cache,
+                                           .output_dir = output}));
+  fmt::print("kernel {} ({})\ninitramfs {}\n", image.kernel, image.kernel_version, image.initramfs);
+  return OkStatus();
+}
+
+Status HoldTemplate() {
+  const int code = storage::TemplateHolderMain();
+  if (code != 0) return Internal(fmt::format("template holder ended with {}", code));
   return OkStatus();
 }
 

@@ -9,5 +9,12 @@ namespace forkplane::app {
 
 Status PrintVersion();
 Status PrintConfig(const Options& options);
+// Downloads (unless `cache` has it) and writes below `output`, an image root; `cache` empty:
+// <output>/.cache.
+Status BuildGuestImage(const std::string& output, const std::string& cache);
+// The process that keeps a snapshot's memory (drivers/template_holder.h); ends when it is told to.
+Status HoldTemplate();
+// Runs the daemon until SIGTERM or SIGINT.
+Status Serve(const Options& options);
 
 }  // namespace forkplane::app

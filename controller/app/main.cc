@@ -35,8 +35,21 @@ int Main(int argc, char** argv) {
       };
     });
   };
+  with_options("serve", "serve the API and make this host match it", Serve);
   with_options("config", "print the effective configuration as YAML", PrintConfig);
+  // Not for people: what keeps a snapshot's memory; started by the daemon.
+  cli.add_subcommand("template-holder", "")->group("")->callback([&run] { run = HoldTemplate; });
   cli.add_subcommand("version", "print the version")->callback([&run] { run = PrintVersion; });
+
+  CLI::App* image = cli.add_subcommand("image", "make images")->require_subcommand(1);
+  CLI::App* guest = image->add_subcommand(
+      "build-guest",
+      "download Debian's cloud kernel and busybox and make guest/vmlinuz and guest/initramfs");
+  std::string output = Options{}.state_dir + "/images";
+  std::string cache;
+  guest->add_option("--output", output, "image root to write to")->capture_default_str();
+  guest->add_option("--cache", cache, "where downloads are kept (default: <output>/.cache)");
+  guest->callback([&] { run = [&] { return BuildGuestImage(output, cache); }; });
 
   CLI11_PARSE(cli, argc, argv);
   return Report(run());

@@ -92,16 +92,21 @@ void AddFlags(CLI::App& command, Options& o) {
   add("--log-format", o.log_format, "text or json");
 }
 
+Result<std::string> ReadConfigFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return NotFound(fmt::format("--config {}: cannot be read", path));
+  return text.str();
+}
+
 Status ApplyConfigFile(CLI::App& command, const Options& options) {
   if (options.config.empty()) return OkStatus();
   const auto context = [&](std::string_view what) {
     return fmt::format("--config {}: {}", options.config, what);
   };
-  std::ifstream file(options.config);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return NotFound(context("cannot be read"));
-  auto values = ParseConfig(text.str());
+  ASSIGN_OR_RETURN(const std::string text, ReadConfigFile(options.config));
+  auto values = ParseConfig(text);
   if (!values.ok()) return std::move(values).error().WithContext(context("not a configuration"));
   for (const auto& [name, inputs] : *values) {
     CLI::Option* flag = command.get_option_no_throw("--" + name);

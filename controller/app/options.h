@@ -24,7 +24,7 @@ struct Options {
   std::vector<std::string> image_roots;             // default: <state-dir>/images
   std::string manifests;                            // a directory to apply; empty: none
   std::string uid_range = "2000000000-2000065535";  // VMM uids, one per VM
-  std::string qemu_binary = "qemu-system-x86_64";
+  std::string qemu_binary = "/usr/bin/qemu-system-x86_64";
   std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
   std::string bpffs = "/sys/fs/bpf/forkplane";
@@ -43,6 +43,9 @@ Status ApplyConfigFile(CLI::App& command, const Options& options);
 // Fills what depends on the machine or on other options (host name, image roots, absolute paths)
 // and checks each value; the error names the flag.
 Status Complete(Options& options);
+
+// The text of --config FILE.
+Result<std::string> ReadConfigFile(const std::string& path);
 
 // The effective configuration as the YAML that --config reads.
 std::string ToYaml(const Options& options);

@@ -66,7 +66,7 @@ TEST(OptionsTest, WhatIsPrintedCanBeReadAgain) {
   const auto values = ParseConfig(ToYaml(options));
   ASSERT_TRUE(values.ok());
   EXPECT_THAT(values->at("log-level"), ElementsAre("warn"));
-  EXPECT_THAT(values->at("hypervisors-qemu-binary"), ElementsAre("qemu-system-x86_64"));
+  EXPECT_THAT(values->at("hypervisors-qemu-binary"), ElementsAre("/usr/bin/qemu-system-x86_64"));
   EXPECT_THAT(values->at("image-roots"), ElementsAre("/var/lib/forkplane/images"));
 }
 

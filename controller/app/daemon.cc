@@ -1,0 +1,156 @@
+#include "controller/app/daemon.h"
+
+#include "controller/base/log.h"
+
+namespace forkplane::app {
+namespace {
+
+// Everything is looked at again this often, whatever events said: a lost one costs at most this.
+constexpr std::chrono::seconds kResyncPeriod{30};
+
+constexpr const char* kApiVersion = "forkplane.dev/v1alpha1";
+
+// "a-b", both included.
+Status ParseUidRange(const std::string& text, ledger::Options& out) {
+  const auto dash = text.find('-');
+  const auto number = [](const std::string& digits) -> std::uint64_t {
+    const bool plain = !digits.empty() && digits.size() <= 10 &&
+                       digits.find_first_not_of("0123456789") == std::string::npos;
+    return plain ? std::stoull(digits) : 0;
+  };
+  const std::uint64_t first = dash == std::string::npos ? 0 : number(text.substr(0, dash));
+  const std::uint64_t last = dash == std::string::npos ? 0 : number(text.substr(dash + 1));
+  // The kernel's uid is 32 bits and its last value means "none".
+  if (first == 0 || last <= first || last >= 0xffff'ffff) {
+    return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST, without 0", text));
+  }
+  out.uid_first = static_cast<std::uint32_t>(first + 1);  // FIRST itself runs the template holders
+  out.uid_count = static_cast<std::uint32_t>(last - first);
+  return OkStatus();
+}
+
+}  // namespace
+
+Machine RealMachine() {
+  return {.clock = RealClock(), .rng = SystemRng(), .open_drivers = OpenHostDrivers};
+}
+
+Result<std::unique_ptr<Daemon>> Daemon::Start(Options options, Machine machine) {
+  ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::Take(options.state_dir));
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(options), std::move(machine), std::move(lock)));
+  ASSIGN_OR_RETURN(daemon->api_, ApiLayer::Open(daemon->options_, daemon->machine_.clock,
+                                                daemon->machine_.rng, daemon->metrics_));
+  RETURN_IF_ERROR(daemon->OpenHost());
+  RETURN_IF_ERROR(daemon->StartLoops());
+  const ledger::Ledger* ledger = daemon->ledger_.get();
+  RETURN_IF_ERROR(daemon->api_->Serve(
+      *daemon->debug_,
+      {{.name = "ledger", .live = false, .check = [ledger] { return ledger->Health(); }}}));
+  RETURN_IF_ERROR(daemon->StartManifests());
+  return daemon;
+}
+
+Daemon::~Daemon() { Stop(); }
+
+Status Daemon::OpenHost() {
+  ASSIGN_OR_RETURN(drivers_, machine_.open_drivers(options_, metrics_));
+  ledger::Options ledger;
+  ledger.path = options_.state_dir + "/ledger.db";
+  ledger.commit_hook = machine_.ledger_commit_hook;
+  RETURN_IF_ERROR(ParseUidRange(options_.uid_range, ledger));
+  ASSIGN_OR_RETURN(
+      ledger_, ledger::Ledger::Open(std::move(ledger), machine_.clock, machine_.rng, &metrics_));
+  return CheckStoreIdentity();
+}
+
+// A store that is not the one the ledger knows (restored, lost, another's) still starts: what it
+// does not know is held, never removed.
+Status Daemon::CheckStoreIdentity() {
+  const std::string known = ledger_->StoreIdentity();
+  const std::string found = api_->objects().Identity();
+  if (known.empty()) return ledger_->SetStoreIdentity(found);
+  if (known != found) {
+    log::Err(
+        "the object store is not the one this host's leases were made for; VMs it does not know "
+        "are held",
+        {{"known", known}, {"found", found}});
+  }
+  return OkStatus();
+}
+
+Status Daemon::EnsureHostObject() {
+  const std::string text =
+      fmt::format(R"({{"apiVersion":"{}","kind":"Host","metadata":{{"name":"{}"}},"spec":{{}}}})",
+                  kApiVersion, options_.host_name);
+  const auto made = api_->objects().Create({"forkplane.dev", "hosts"}, "", text);
+  if (made.ok() || made.error().code == Code::kExists) return OkStatus();
+  return Error(made.error()).WithContext("--host-name " + options_.host_name);
+}
+
+std::vector<runtime::Controller*> Daemon::Controllers() {
+  std::vector<runtime::Controller*> all = network_loops_->Controllers();
+  for (runtime::Controller* controller : machine_loops_->Controllers()) all.push_back(controller);
+  return all;
+}
+
+Status Daemon::StartLoops() {
+  store::ObjectStore& objects = api_->objects();
+  RETURN_IF_ERROR(EnsureHostObject());
+  statuses_ = std::make_unique<runtime::StatusWriter>(objects, machine_.clock, metrics_,
+                                                      runtime::StatusWriter::Options{});
+  events_ = std::make_unique<runtime::EventRecorder>(objects, "forkplane", options_.host_name,
+                                                     machine_.clock, machine_.rng, metrics_);
+  informers_ = std::make_unique<Informers>(objects, machine_.clock);
+  const LoopNeeds needs{options_, objects,    *ledger_,       drivers_,     *informers_,
+                        boards_,  *statuses_, machine_.clock, machine_.rng, metrics_};
+  network_loops_ = std::make_unique<NetworkLoops>(needs);
+  machine_loops_ = std::make_unique<MachineLoops>(needs, *events_);
+  network_loops_->Attach();
+  machine_loops_->Attach();
+  debug_ = std::make_unique<Debug>(Controllers(), *ledger_);
+
+  statuses_->Start();
+  events_->Start();
+  RETURN_IF_ERROR(informers_->Sync(machine_.clock));
+  RETURN_IF_ERROR(network_loops_->Start());
+  machine_loops_->Start();
+  resync_thread_ = std::jthread([this](const std::stop_token& stop) {
+    Mutex mu;
+    CondVar never;
+    const MutexLock lock(mu);
+    for (;;) {
+      never.WaitUntil(mu, stop, std::chrono::steady_clock::now() + kResyncPeriod,
+                      [] { return false; });
+      if (stop.stop_requested()) return;
+      network_loops_->Resync();
+      machine_loops_->Resync();
+    }
+  });
+  return OkStatus();
+}
+
+Status Daemon::StartManifests() {
+  if (options_.manifests.empty()) return OkStatus();
+  source_ = std::make_unique<manifests::DirectorySource>(
+      manifests::DirectorySourceOptions{.path = options_.manifests, .registry = &metrics_},
+      api_->objects(), api_->types(), machine_.clock, machine_.rng);
+  manifests_thread_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
+  return OkStatus();
+}
+
+void Daemon::Stop() {
+  if (api_) api_->Stop();
+  for (std::jthread* thread : {&manifests_thread_, &resync_thread_}) {
+    if (!thread->joinable()) continue;
+    thread->request_stop();
+    thread->join();
+  }
+  if (machine_loops_) machine_loops_->Stop();
+  if (network_loops_) network_loops_->Stop();
+  if (informers_) informers_->Stop();
+  if (events_) events_->Stop();
+  if (statuses_) statuses_->Stop();
+}
+
+}  // namespace forkplane::app

@@ -1,0 +1,111 @@
+#include "controller/app/host_drivers.h"
+
+#include "controller/base/log.h"
+#include "drivers/bpf/identity.h"
+#include "drivers/hooked_network.h"
+#include "drivers/netlink/events.h"
+#include "drivers/netlink/link.h"
+#include "drivers/netlink/qdisc.h"
+#include "drivers/netlink/route.h"
+#include "drivers/netlink/sysctl.h"
+#include "drivers/netlink/tap.h"
+#include "drivers/nftables/firewall.h"
+#include "drivers/process/process.h"
+#include "drivers/storage/host_storage.h"
+#include "drivers/storage/process_template_holder.h"
+#include "drivers/trace/trace.h"
+#include "drivers/vmm/qemu/qemu.h"
+#include "drivers/vmm/simulated/simulated.h"
+
+namespace forkplane::app {
+namespace {
+
+// Opens one driver, hands it to `parts` and sets the pointer loops use.
+template <typename Interface, typename Driver>
+Status Take(Result<std::unique_ptr<Driver>> opened, HostDrivers& host, Interface*& slot) {
+  if (!opened.ok()) return std::move(opened).error();
+  slot = host.parts.Add(std::move(opened).value());
+  return OkStatus();
+}
+
+std::optional<drivers::RedirectMode> ModeOf(const Options& options) {
+  if (options.redirect == "bpf") return drivers::RedirectMode::kBpf;
+  if (options.redirect == "mirred") return drivers::RedirectMode::kMirred;
+  return std::nullopt;
+}
+
+Status OpenNetwork(const Options& options, HostDrivers& host) {
+  RETURN_IF_ERROR(Take(netlink::NetlinkLinkDriver::Open(), host, host.links));
+  RETURN_IF_ERROR(Take(netlink::NetlinkTapDriver::Open(), host, host.taps));
+  RETURN_IF_ERROR(Take(netlink::NetlinkQdiscDriver::Open(), host, host.qdiscs));
+  RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(), host, host.routes));
+  host.sysctls = host.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
+  RETURN_IF_ERROR(
+      Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = ModeOf(options)}),
+           host, host.identities));
+  RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
+  return Take(netlink::NetlinkLinkEvents::Open(), host, host.events);
+}
+
+// uids: the first of the range runs what holds snapshots' memory.
+Result<uid_t> HolderUid(const Options& options) {
+  const std::string first = options.uid_range.substr(0, options.uid_range.find('-'));
+  if (first.empty() || first.size() > 10 ||
+      first.find_first_not_of("0123456789") != std::string::npos) {
+    return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST", options.uid_range));
+  }
+  return static_cast<uid_t>(std::stoull(first));
+}
+
+Status OpenMachines(const Options& options, metrics::Registry& metrics, HostDrivers& host) {
+  const std::string& state = options.state_dir;
+  RETURN_IF_ERROR(Take(process::HostProcessDriver::Open({.mount_point = state + "/root"}, &metrics),
+                       host, host.processes));
+  RETURN_IF_ERROR(
+      Take(storage::HostStorage::Open({.state_dir = state, .image_roots = options.image_roots}),
+           host, host.storage));
+  ASSIGN_OR_RETURN(const uid_t holder, HolderUid(options));
+  return Take(storage::ProcessTemplateHolder::Open({.directory = state + "/templates",
+                                                    .executable = "/proc/self/exe",
+                                                    .user = holder,
+                                                    .group = holder},
+                                                   host.processes),
+              host, host.templates);
+}
+
+Status OpenHypervisors(const Options& options, HostDrivers& host) {
+  auto qemu = vmm::Qemu::Open({.binary = options.qemu_binary}, host.processes);
+  if (qemu.ok()) {
+    host.hypervisors.push_back(host.parts.Add(std::move(qemu).value()));
+  } else {
+    log::Warn("a hypervisor is left out", {{"name", "qemu"}, {"error", qemu.error()}});
+  }
+  ASSIGN_OR_RETURN(auto simulated, vmm::Simulated::Open({}));
+  host.hypervisors.push_back(host.parts.Add(std::move(simulated)));
+  return OkStatus();
+}
+
+}  // namespace
+
+void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
+  host.links = host.parts.Add(std::make_unique<drivers::HookedLinkDriver>(*host.links, hook));
+  host.taps = host.parts.Add(std::make_unique<drivers::HookedTapDriver>(*host.taps, hook));
+  host.qdiscs = host.parts.Add(std::make_unique<drivers::HookedQdiscDriver>(*host.qdiscs, hook));
+  host.routes = host.parts.Add(std::make_unique<drivers::HookedRouteDriver>(*host.routes, hook));
+  host.sysctls = host.parts.Add(std::make_unique<drivers::HookedSysctlDriver>(*host.sysctls, hook));
+  host.identities =
+      host.parts.Add(std::make_unique<drivers::HookedIdentityDriver>(*host.identities, hook));
+  host.firewall =
+      host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
+}
+
+Result<HostDrivers> OpenHostDrivers(const Options& options, metrics::Registry& metrics) {
+  HostDrivers host;
+  RETURN_IF_ERROR(OpenNetwork(options, host));
+  HookNetwork(host, *host.parts.Add(std::make_unique<trace::CallMetrics>(metrics, RealClock())));
+  RETURN_IF_ERROR(OpenMachines(options, metrics, host));
+  RETURN_IF_ERROR(OpenHypervisors(options, host));
+  return host;
+}
+
+}  // namespace forkplane::app

@@ -1,0 +1,13 @@
+// What Host.status says about the machine itself.
+#pragma once
+
+#include "controller/app/host_drivers.h"
+#include "crd/host.h"
+
+namespace forkplane::app {
+
+// Capacity (cpus, memory), PSI pressure, kernel version, hypervisors with what they can. What
+// cannot be read is left out.
+crd::HostStatus ReadHostFacts(const HostDrivers& drivers);
+
+}  // namespace forkplane::app

@@ -1,0 +1,172 @@
+#include "controller/app/network_loops.h"
+
+#include <nlohmann/json.hpp>
+
+#include "controller/app/host_facts.h"
+#include "controller/runtime/finalizer.h"
+
+namespace forkplane::app {
+namespace {
+
+// TAP passes are short and mostly wait for the kernel's one lock; more workers would not make it
+// faster.
+constexpr int kTapWorkers = 4;
+
+void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) controller.Add(key);
+}
+
+template <typename T, typename S>
+std::string StatusText(T object, const S& status) {
+  object.status = status;
+  return crd::DumpJson(object.ToJson()["status"]);
+}
+
+}  // namespace
+
+class NetworkLoops::Objects final : public network::Objects {
+ public:
+  explicit Objects(LoopNeeds needs) : needs_(needs) {}
+
+  std::shared_ptr<const crd::Network> Get(const std::string& name) const override {
+    return needs_.informers.networks.Get(name);
+  }
+  Status AddFinalizer(const crd::Network& network) override {
+    return runtime::AddFinalizer(needs_.objects, KeyOf(network), network.metadata.uid,
+                                 network::kFinalizer);
+  }
+  Status RemoveFinalizer(const crd::Network& network) override {
+    return runtime::RemoveFinalizer(needs_.objects, KeyOf(network), network.metadata.uid,
+                                    network::kFinalizer);
+  }
+  void Report(const crd::Network& network, const crd::NetworkStatus& status) override {
+    needs_.statuses.Want(KeyOf(network), network.metadata.uid, StatusText(network, status));
+  }
+
+ private:
+  LoopNeeds needs_;
+};
+
+class NetworkLoops::Specs final : public shaping::Specs {
+ public:
+  explicit Specs(const Informers& informers) : informers_(informers) {}
+  std::shared_ptr<const crd::VirtualMachine> Vm(const std::string& uid) const override {
+    return informers_.vms.GetByUid(uid);
+  }
+  std::shared_ptr<const crd::Network> Network(const std::string& name) const override {
+    return informers_.networks.Get(name);
+  }
+
+ private:
+  const Informers& informers_;
+};
+
+NetworkLoops::NetworkLoops(LoopNeeds needs)
+    : needs_(needs),
+      network_objects_(std::make_unique<Objects>(needs)),
+      specs_(std::make_unique<Specs>(needs.informers)),
+      host_loop_(needs.ledger,
+                 {*needs.drivers.links, *needs.drivers.qdiscs, *needs.drivers.routes,
+                  *needs.drivers.sysctls, *needs.drivers.identities},
+                 needs.boards.orphans,
+                 {.host_name = needs.options.host_name,
+                  .leaf = needs.drivers.leaf,
+                  .object = [this] { return needs_.informers.hosts.Get(needs_.options.host_name); },
+                  .known = [this] { return ReadHostFacts(needs_.drivers); },
+                  .report =
+                      [this](const crd::Host& object, const crd::HostStatus& status) {
+                        needs_.statuses.Want(KeyOf(object), object.metadata.uid,
+                                             StatusText(object, status));
+                      }}),
+      network_loop_(needs.ledger, *network_objects_,
+                    {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
+                     *needs.drivers.firewall},
+                    needs.options.host_name),
+      tap_loop_(needs.ledger,
+                {*needs.drivers.links, *needs.drivers.taps, *needs.drivers.qdiscs,
+                 *needs.drivers.identities, *needs.drivers.routes, *needs.drivers.sysctls},
+                needs.boards.interfaces, needs.boards.vmms,
+                {.requeue = [this](const std::string& key) { tap_.Add(key); }}),
+      shaping_loop_(needs.ledger, *specs_, *needs.drivers.qdiscs, needs.boards.interfaces,
+                    {.leaf = needs.drivers.leaf}),
+      host_({.name = "host"}, host_loop_, needs.clock, needs.rng, needs.metrics),
+      network_({.name = "network"}, network_loop_, needs.clock, needs.rng, needs.metrics),
+      tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, needs.clock, needs.rng,
+           needs.metrics),
+      shaping_({.name = "shaping"}, shaping_loop_, needs.clock, needs.rng, needs.metrics) {}
+
+NetworkLoops::~NetworkLoops() { Stop(); }
+
+void NetworkLoops::Attach() {
+  AttachObjects();
+  AttachLedger();
+  AttachFacts();
+}
+
+void NetworkLoops::AttachObjects() {
+  needs_.informers.networks.AddHandler(
+      [this](const runtime::Informer<crd::Network>::Change& change) {
+        network_.Add(change.key);
+        const bool rates_differ =
+            !change.before || !change.after ||
+            !(change.before->spec.default_bandwidth == change.after->spec.default_bandwidth);
+        if (rates_differ) AddAll(shaping_, shaping_loop_.AllKeys());
+      });
+  needs_.informers.vms.AddHandler(
+      [this](const runtime::Informer<crd::VirtualMachine>::Change& change) {
+        if (change.before && change.after && change.before->spec == change.after->spec) return;
+        AddAll(shaping_, shaping_loop_.KeysOfVm(change.any().metadata.uid));
+      });
+  needs_.informers.hosts.AddHandler([this](const runtime::Informer<crd::Host>::Change& change) {
+    if (change.before && change.after && change.before->spec == change.after->spec) return;
+    if (change.key == needs_.options.host_name) host_.Add(host::kKey);
+  });
+}
+
+void NetworkLoops::AttachLedger() {
+  ledger_subscription_ = needs_.ledger.Subscribe([this](const ledger::Change& change) {
+    AddAll(tap_, tap_loop_.KeysOf(change));
+    AddAll(shaping_, shaping_loop_.KeysOf(change));
+    AddAll(network_, network_loop_.KeysOf(change));
+    if (change.kind == ledger::Change::Kind::kSlot) host_.Add(host::kKey);
+  });
+}
+
+void NetworkLoops::AttachFacts() {
+  needs_.boards.vmms.Subscribe(
+      [this](const std::string& uid) { AddAll(tap_, tap_loop_.KeysOfVm(uid)); });
+  needs_.boards.interfaces.Subscribe(
+      [this](const std::string& lease) { AddAll(shaping_, shaping_loop_.KeyOfLease(lease)); });
+  needs_.boards.orphans.Subscribe([this](const std::string&) { host_.Add(host::kKey); });
+}
+
+void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
+  AddAll(tap_, tap_loop_.KeysOf(event));
+  AddAll(shaping_, shaping_loop_.KeysOf(event));
+  AddAll(network_, network_loop_.KeysOf(event));
+  AddAll(host_, host_loop_.KeysOf(event));
+}
+
+Status NetworkLoops::Start() {
+  RETURN_IF_ERROR(needs_.drivers.events->Start(
+      [this](const drivers::LinkEvent& event) { OnLinkEvent(event); }));
+  Resync();
+  for (runtime::Controller* controller : Controllers()) controller->Start();
+  return OkStatus();
+}
+
+void NetworkLoops::Stop() {
+  ledger_subscription_.reset();
+  needs_.drivers.events->Stop();
+  for (runtime::Controller* controller : Controllers()) controller->Stop();
+}
+
+void NetworkLoops::Resync() {
+  host_.Add(host::kKey);
+  for (const auto& network : needs_.informers.networks.List())
+    network_.Add(network->metadata.Key());
+  AddAll(tap_, tap_loop_.AllKeys());
+  AddAll(shaping_, shaping_loop_.AllKeys());
+}
+
+}  // namespace forkplane::app
