@@ -108,7 +108,7 @@ class ApiServer::Impl {
     if (type.namespaced && info.namespace_name.empty()) {
       if (!collection) return NotFoundText();
       if (info.verb == "create") {
-        return BadRequest("an empty namespace may not be set during creation");
+        return BadRequestStatus("an empty namespace may not be set during creation");
       }
     }
     if (!info.subresource.empty()) return Subresource(context);

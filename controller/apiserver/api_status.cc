@@ -105,7 +105,7 @@ HttpResponse ToResponse(const ApiStatus& status) {
   return response;
 }
 
-ApiStatus BadRequest(std::string message) {
+ApiStatus BadRequestStatus(std::string message) {
   return {.code = 400, .reason = "BadRequest", .message = std::move(message)};
 }
 

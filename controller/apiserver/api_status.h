@@ -46,7 +46,7 @@ struct ApiStatus {
 std::string ToJsonText(const ApiStatus& status);
 HttpResponse ToResponse(const ApiStatus& status);
 
-ApiStatus BadRequest(std::string message);
+ApiStatus BadRequestStatus(std::string message);
 ApiStatus NotFoundStatus(const ObjectRef& ref);
 ApiStatus MethodNotAllowed(const ObjectRef& ref, std::string_view verb);
 ApiStatus NotAcceptable();

@@ -28,15 +28,16 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
   DecodedBody body;
   if (format == BodyFormat::kYaml) {
     Result<std::vector<crd::YamlDocument>> documents = crd::ParseYaml(request.body);
-    if (!documents.ok()) return BadRequest(documents.error().message);
-    if (documents->size() != 1) return BadRequest("the body must hold exactly one YAML document");
+    if (!documents.ok()) return BadRequestStatus(documents.error().message);
+    if (documents->size() != 1)
+      return BadRequestStatus("the body must hold exactly one YAML document");
     body.json = std::make_shared<Json>(*documents->front().value);
     body.duplicates = documents->front().duplicates;
     return body;
   }
   Result<Json> json = crd::ParseJson(request.body, {}, &body.duplicates);
   if (!json.ok()) {
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("couldn't get version/kind; json parse error: {}", json.error().message));
   }
   body.json = std::make_shared<Json>(std::move(json).value());
@@ -51,10 +52,11 @@ ApiResult<Json> DecodeMergePatch(const HttpRequest& request, FieldValidation val
   std::vector<std::string> duplicates;
   Result<Json> patch = crd::ParseJson(request.body, {}, &duplicates);
   if (!patch.ok())
-    return BadRequest(fmt::format("error decoding patch: {}", patch.error().message));
-  if (!patch->is_object()) return BadRequest("error decoding patch: a merge patch is an object");
+    return BadRequestStatus(fmt::format("error decoding patch: {}", patch.error().message));
+  if (!patch->is_object())
+    return BadRequestStatus("error decoding patch: a merge patch is an object");
   if (validation == FieldValidation::kStrict && !duplicates.empty()) {
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("strict decoding error: duplicate field {}", Quoted(duplicates.front())));
   }
   return std::move(patch).value();
@@ -62,18 +64,18 @@ ApiResult<Json> DecodeMergePatch(const HttpRequest& request, FieldValidation val
 
 ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type) {
   if (!object.is_object()) {
-    return BadRequest(fmt::format(
+    return BadRequestStatus(fmt::format(
         "the object provided is unrecognized (must be of type {}): not a JSON object", type.kind));
   }
   const std::string kind = TextMember(object, "kind");
   const std::string api_version = TextMember(object, "apiVersion");
   if (kind.empty()) {
-    return BadRequest(fmt::format(
+    return BadRequestStatus(fmt::format(
         "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing",
         type.kind));
   }
   if (api_version != type.ApiVersion()) {
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("the API version in the data ({}) does not match the expected API version ({})",
                     api_version, type.ApiVersion()));
   }
@@ -103,7 +105,7 @@ ApiResult<std::vector<std::string>> PruneBody(const crd::ResourceType& type, Dec
     for (const std::string& complaint : complaints) {
       joined += (joined.empty() ? "" : ", ") + complaint;
     }
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("{0} in version {1} cannot be handled as a {0}: strict decoding error: {2}",
                     type.kind, Quoted(type.version), joined));
   }

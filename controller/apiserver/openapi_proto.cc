@@ -109,7 +109,7 @@ ProtoWriter EncodeQueryParameter(const Json& json) {
   query.AddBytes(kName, TextMember(json, "name"));
   query.AddBytes(kType, TextMember(json, "type"));
   ProtoWriter non_body;
-  non_body.AddMessage(2, query);  // NonBodyParameter.query_parameter_sub_schema
+  non_body.AddMessage(3, query);  // NonBodyParameter.query_parameter_sub_schema
   ProtoWriter parameter;
   parameter.AddMessage(2, non_body);  // Parameter.non_body_parameter
   ProtoWriter item;

@@ -38,7 +38,8 @@ ApiResult<std::int64_t> ParseInteger(std::string_view text, std::string_view nam
   const char* end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc{} || at != end) {
-    return BadRequest(fmt::format("{}: Invalid value: {}: not an integer", name, Quoted(text)));
+    return BadRequestStatus(
+        fmt::format("{}: Invalid value: {}: not an integer", name, Quoted(text)));
   }
   return value;
 }
@@ -46,7 +47,7 @@ ApiResult<std::int64_t> ParseInteger(std::string_view text, std::string_view nam
 ApiResult<store::Revision> ParseResourceVersion(std::string_view text) {
   store::Revision revision = 0;
   if (!store::ParseRevision(text, &revision)) {
-    return BadRequest(fmt::format(
+    return BadRequestStatus(fmt::format(
         "resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax",
         Quoted(text)));
   }
@@ -102,10 +103,10 @@ ApiResult<bool> CheckMatch(const HttpRequest& request, bool watch, const ListQue
 
 ApiResult<bool> ParseSelectors(const HttpRequest& request, ListQuery& query) {
   Result<store::LabelSelector> labels = store::ParseLabelSelector(request.Query("labelSelector"));
-  if (!labels.ok()) return BadRequest(labels.error().message);
+  if (!labels.ok()) return BadRequestStatus(labels.error().message);
   query.labels = std::move(labels).value();
   Result<store::FieldSelector> fields = store::ParseFieldSelector(request.Query("fieldSelector"));
-  if (!fields.ok()) return BadRequest(fields.error().message);
+  if (!fields.ok()) return BadRequestStatus(fields.error().message);
   query.fields = std::move(fields).value();
   return true;
 }
@@ -141,7 +142,7 @@ struct RawDeleteOptions {
 
 ApiResult<bool> ReadDeleteBody(const Json& body, RawDeleteOptions& raw,
                                store::DeleteOptions& options) {
-  if (!body.is_object()) return BadRequest("DeleteOptions must be an object");
+  if (!body.is_object()) return BadRequestStatus("DeleteOptions must be an object");
   if (const Json* dry_run = crd::FindPath(body, "dryRun"); dry_run && dry_run->is_array()) {
     raw.dry_run.clear();
     for (const Json& item : *dry_run) {
@@ -194,7 +195,7 @@ ApiResult<ListQuery> ParseListQuery(const HttpRequest& request, bool watch) {
   }
   ASSIGN_OR_RETURN(query.exact, CheckMatch(request, watch, query));
   if (!query.continue_token.empty() && query.revision.value_or(0) != 0) {
-    return BadRequest("specifying resource version is not allowed when using continue");
+    return BadRequestStatus("specifying resource version is not allowed when using continue");
   }
   query.bookmarks = QueryBool(request, "allowWatchBookmarks");
   query.initial_events = QueryBool(request, "sendInitialEvents");

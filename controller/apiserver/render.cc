@@ -23,7 +23,7 @@ ApiResult<IncludeObject> ParseIncludeObject(const HttpRequest& request) {
   if (include.empty() || include == "Metadata") return IncludeObject::kMetadata;
   if (include == "None") return IncludeObject::kNone;
   if (include == "Object") return IncludeObject::kObject;
-  return BadRequest(fmt::format("unrecognized includeObject value: {}", Quoted(include)));
+  return BadRequestStatus(fmt::format("unrecognized includeObject value: {}", Quoted(include)));
 }
 
 std::string RowText(const TableColumns& columns, const store::Object& object, WallTime now,

@@ -38,13 +38,13 @@ std::string MetadataText(const Json& object, const char* name) {
 ApiResult<bool> CheckName(const Json& object, const RequestContext& context) {
   const std::string name = MetadataText(object, "name");
   if (name != context.info.name) {
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("the name of the object ({}) does not match the name on the URL ({})", name,
                     context.info.name));
   }
   const std::string ns = MetadataText(object, "namespace");
   if (!ns.empty() && ns != context.info.namespace_name) {
-    return BadRequest(
+    return BadRequestStatus(
         "the namespace of the provided object does not match the namespace sent on the request");
   }
   return true;
@@ -70,7 +70,7 @@ ApiResult<HttpResponse> ResourceHandler::Get(const RequestContext& context) {
   store::Revision revision = 0;
   const std::string_view text = context.http.Query("resourceVersion");
   if (!text.empty() && !store::ParseRevision(text, &revision)) {
-    return BadRequest(fmt::format("invalid resource version {}", Quoted(text)));
+    return BadRequestStatus(fmt::format("invalid resource version {}", Quoted(text)));
   }
   RETURN_IF_ERROR(AwaitRevision(store_, revision));
   ASSIGN_OR_RETURN(const store::ObjectPtr object, Lift(store_.Get(context.Key()), context.Ref()));

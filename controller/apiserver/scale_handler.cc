@@ -50,7 +50,7 @@ ApiResult<std::int64_t> Replicas(const Json& scale, const RequestContext& contex
   const Json* value = crd::FindPath(scale, "spec.replicas");
   if (value == nullptr) return std::int64_t{0};
   if (!value->is_number_integer()) {
-    return BadRequest(
+    return BadRequestStatus(
         "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be "
         "an integer");
   }
@@ -92,7 +92,7 @@ ApiResult<HttpResponse> ScaleHandler::Get(const RequestContext& context) {
 
 ApiResult<HttpResponse> ScaleHandler::Update(const RequestContext& context) {
   ASSIGN_OR_RETURN(const DecodedBody body, DecodeBody(context.http));
-  if (!body.json->is_object()) return BadRequest("the body must be a Scale");
+  if (!body.json->is_object()) return BadRequestStatus("the body must be a Scale");
   return Write(context, *body.json, /*merge=*/false);
 }
 
@@ -124,7 +124,7 @@ ApiResult<HttpResponse> ScaleHandler::WriteOnce(const RequestContext& context, c
   }
   const Json* name = crd::FindPath(scale, "metadata.name");
   if (name != nullptr && *name != context.info.name) {
-    return BadRequest(
+    return BadRequestStatus(
         fmt::format("the name of the object ({}) does not match the name on the URL ({})",
                     name->is_string() ? name->get<std::string>() : "", context.info.name));
   }

@@ -117,7 +117,11 @@ TEST_F(OpenApiTest, V2AsGnosticProtobuf) {  // T023
   ASSERT_FALSE(item.empty());
   const std::string patch = Values(item, 8).at(0);
   EXPECT_EQ(Named(Values(patch, 13), "x-kubernetes-action"), "\x12\x07\"patch\"");
-  EXPECT_EQ(Values(patch, 8).size(), 3u);  // dryRun, fieldManager, fieldValidation
+  // dryRun, fieldManager, fieldValidation; kubectl 1.20 looks for the first by exactly this way.
+  ASSERT_EQ(Values(patch, 8).size(), 3u);
+  const std::string parameter = Values(Values(patch, 8)[0], 1).at(0);
+  const std::string query = Values(Values(parameter, 2).at(0), 3).at(0);
+  EXPECT_EQ(Values(query, 4), std::vector<std::string>{"dryRun"});
   const std::string definitions = Values(reply.text, 9).at(0);
   const std::string widget = Named(Values(definitions, 1), "dev.test.v1.Widget");
   ASSERT_FALSE(widget.empty());
