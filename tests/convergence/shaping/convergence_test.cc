@@ -256,6 +256,8 @@ void RunFault(const World& world, const Planner& planner, fault::Options fault, 
 
 void RunWorld(const World& world, const Planner& planner, Report& report) {
   ++report.worlds;
+  RunFault(world, planner, {}, report);
+  if (report.clean_only || report.Done()) return;
   int calls = 0;
   {
     Run run(world);
@@ -263,7 +265,6 @@ void RunWorld(const World& world, const Planner& planner, Report& report) {
     run.Pass(planner, counter);
     calls = counter.calls();
   }
-  RunFault(world, planner, {}, report);
   for (int call = 1; call <= calls; ++call) {
     for (const fault::Kind kind : fault::kKinds) {
       if (report.Done()) return;
