@@ -72,9 +72,13 @@ Outcome Execution::Settle(const Action& action, Status status) {
   }
   if (IsStale(*error_)) return Outcome::kStale;
   if (error_->code == Code::kCancelled) return Outcome::kFailed;
-  if (!Starts(action)) return Outcome::kFailed;
+  return NoteIfStart(action) ? Outcome::kWait : Outcome::kFailed;
+}
+
+bool Execution::NoteIfStart(const Action& action) {
+  if (!Starts(action)) return false;
   NoteFailure(scene_.desired.goal.restore ? "RestoreFailed" : "StartFailed", *error_);
-  return Outcome::kWait;
+  return true;
 }
 
 store::ObjectKey Execution::key() const { return KeyOf(scene_.vm()); }

@@ -28,6 +28,8 @@ class Execution {
       : deps_(deps), scene_(scene), memory_(memory), stop_(stop) {}
 
   Outcome Run(const Action& action);
+  // A part of a start that stays stale is a failed start: noted as such, true.
+  bool NoteIfStart(const Action& action);
   // After kStale and kFailed.
   const Error& error() const { return *error_; }
 

@@ -40,7 +40,14 @@ Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
     inputs.snapshot = deps.snapshots.Get(store::NamespacedName(inputs.vm->metadata.ns, name));
   }
   if (inputs.snapshot) {
-    ASSIGN_OR_RETURN(inputs.manifest, deps.storage.ReadSnapshot(inputs.snapshot->metadata.uid));
+    Lookup<storage::SnapshotManifest> manifest =
+        deps.storage.ReadSnapshot(inputs.snapshot->metadata.uid);
+    // A damaged one is its own loop's to tell; it must not hold up the end of a VM that runs.
+    if (manifest.ok()) {
+      inputs.manifest = std::move(manifest).value();
+    } else if (manifest.error().code != Code::kInternal) {
+      return std::move(manifest).error();
+    }
   }
   return inputs;
 }

@@ -69,7 +69,9 @@ Result<VirtualMachineReconciler::Pass> VirtualMachineReconciler::Converge(
       if (stop.stop_requested()) return Cancelled("the pass was stopped");
       const Outcome outcome = execution.Run(action);
       if (outcome == Outcome::kDone) continue;
-      if (outcome == Outcome::kFailed || (outcome == Outcome::kStale && ++stale > kStaleMax)) {
+      const bool too_stale = outcome == Outcome::kStale && ++stale > kStaleMax;
+      if (too_stale && execution.NoteIfStart(action)) break;  // backs off, slot given up
+      if (outcome == Outcome::kFailed || too_stale) {
         return Error(execution.error()).WithContext(ToString(action));
       }
       if (outcome == Outcome::kWait && std::holds_alternative<Claim>(action)) {
@@ -90,6 +92,13 @@ void VirtualMachineReconciler::Remember(const Scene& scene, Waiting waiting, VmM
   if (scene.sight.slot_granted && !memory.granted) memory.granted = now;
   if (scene.sight.network_ready && !memory.network_ready) memory.network_ready = now;
   if (waiting != Waiting::kClaim) memory.claim_error.reset();
+  if (scene.desired.goal.power != Power::kRunning) {
+    // The next start is timed from when it is asked for.
+    memory.seen = now;
+    memory.claimed.reset();
+    memory.granted.reset();
+    memory.network_ready.reset();
+  }
   if (!scene.lease) {
     memory.unshaped.reset();
     memory.was_shaped = false;

@@ -1,0 +1,107 @@
+#include "tests/convergence/virtual_machine/daemon.h"
+
+#include <array>
+
+namespace forkplane::testing {
+namespace {
+
+constexpr const char* kHost = "here";
+
+template <typename T>
+runtime::InformerOptions Of() {
+  return {{std::string(crd::kGroup), std::string(T::kPlural)}};
+}
+
+template <typename T>
+Result<T> Decode(const store::Object& object) {
+  return T::FromText(object.text);
+}
+
+runtime::StatusWriter::Options Unmerged() {
+  runtime::StatusWriter::Options options;
+  options.merge_window = std::chrono::milliseconds(1);
+  return options;
+}
+
+}  // namespace
+
+Daemon::Daemon(World& w)
+    : world(w),
+      vms(store, Of<crd::VirtualMachine>(), Decode<crd::VirtualMachine>, w.clock),
+      snapshots(store, Of<crd::Snapshot>(), Decode<crd::Snapshot>, w.clock),
+      forks(store, Of<crd::Fork>(), Decode<crd::Fork>, w.clock),
+      fork_sets(store, Of<crd::ForkSet>(), Decode<crd::ForkSet>, w.clock),
+      networks(store, Of<crd::Network>(), Decode<crd::Network>, w.clock),
+      hosts(store, Of<crd::Host>(), Decode<crd::Host>, w.clock),
+      statuses(store, w.clock, w.registry, Unmerged()),
+      events(store, "forkplane", kHost, w.clock, w.rng, w.registry),
+      vm_loop({store,
+               ledger,
+               storage,
+               w.holder,
+               taps,
+               {&hypervisor},
+               vms,
+               networks,
+               snapshots,
+               interface_facts,
+               vmm_facts,
+               alias_facts,
+               statuses,
+               events,
+               w.clock,
+               kHost}),
+      snapshot_loop({store,
+                     ledger,
+                     storage,
+                     w.holder,
+                     {&hypervisor},
+                     snapshots,
+                     vms,
+                     forks,
+                     fork_sets,
+                     vmm_facts,
+                     statuses,
+                     events,
+                     w.clock,
+                     kHost}),
+      slot_loop({ledger, hosts, {&hypervisor}, w.clock, w.registry, kHost}),
+      alias_loop(vms, alias_facts, w.registry),
+      fork_loop({store, forks, vms, snapshots, networks, statuses, events, w.clock, kHost}),
+      set_loop({store, fork_sets, forks, vms, snapshots, statuses, w.clock}),
+      orphan_loop({ledger, vms, hosts, orphan_facts, events, w.registry, kHost}),
+      vm_control({"virtual_machine"}, vm_loop, w.clock, w.rng, w.registry),
+      snapshot_control({"snapshot"}, snapshot_loop, w.clock, w.rng, w.registry),
+      slot_control({"restore_slot"}, slot_loop, w.clock, w.rng, w.registry),
+      alias_control({"snapshot_alias"}, alias_loop, w.clock, w.rng, w.registry),
+      fork_control({"fork"}, fork_loop, w.clock, w.rng, w.registry),
+      set_control({"fork_set"}, set_loop, w.clock, w.rng, w.registry),
+      orphan_control({"orphan"}, orphan_loop, w.clock, w.rng, w.registry) {
+  vm_loop.Attach([this](const std::string& key) { vm_control.Add(key); });
+  snapshot_loop.Attach([this](const std::string& key) { snapshot_control.Add(key); });
+  slot_loop.Attach([this](const std::string& key) { slot_control.Add(key); });
+  alias_loop.Attach([this](const std::string& key) { alias_control.Add(key); });
+  fork_loop.Attach([this](const std::string& key) { fork_control.Add(key); });
+  set_loop.Attach([this](const std::string& key) { set_control.Add(key); });
+  orphan_loop.Attach([this](const std::string& key) { orphan_control.Add(key); });
+}
+
+bool Daemon::Round() {
+  // A store that fails now and then is met again in the next round.
+  static_cast<void>(networks.Step());
+  static_cast<void>(hosts.Step());
+  static_cast<void>(snapshots.Step());
+  static_cast<void>(vms.Step());
+  static_cast<void>(forks.Step());
+  static_cast<void>(fork_sets.Step());
+  bool busy = false;
+  const std::array<runtime::Controller*, 7> controls = {
+      &fork_control, &set_control,   &snapshot_control, &vm_control,
+      &slot_control, &alias_control, &orphan_control};
+  for (runtime::Controller* control : controls) busy = control->ProcessReady({}) || busy;
+  while (statuses.ProcessDue()) busy = true;
+  while (events.ProcessOne()) busy = true;
+  return busy;
+}
+
+}  // namespace forkplane::testing
