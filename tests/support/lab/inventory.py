@@ -6,9 +6,13 @@ import os
 from .namespaces import run
 
 
-def count():
-    links = [line for line in run("ip", "-o", "link").stdout.splitlines() if ": fk" in line]
-    qdiscs = [line for line in run("tc", "qdisc", "show").stdout.splitlines() if " dev fk" in line]
+def count(own=()):
+    """Counts by kind; links named in `own` are expected and left out with their qdiscs."""
+    def ours(line):
+        return not any(f"{name}:" in line or f" dev {name} " in line for name in own)
+
+    links = [line for line in run("ip", "-o", "link").stdout.splitlines() if ": fk" in line and ours(line)]
+    qdiscs = [line for line in run("tc", "qdisc", "show").stdout.splitlines() if " dev fk" in line and ours(line)]
     routes = [line for line in run("ip", "route").stdout.splitlines() if "dev fk" in line]
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         mounted = [line for line in mounts if "forkplane" in line]
