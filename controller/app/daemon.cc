@@ -133,10 +133,26 @@ Status Daemon::StartLoops() {
 Status Daemon::StartManifests() {
   if (options_.manifests.empty()) return OkStatus();
   source_ = std::make_unique<manifests::DirectorySource>(
-      manifests::DirectorySourceOptions{.path = options_.manifests, .registry = &metrics_},
+      manifests::DirectorySourceOptions{
+          .path = options_.manifests,
+          .on_problem = [this](const manifests::Problem& problem) { TellOf(problem); },
+          .registry = &metrics_},
       api_->objects(), api_->types(), machine_.clock, machine_.rng);
   manifests_thread_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
   return OkStatus();
+}
+
+// Files have no object of their own, so what is wrong in them is told at the Host.
+void Daemon::TellOf(const manifests::Problem& problem) {
+  const auto host = informers_->hosts.Get(options_.host_name);
+  if (!host) return;
+  events_->Record({.api_version = kApiVersion,
+                   .kind = "Host",
+                   .ns = "",
+                   .name = options_.host_name,
+                   .uid = host->metadata.uid},
+                  runtime::EventType::kWarning, "ManifestRefused",
+                  fmt::format("{}: {}", problem.where, problem.message));
 }
 
 void Daemon::Stop() {

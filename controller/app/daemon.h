@@ -51,6 +51,7 @@ class Daemon {
   Status EnsureHostObject();
   Status StartLoops();
   Status StartManifests();
+  void TellOf(const manifests::Problem& problem);
   std::vector<runtime::Controller*> Controllers();
 
   const Options options_;
