@@ -10,25 +10,6 @@ constexpr std::chrono::seconds kResyncPeriod{30};
 
 constexpr const char* kApiVersion = "forkplane.dev/v1alpha1";
 
-// "a-b", both included.
-Status ParseUidRange(const std::string& text, ledger::Options& out) {
-  const auto dash = text.find('-');
-  const auto number = [](const std::string& digits) -> std::uint64_t {
-    const bool plain = !digits.empty() && digits.size() <= 10 &&
-                       digits.find_first_not_of("0123456789") == std::string::npos;
-    return plain ? std::stoull(digits) : 0;
-  };
-  const std::uint64_t first = dash == std::string::npos ? 0 : number(text.substr(0, dash));
-  const std::uint64_t last = dash == std::string::npos ? 0 : number(text.substr(dash + 1));
-  // The kernel's uid is 32 bits and its last value means "none".
-  if (first == 0 || last <= first || last >= 0xffff'ffff) {
-    return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST, without 0", text));
-  }
-  out.uid_first = static_cast<std::uint32_t>(first + 1);  // FIRST itself runs the template holders
-  out.uid_count = static_cast<std::uint32_t>(last - first);
-  return OkStatus();
-}
-
 }  // namespace
 
 Machine RealMachine() {
@@ -58,7 +39,9 @@ Status Daemon::OpenHost() {
   ledger::Options ledger;
   ledger.path = options_.state_dir + "/ledger.db";
   ledger.commit_hook = machine_.ledger_commit_hook;
-  RETURN_IF_ERROR(ParseUidRange(options_.uid_range, ledger));
+  ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options_.uid_range));
+  ledger.uid_first = uids.holder + 1;
+  ledger.uid_count = uids.last - uids.holder;
   ASSIGN_OR_RETURN(
       ledger_, ledger::Ledger::Open(std::move(ledger), machine_.clock, machine_.rng, &metrics_));
   return CheckStoreIdentity();

@@ -47,16 +47,6 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
   return Take(netlink::NetlinkLinkEvents::Open(), host, host.events);
 }
 
-// uids: the first of the range runs what holds snapshots' memory.
-Result<uid_t> HolderUid(const Options& options) {
-  const std::string first = options.uid_range.substr(0, options.uid_range.find('-'));
-  if (first.empty() || first.size() > 10 ||
-      first.find_first_not_of("0123456789") != std::string::npos) {
-    return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST", options.uid_range));
-  }
-  return static_cast<uid_t>(std::stoull(first));
-}
-
 Status OpenMachines(const Options& options, metrics::Registry& metrics, HostDrivers& host) {
   const std::string& state = options.state_dir;
   RETURN_IF_ERROR(Take(process::HostProcessDriver::Open({.mount_point = state + "/root"}, &metrics),
@@ -64,11 +54,11 @@ Status OpenMachines(const Options& options, metrics::Registry& metrics, HostDriv
   RETURN_IF_ERROR(
       Take(storage::HostStorage::Open({.state_dir = state, .image_roots = options.image_roots}),
            host, host.storage));
-  ASSIGN_OR_RETURN(const uid_t holder, HolderUid(options));
+  ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options.uid_range));
   return Take(storage::ProcessTemplateHolder::Open({.directory = state + "/templates",
                                                     .executable = "/proc/self/exe",
-                                                    .user = holder,
-                                                    .group = holder},
+                                                    .user = uids.holder,
+                                                    .group = uids.holder},
                                                    host.processes),
               host, host.templates);
 }

@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <climits>
 #include <filesystem>
 #include <fstream>
@@ -129,6 +130,7 @@ Status Complete(Options& o) {
   RETURN_IF_ERROR(OneOf("leaf", o.leaf, {"auto", "fq_codel", "bfifo"}));
   RETURN_IF_ERROR(OneOf("log-level", o.log_level, {"debug", "info", "warn", "error"}));
   RETURN_IF_ERROR(OneOf("log-format", o.log_format, {"text", "json"}));
+  RETURN_IF_ERROR(ParseUidRange(o.uid_range));
   if (o.state_dir.empty()) return Invalid("--state-dir: must not be empty");
   o.state_dir = std::filesystem::absolute(o.state_dir).lexically_normal().string();
   if (o.image_roots.empty()) o.image_roots = {o.state_dir + "/images"};
@@ -142,6 +144,22 @@ Status Complete(Options& o) {
     o.host_name = name.data();
   }
   return OkStatus();
+}
+
+Result<UidRange> ParseUidRange(const std::string& text) {
+  const auto dash = text.find('-');
+  const char* end = text.data() + text.size();
+  UidRange range;
+  const auto first = std::from_chars(text.data(), end, range.holder);
+  const auto last =
+      dash == std::string::npos ? first : std::from_chars(text.data() + dash + 1, end, range.last);
+  const bool read = first.ec == std::errc{} && first.ptr == text.data() + dash &&
+                    last.ec == std::errc{} && last.ptr == end;
+  // 0 is root; the kernel's largest uid means "none".
+  if (!read || range.holder == 0 || range.last <= range.holder || range.last == 0xffff'ffff) {
+    return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST, two uids above 0", text));
+  }
+  return range;
 }
 
 std::string ToYaml(const Options& o) {

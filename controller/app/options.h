@@ -18,12 +18,12 @@ namespace forkplane::app {
 struct Options {
   std::string config;
   std::string state_dir = "/var/lib/forkplane";
-  std::string listen = "127.0.0.1:6443";            // the API; a port of 0 takes a free one
-  std::string metrics_listen;                       // plain HTTP /metrics; empty: off
-  std::string host_name;                            // default: the host's name
-  std::vector<std::string> image_roots;             // default: <state-dir>/images
-  std::string manifests;                            // a directory to apply; empty: none
-  std::string uid_range = "2000000000-2000065535";  // VMM uids, one per VM
+  std::string listen = "127.0.0.1:6443";  // the API; a port of 0 takes a free one
+  std::string metrics_listen;             // plain HTTP /metrics; empty: off
+  std::string host_name;                  // default: the host's name
+  std::vector<std::string> image_roots;   // default: <state-dir>/images
+  std::string manifests;                  // a directory to apply; empty: none
+  std::string uid_range = "2000000000-2000065535";
   std::string qemu_binary = "/usr/bin/qemu-system-x86_64";
   std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
@@ -46,6 +46,14 @@ Status Complete(Options& options);
 
 // The text of --config FILE.
 Result<std::string> ReadConfigFile(const std::string& path);
+
+// --uid-range FIRST-LAST: the first uid runs the processes that hold snapshots' memory, the others
+// one VM each.
+struct UidRange {
+  std::uint32_t holder = 0;
+  std::uint32_t last = 0;
+};
+Result<UidRange> ParseUidRange(const std::string& text);
 
 // The effective configuration as the YAML that --config reads.
 std::string ToYaml(const Options& options);

@@ -76,5 +76,16 @@ TEST(OptionsTest, ABadValueNamesItsFlag) {
   EXPECT_THAT(Complete(options).error().message, HasSubstr("--redirect \"magic\""));
 }
 
+TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
+  const auto range = ParseUidRange("1000-1010");
+  ASSERT_TRUE(range.ok());
+  EXPECT_EQ(range->holder, 1000U);
+  EXPECT_EQ(range->last, 1010U);
+  for (const char* bad :
+       {"", "5", "0-9", "9-9", "9-8", "1-4294967295", "1-", "-2", "1-2x", "a-b", "1-99999999999"}) {
+    EXPECT_EQ(ParseUidRange(bad).error().code, Code::kInvalid) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace forkplane::app
