@@ -7,6 +7,8 @@
 
 # Everything that must be generated before sources can be read (clang-tidy builds only this).
 add_custom_target(forkplane_generated)
+# The suites that also run under sanitizers.
+add_custom_target(forkplane_fast_tests)
 
 add_library(forkplane_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
 target_precompile_headers(forkplane_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
@@ -37,6 +39,9 @@ function(forkplane_test name)
   add_executable(${name} ${T_SOURCES})
   forkplane_target_setup(${name})
   target_link_libraries(${name} PRIVATE ${T_DEPS} GTest::gmock GTest::gtest_main)
+  if(T_LABEL MATCHES "^(unit|plan|convergence)$")
+    add_dependencies(forkplane_fast_tests ${name})
+  endif()
   include(GoogleTest)
   gtest_discover_tests(${name} TEST_PREFIX ${name}: DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
     PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
