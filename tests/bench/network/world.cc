@@ -1,0 +1,215 @@
+#include "tests/bench/network/world.h"
+
+#include "controller/base/network_names.h"
+#include "reconcilers/host/reconciler.h"
+
+namespace forkplane::bench {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+constexpr int kTapWorkers = 4;  // as in the daemon
+constexpr std::int64_t kBitsPerByte = 8;
+
+ledger::NetworkParameters Parameters() {
+  ledger::NetworkParameters parameters;
+  parameters.uid = kNetworkUid;
+  parameters.name = "default";
+  parameters.cidr = Cidr{Ipv4{kGateway.value & 0xffff0000U}, int{kPrefixLength}};
+  parameters.gateway = kGateway;
+  parameters.address_rest = {};
+  return parameters;
+}
+
+void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) controller.Add(key);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Drivers>> OpenDrivers() {
+  auto drivers = std::make_unique<Drivers>();
+  ASSIGN_OR_RETURN(drivers->links, netlink::NetlinkLinkDriver::Open());
+  ASSIGN_OR_RETURN(drivers->taps, netlink::NetlinkTapDriver::Open());
+  ASSIGN_OR_RETURN(drivers->qdiscs, netlink::NetlinkQdiscDriver::Open());
+  ASSIGN_OR_RETURN(drivers->routes, netlink::NetlinkRouteDriver::Open());
+  ASSIGN_OR_RETURN(drivers->identities, bpf::BpfIdentityDriver::Open({{}, {}}));
+  return drivers;
+}
+
+Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits) {
+  const runtime::OrphanFactBoard orphans;
+  auto host = std::make_shared<crd::Host>();
+  if (capacity_bits > 0) {
+    crd::HostUplink uplink;
+    uplink.capacity.emplace();
+    uplink.capacity->upload = crd::Quantity::FromDecimal(static_cast<std::int64_t>(capacity_bits));
+    host->spec.uplinks = {uplink};
+  }
+  host::Options options;
+  options.host_name = "bench";
+  options.object = [host] { return host; };
+  host::HostReconciler loop(
+      ledger,
+      {*drivers.links, *drivers.qdiscs, *drivers.routes, drivers.sysctls, *drivers.identities},
+      orphans, std::move(options));
+  if (auto pass = loop.Reconcile(host::kKey, {}); !pass.ok()) return std::move(pass).error();
+  RETURN_IF_ERROR(drivers.links->CreateBridge({0, kGatewayMac, kNetworkUid, kMtuDefault}));
+  RETURN_IF_ERROR(drivers.sysctls.DisableIpv6(BridgeName(0)));
+  RETURN_IF_ERROR(drivers.routes->AddAddress(BridgeIndex(0), {kGateway, kPrefixLength}));
+  return drivers.links->SetUp(BridgeIndex(0), true);
+}
+
+void Specs::Set(const std::string& uid, crd::Bandwidth bandwidth) {
+  auto vm = std::make_shared<crd::VirtualMachine>();
+  vm->metadata.uid = uid;
+  vm->spec.interfaces.front().bandwidth = std::move(bandwidth);
+  const MutexLock lock(mu_);
+  vms_[uid] = std::move(vm);
+}
+
+std::shared_ptr<const crd::VirtualMachine> Specs::Vm(const std::string& uid) const {
+  const MutexLock lock(mu_);
+  const auto vm = vms_.find(uid);
+  return vm == vms_.end() ? nullptr : vm->second;
+}
+
+crd::Bandwidth Limits(std::uint64_t download_bits, std::uint64_t upload_bits,
+                      std::uint64_t upload_ceil_bits) {
+  const auto bits = [](std::uint64_t n) {
+    return crd::Quantity::FromDecimal(static_cast<std::int64_t>(n));
+  };
+  crd::Bandwidth bandwidth;
+  bandwidth.download = crd::DownloadLimit{bits(download_bits), std::nullopt};
+  bandwidth.upload = crd::UploadLimit{bits(upload_bits), bits(upload_ceil_bits), std::nullopt};
+  return bandwidth;
+}
+
+World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> ledger,
+             std::unique_ptr<netlink::NetlinkLinkEvents> events)
+    : drivers_(std::move(drivers)),
+      ledger_(std::move(ledger)),
+      events_(std::move(events)),
+      tap_loop_(*ledger_,
+                {*drivers_->links, *drivers_->taps, *drivers_->qdiscs, *drivers_->identities,
+                 *drivers_->routes, drivers_->sysctls},
+                facts_, vmms_, {.requeue = [this](const std::string& key) { tap_.Add(key); }}),
+      shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_, {}),
+      tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, RealClock(), SystemRng(), metrics_),
+      shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
+
+World::~World() {
+  subscription_.reset();
+  events_->Stop();
+  tap_.Stop();
+  shaping_.Stop();
+}
+
+Result<std::unique_ptr<World>> World::Open(const std::string& directory,
+                                           std::uint64_t capacity_bits) {
+  ASSIGN_OR_RETURN(auto drivers, OpenDrivers());
+  ledger::Options options;
+  options.path = directory + "/ledger.db";
+  ASSIGN_OR_RETURN(auto ledger, ledger::Ledger::Open(std::move(options), RealClock(), SystemRng()));
+  if (auto network = ledger->ClaimNetwork(Parameters()); !network.ok()) {
+    return std::move(network).error();
+  }
+  RETURN_IF_ERROR(RaiseHost(*drivers, *ledger, capacity_bits));
+  ASSIGN_OR_RETURN(auto events, netlink::NetlinkLinkEvents::Open());
+  std::unique_ptr<World> world(new World(std::move(drivers), std::move(ledger), std::move(events)));
+  RETURN_IF_ERROR(world->Start());
+  return world;
+}
+
+Status World::Start() {
+  subscription_ = ledger_->Subscribe([this](const ledger::Change& change) {
+    AddAll(tap_, tap_loop_.KeysOf(change));
+    AddAll(shaping_, shaping_loop_.KeysOf(change));
+    const MutexLock lock(mu_);  // else a waiter between its look and its wait misses this
+    changed_.NotifyAll();
+  });
+  facts_.Subscribe([this](const std::string& lease) {
+    AddAll(shaping_, shaping_loop_.KeyOfLease(lease));
+    OnFact(lease);
+  });
+  RETURN_IF_ERROR(events_->Start([this](const drivers::LinkEvent& event) {
+    AddAll(tap_, tap_loop_.KeysOf(event));
+    AddAll(shaping_, shaping_loop_.KeysOf(event));
+  }));
+  tap_.Start();
+  shaping_.Start();
+  return OkStatus();
+}
+
+Result<ledger::VmLease> World::Claim(const std::string& uid) {
+  ledger::VmClaim claim;
+  claim.owner = {uid, "default", uid};
+  claim.slot_pool = "qemu";
+  ledger::InterfaceClaim interface;
+  interface.name = "eth0";
+  interface.network_uid = kNetworkUid;
+  claim.interfaces.push_back(std::move(interface));
+  return ledger_->Claim(claim);
+}
+
+void World::Expect(std::size_t interfaces) {
+  const MutexLock lock(mu_);
+  expected_ = interfaces;
+  shaped_.clear();
+}
+
+void World::OnFact(const std::string& key) {
+  const MutexLock lock(mu_);
+  const auto facts = facts_.Get(key);  // under the lock: both loops may come here at once
+  if (facts && facts->ready && facts->shaped) {
+    shaped_.insert(key);
+  } else {
+    shaped_.erase(key);
+  }
+  changed_.NotifyAll();
+}
+
+Status World::WaitUntilShaped() {
+  const MutexLock lock(mu_);
+  const bool done = changed_.WaitUntil(
+      mu_, {}, std::chrono::steady_clock::now() + kPatience,
+      [this]() NO_THREAD_SAFETY_ANALYSIS { return shaped_.size() >= expected_; });
+  if (done) return OkStatus();
+  return Unavailable(fmt::format("{} of {} interfaces shaped", shaped_.size(), expected_));
+}
+
+Status World::WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth) {
+  const auto whole_bytes = [](const crd::Quantity& bits) {
+    return static_cast<std::uint64_t>(bits.Value() / kBitsPerByte * kBitsPerByte);
+  };
+  const std::uint64_t down = whole_bytes(*bandwidth.download->rate);
+  const std::uint64_t up = whole_bytes(*bandwidth.upload->rate);
+  const std::uint64_t ceil = whole_bytes(*bandwidth.upload->ceil);
+  const auto holds = [&] {
+    const auto facts = facts_.Get(key);
+    return facts && facts->shaped && facts->download_rate_bits_per_second == down &&
+           facts->upload_rate_bits_per_second == up && facts->upload_ceil_bits_per_second == ceil;
+  };
+  const MutexLock lock(mu_);
+  if (changed_.WaitUntil(mu_, {}, std::chrono::steady_clock::now() + kPatience, holds)) {
+    return OkStatus();
+  }
+  return Unavailable("the new rates were not seen in the kernel");
+}
+
+Status World::Shape(const std::string& uid, const crd::Bandwidth& bandwidth) {
+  const auto vm = ledger_->GetVm(uid);
+  if (!vm) return NotFound(fmt::format("VM {}", uid));
+  specs_.Set(uid, bandwidth);
+  AddAll(shaping_, shaping_loop_.KeysOfVm(uid));
+  return WaitForRates(ledger::KeyOf(vm->interfaces.front().id), bandwidth);
+}
+
+Status World::ReleaseAll() {
+  for (const auto& vm : ledger_->ListAll().vms) RETURN_IF_ERROR(ledger_->Release(vm.owner.uid));
+  const MutexLock lock(mu_);
+  const bool gone = changed_.WaitUntil(mu_, {}, std::chrono::steady_clock::now() + kPatience,
+                                       [this] { return ledger_->ListAll().vms.empty(); });
+  return gone ? OkStatus() : Status(Unavailable("leases are still being released"));
+}
+
+}  // namespace forkplane::bench
