@@ -116,7 +116,7 @@ Status CreateSchema(Connection& connection, const std::string& identity) {
   RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
   RETURN_IF_ERROR(connection.Exec(kSchema));
   ASSIGN_OR_RETURN(Statement put, connection.Prepare(kPutMeta));
-  RETURN_IF_ERROR(RunWith(put, std::string("identity"), identity));
+  RETURN_IF_ERROR(RunWith(put, std::string(kIdentityKey), identity));
   RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
   return connection.Exec("COMMIT");
 }

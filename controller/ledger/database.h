@@ -17,11 +17,17 @@ struct BootTime {
   MonotonicTime now;
 };
 
+// The kernel's id of this boot.
+Result<std::string> ReadBootId();
+
 struct Loaded {
   Index index;
   std::vector<std::string> unreadable;  // one text per record that could not be understood
   Mutations restamped;                  // rests of another boot, begun anew: to be written back
 };
+
+// Listing::unreadable: how many, and the first.
+std::string Summary(const std::vector<std::string>& unreadable);
 
 class Database {
  public:

@@ -197,6 +197,20 @@ PoolState Index::BuildPool(const std::string& pool, std::uint32_t slots_default)
   return state;
 }
 
+Listing Index::BuildListing(std::uint32_t slots_default, const std::string& unreadable) const {
+  Listing listing;
+  listing.unreadable = unreadable;
+  if (const auto it = meta.find(kIdentityKey); it != meta.end()) listing.identity = it->second;
+  for (const auto& [uid, network] : networks) listing.networks.push_back(network);
+  for (const auto& [uid, row] : vms) listing.vms.push_back(BuildVm(row));
+  for (const auto& [address, row] : rests) listing.resting.push_back(row.resting);
+  std::set<std::string> names;
+  for (const auto& [pool, total] : pools) names.insert(pool);
+  for (const auto& [uid, slot] : slots) names.insert(slot.pool);
+  for (const auto& pool : names) listing.pools.push_back(BuildPool(pool, slots_default));
+  return listing;
+}
+
 VmLease Index::BuildVm(const VmRow& row) const {
   VmLease vm{row.owner,
              row.releasing,

@@ -63,6 +63,8 @@ struct DeleteRest {
   Ipv4 address;
 };
 
+inline constexpr const char* kIdentityKey = "identity";
+
 // A whole row replaces the row with its key.
 using Mutation =
     std::variant<VmRow, InterfaceLease, NetworkLease, SlotRow, PoolRow, RestRow, MetaRow, DeleteVm,
@@ -109,6 +111,7 @@ class Index {
   VmLease BuildVm(const VmRow& row) const;
   std::optional<SlotState> BuildSlot(const std::string& owner_uid) const;
   PoolState BuildPool(const std::string& pool, std::uint32_t slots_default) const;
+  Listing BuildListing(std::uint32_t slots_default, const std::string& unreadable) const;
   std::uint32_t PoolTotal(const std::string& pool, std::uint32_t slots_default) const;
   std::uint32_t PoolGranted(const std::string& pool) const;
   const InterfaceLease* FindInterface(const std::string& owner_uid, std::uint32_t ordinal) const;

@@ -1,5 +1,7 @@
 // Reads ledger.db into an Index. A record that is not understood is reported, never skipped in
 // silence: the ledger then refuses new leases.
+#include <fstream>
+
 #include "controller/ledger/database.h"
 
 namespace forkplane::ledger {
@@ -195,6 +197,18 @@ class Loader {
 };
 
 }  // namespace
+
+Result<std::string> ReadBootId() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  if (!std::getline(file, id) || id.empty()) return Internal("read boot_id: not readable");
+  return id;
+}
+
+std::string Summary(const std::vector<std::string>& unreadable) {
+  if (unreadable.empty()) return {};
+  return fmt::format("{} unreadable record(s), first: {}", unreadable.size(), unreadable.front());
+}
 
 Result<Loaded> Database::Load(const BootTime& boot, std::uint32_t uid_first) {
   return Loader(connection_, boot, uid_first).Run();

@@ -2,14 +2,11 @@
 
 #include <unistd.h>
 
-#include <fstream>
-
 #include "controller/base/log.h"
 
 namespace forkplane::ledger {
 namespace {
 
-constexpr const char* kIdentityKey = "identity";
 constexpr const char* kStoreIdentityKey = "store_identity";
 
 // What subscribers hear about one row. Deleted rows are described from the index before the change.
@@ -60,18 +57,6 @@ struct ChangeOf {
   std::optional<Change> operator()(const DeleteRest&) const { return std::nullopt; }
 };
 
-std::string FirstOf(const std::vector<std::string>& unreadable) {
-  if (unreadable.empty()) return {};
-  return fmt::format("{} unreadable record(s), first: {}", unreadable.size(), unreadable.front());
-}
-
-Result<std::string> ReadBootId() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  if (!std::getline(file, id) || id.empty()) return Internal("read boot_id: not readable");
-  return id;
-}
-
 }  // namespace
 
 SqliteLedger::SqliteLedger(Options options, Clock& clock, Database database, Loaded loaded,
@@ -80,7 +65,7 @@ SqliteLedger::SqliteLedger(Options options, Clock& clock, Database database, Loa
       limits_{options_.uid_first, options_.uid_count, options_.shaping_domains,
               options_.slots_default},
       clock_(clock),
-      unreadable_(FirstOf(loaded.unreadable)),
+      unreadable_(Summary(loaded.unreadable)),
       database_(std::move(database)),
       working_(loaded.index),
       committed_(std::move(loaded.index)) {
@@ -384,18 +369,8 @@ AddressUse SqliteLedger::AddressesOf(const std::string& network_uid) const {
 }
 
 Listing SqliteLedger::ListAll() const {
-  Listing listing{Identity(), unreadable_, {}, {}, {}, {}};
   MutexLock lock(mu_);
-  for (const auto& [uid, network] : committed_.networks) listing.networks.push_back(network);
-  for (const auto& [uid, row] : committed_.vms) listing.vms.push_back(committed_.BuildVm(row));
-  for (const auto& [address, row] : committed_.rests) listing.resting.push_back(row.resting);
-  std::set<std::string> pools;
-  for (const auto& [pool, total] : committed_.pools) pools.insert(pool);
-  for (const auto& [uid, slot] : committed_.slots) pools.insert(slot.pool);
-  for (const auto& pool : pools) {
-    listing.pools.push_back(committed_.BuildPool(pool, limits_.slots_default));
-  }
-  return listing;
+  return committed_.BuildListing(limits_.slots_default, unreadable_);
 }
 
 std::string SqliteLedger::MetaValue(const std::string& key) const {
