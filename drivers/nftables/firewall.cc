@@ -1,10 +1,13 @@
 #include "drivers/nftables/firewall.h"
 
+#include <linux/netlink.h>
 #include <nftables/libnftables.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 
 #include "controller/base/network_names.h"
+#include "controller/base/unique_fd.h"
 #include "drivers/nftables/rules_text.h"
 
 namespace forkplane::nftables {
@@ -27,6 +30,12 @@ std::string OnTable(std::string_view verb) {
 void NftFirewallDriver::Free::operator()(nft_ctx* context) const { nft_ctx_free(context); }
 
 Result<std::unique_ptr<NftFirewallDriver>> NftFirewallDriver::Open() {
+  // libnftables ends the process when it cannot open its socket (no nfnetlink in the kernel, no
+  // descriptor left), so it is tried here first.
+  if (const UniqueFd trial(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+      !trial.valid()) {
+    return FromErrno(errno, "nftables: open a netfilter socket");
+  }
   nft_ctx* context = nft_ctx_new(NFT_CTX_DEFAULT);
   if (context == nullptr) return Unavailable("nftables: cannot open");
   std::unique_ptr<NftFirewallDriver> driver(new NftFirewallDriver(context));
