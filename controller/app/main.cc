@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "controller/app/commands.h"
+#include "controller/app/doctor.h"
 #include "controller/app/options.h"
 
 namespace forkplane::app {
@@ -24,7 +25,7 @@ int Main(int argc, char** argv) {
   Options options;
   std::function<Status()> run;
   const auto with_options = [&](const char* name, const char* help,
-                                Status (*command)(const Options&)) {
+                                std::function<Status(const Options&)> command) {
     CLI::App* sub = cli.add_subcommand(name, help);
     AddFlags(*sub, options);
     sub->callback([&options, &run, sub, command] {
@@ -34,9 +35,18 @@ int Main(int argc, char** argv) {
         return command(options);
       };
     });
+    return sub;
   };
   with_options("serve", "serve the API and make this host match it", Serve);
   with_options("config", "print the effective configuration as YAML", PrintConfig);
+  bool json = false;
+  const auto with_json = [&](const char* name, const char* help,
+                             Status (*command)(const Options&, bool json)) {
+    with_options(name, help, [&json, command](const Options& o) {
+      return command(o, json);
+    })->add_flag("--json", json, "print JSON");
+  };
+  with_json("doctor", "say what this host has and lacks, and how to get it", Doctor);
   // Not for people: what keeps a snapshot's memory; started by the daemon.
   cli.add_subcommand("template-holder", "")->group("")->callback([&run] { run = HoldTemplate; });
   cli.add_subcommand("version", "print the version")->callback([&run] { run = PrintVersion; });

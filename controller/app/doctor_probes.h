@@ -1,0 +1,39 @@
+// What `forkplane doctor` looks at. The Judge functions are pure: facts in, findings out; the Probe
+// functions gather the facts from this machine. Every Probe leaves the machine as it was.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/app/doctor.h"
+
+namespace forkplane::app {
+
+// In the order in which an operator would mend them: kernel and rights, network, machines, files.
+std::vector<Finding> ProbeAll(const Options& options);
+
+// Kernel, capabilities, devices, cgroup tree, bpffs, forwarding, the state directory.
+std::vector<Finding> ProbeHost(const Options& options);
+// Every network feature the drivers use, with the drivers themselves, in a network namespace that
+// goes with the probe. ~50 ms.
+std::vector<Finding> ProbeNetwork(const Options& options);
+// Hypervisors, KVM, guest images, kubectl.
+std::vector<Finding> ProbeMachines(const Options& options);
+
+// `release` as uname(2) gives it: "6.1.0-18-amd64".
+Finding JudgeKernel(std::string_view release);
+// `effective` is CapEff of /proc/self/status. One finding when all are there, else one for each
+// that is not.
+std::vector<Finding> JudgeCapabilities(std::uint64_t effective);
+Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes);
+// `wanted` is --leaf or --redirect; `has` what the kernel was found to do.
+Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);
+Finding JudgeRedirect(std::string_view wanted, bool bpf_works);
+
+// The executable that a name stands for: itself when it has a '/', else searched in `path` (the
+// form of $PATH). Empty: there is none.
+std::string FindExecutable(const std::string& name, std::string_view path);
+
+}  // namespace forkplane::app
