@@ -6,6 +6,7 @@
 
 #include "controller/app/commands.h"
 #include "controller/app/doctor.h"
+#include "controller/app/leases.h"
 #include "controller/app/options.h"
 
 namespace forkplane::app {
@@ -47,6 +48,7 @@ int Main(int argc, char** argv) {
     })->add_flag("--json", json, "print JSON");
   };
   with_json("doctor", "say what this host has and lacks, and how to get it", Doctor);
+  with_json("leases", "list what the host ledger holds, also while the daemon runs", Leases);
   // Not for people: what keeps a snapshot's memory; started by the daemon.
   cli.add_subcommand("template-holder", "")->group("")->callback([&run] { run = HoldTemplate; });
   cli.add_subcommand("version", "print the version")->callback([&run] { run = PrintVersion; });
