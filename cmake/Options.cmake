@@ -16,11 +16,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(forkplane_options INTERFACE -Wthread-safety)
 endif()
 
-# GCC 12 sees overflows in std::string's own inlined copies at -O2 (its bugs 105329 and 105651).
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13 AND CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-  target_compile_options(forkplane_options INTERFACE -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds)
-endif()
-
 if(FORKPLANE_SANITIZE)
   list(JOIN FORKPLANE_SANITIZE "," sanitizers)
   # Everything, also what only tests link, must be built with the same sanitizer.
