@@ -42,7 +42,11 @@ function(forkplane_test name)
   if(T_LABEL MATCHES "^(unit|plan|convergence)$")
     add_dependencies(forkplane_fast_tests ${name})
   endif()
+  set(serial FALSE)
+  if(T_LABEL MATCHES "^(qemu|crash|e2e|bench)$")
+    set(serial TRUE)  # guests and rates want the machine to themselves
+  endif()
   include(GoogleTest)
   gtest_discover_tests(${name} TEST_PREFIX ${name}: DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
-    PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+    PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} RUN_SERIAL ${serial} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
 endfunction()
