@@ -64,8 +64,10 @@ Status WriteMachineFile(const std::string& directory, const MachineFile& machine
     json["interfaces"].push_back({{"name", name}, {"mac", mac}});
   }
   ASSIGN_OR_RETURN(const UniqueFd fd, storage::OpenDirectory(directory));
+  // Not synced: every fork would wait for it, and a power cut that takes it takes the VMM too.
   return storage::WriteAtomically(
-      fd.get(), kName, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n", 0600);
+      fd.get(), kName, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n", 0600,
+      /*durable=*/false);
 }
 
 Result<MachineFile> ReadMachineFile(const std::string& directory) {
