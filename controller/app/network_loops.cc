@@ -159,6 +159,7 @@ void NetworkLoops::Stop() {
   ledger_subscription_.reset();
   needs_.drivers.events->Stop();
   for (runtime::Controller* controller : Controllers()) controller->Stop();
+  tap_loop_.StopDeletions();
 }
 
 void NetworkLoops::Resync() {

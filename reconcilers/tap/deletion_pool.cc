@@ -8,8 +8,11 @@ DeletionPool::DeletionPool(int threads, Done done) : done_(std::move(done)) {
   }
 }
 
-DeletionPool::~DeletionPool() {
+DeletionPool::~DeletionPool() { Stop(); }
+
+void DeletionPool::Stop() {
   for (auto& thread : threads_) thread.request_stop();
+  threads_.clear();
 }
 
 bool DeletionPool::Submit(const std::string& key, Work work) {

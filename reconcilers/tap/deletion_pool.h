@@ -22,13 +22,17 @@ class DeletionPool {
   using Done = std::function<void(const std::string& key, const Status& status)>;
 
   DeletionPool(int threads, Done done);
-  ~DeletionPool();  // finishes what has begun, drops what waits: the next start sees it again
+  ~DeletionPool();  // stops
   DeletionPool(const DeletionPool&) = delete;
   DeletionPool& operator=(const DeletionPool&) = delete;
 
   // One at a time per key; a second one while the first is under way is dropped (true: taken).
   bool Submit(const std::string& key, Work work) EXCLUDES(mu_);
   bool IsPending(const std::string& key) const EXCLUDES(mu_);
+
+  // Finishes what has begun, drops what waits (the next start sees it again); then `done` is called
+  // no more. Final.
+  void Stop();
 
  private:
   struct Job {

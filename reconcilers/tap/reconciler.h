@@ -62,6 +62,9 @@ class TapReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
   std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
 
+  // Before what Options.requeue reaches is destroyed: a deletion under way calls it at its end.
+  void StopDeletions() { deletions_.Stop(); }
+
  private:
   Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
   Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);
