@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -70,10 +71,18 @@ Result<UniqueFd> ListenAt(const std::string& directory, const std::string& name)
   return fd;
 }
 
-Result<UniqueFd> ConnectTo(const std::string& directory, const std::string& name) {
+Result<UniqueFd> ConnectTo(const std::string& directory, const std::string& name,
+                           std::chrono::milliseconds patience) {
   ASSIGN_OR_RETURN(const UniqueFd folder, OpenFolder(directory));
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressIn(folder.get(), name));
   ASSIGN_OR_RETURN(UniqueFd fd, NewSocket());
+  // connect(2) waits for room in the listener's backlog as long as a send may wait (unix(7)).
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience);
+  const auto rest = std::chrono::duration_cast<std::chrono::microseconds>(patience - seconds);
+  const timeval timeout{seconds.count(), rest.count()};
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0) {
+    return FromErrno(errno, "set the patience of a socket");
+  }
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return FromErrno(errno, "connect to " + directory + "/" + name);
   }

@@ -98,5 +98,22 @@ TEST(UnixSocketTest, ALongPathListensConnectsAndPassesADescriptor) {
   EXPECT_EQ(ConnectTo(directory, "absent").error().code, Code::kNotFound);
 }
 
+// A VMM that was stopped takes no connections; who asks it must not wait for ever.
+TEST(UnixSocketTest, AListenerThatTakesNobodyIsGivenUp) {
+  const testing::TempDir dir;
+  const auto listener = ListenAt(dir.path(), "socket");
+  ASSERT_TRUE(listener.ok()) << listener.error().message;
+  std::vector<UniqueFd> waiting;
+  for (int i = 0; i < 100; ++i) {
+    auto client = ConnectTo(dir.path(), "socket", std::chrono::milliseconds(20));
+    if (!client.ok()) {
+      EXPECT_EQ(client.error().code, Code::kUnavailable) << client.error().message;
+      return;
+    }
+    waiting.push_back(std::move(client).value());
+  }
+  FAIL() << "the listener's backlog has no end";
+}
+
 }  // namespace
 }  // namespace forkplane::storage
