@@ -89,8 +89,13 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
       host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
 }
 
+drivers::LeafKind LeafOf(const Options& options) {
+  return options.leaf == "fq_codel" ? drivers::LeafKind::kFqCodel : drivers::LeafKind::kBfifo;
+}
+
 Result<HostDrivers> OpenHostDrivers(const Options& options, metrics::Registry& metrics) {
   HostDrivers host;
+  host.leaf = LeafOf(options);
   RETURN_IF_ERROR(OpenNetwork(options, host));
   HookNetwork(host, *host.parts.Add(std::make_unique<trace::CallMetrics>(metrics, RealClock())));
   RETURN_IF_ERROR(OpenMachines(options, metrics, host));

@@ -63,6 +63,9 @@ struct HostDrivers {
   Parts parts;
 };
 
+// What --leaf means. "auto" is bfifo: it is in every kernel.
+drivers::LeafKind LeafOf(const Options& options);
+
 // Puts `hook` around every network driver. It must outlive them.
 void HookNetwork(HostDrivers& drivers, drivers::CallHook& hook);
 

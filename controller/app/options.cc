@@ -87,8 +87,6 @@ void AddFlags(CLI::App& command, Options& o) {
   add("--redirect", o.redirect, "how uploads reach their class: auto, bpf or mirred");
   add("--leaf", o.leaf, "queue below each class: auto, fq_codel or bfifo");
   add("--bpffs", o.bpffs, "where the TAP programs are pinned, so that a restart adopts them");
-  add("--orphan-grace-period", o.orphan_grace_period,
-      "how long a VM without its object is kept running");
   add("--log-level", o.log_level, "debug, info, warn or error");
   add("--log-format", o.log_format, "text or json");
 }
@@ -182,7 +180,6 @@ std::string ToYaml(const Options& o) {
   put("redirect", o.redirect);
   put("leaf", o.leaf);
   put("bpffs", o.bpffs);
-  put("orphan-grace-period", o.orphan_grace_period);
   out << YAML::Key << "log" << YAML::Value << YAML::BeginMap;
   put("level", o.log_level);
   put("format", o.log_format);

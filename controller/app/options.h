@@ -28,7 +28,6 @@ struct Options {
   std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
   std::string bpffs = "/sys/fs/bpf/forkplane";
-  std::string orphan_grace_period = "10m";
   std::string log_level = "info";
   std::string log_format = "text";
 };

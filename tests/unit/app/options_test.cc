@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 
+#include "controller/app/host_drivers.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::app {
@@ -74,6 +75,13 @@ TEST(OptionsTest, ABadValueNamesItsFlag) {
   Options options;
   options.redirect = "magic";
   EXPECT_THAT(Complete(options).error().message, HasSubstr("--redirect \"magic\""));
+}
+
+TEST(OptionsTest, TheLeafIsTheOneNamed) {
+  Options options;
+  EXPECT_EQ(LeafOf(options), drivers::LeafKind::kBfifo);
+  options.leaf = "fq_codel";
+  EXPECT_EQ(LeafOf(options), drivers::LeafKind::kFqCodel);
 }
 
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
