@@ -15,16 +15,20 @@ std::int64_t Ms(MonotonicTime time) {
   return std::chrono::ceil<milliseconds>(time.time_since_epoch()).count();
 }
 
-void BindAt(Statement& statement, int at, std::string_view value) { statement.Bind(at, value); }
-void BindAt(Statement& statement, int at, const std::string& value) { statement.Bind(at, value); }
-void BindAt(Statement& statement, int at, std::nullopt_t value) { statement.Bind(at, value); }
+void BindAt(SqliteStatement& statement, int at, std::string_view value) {
+  statement.Bind(at, value);
+}
+void BindAt(SqliteStatement& statement, int at, const std::string& value) {
+  statement.Bind(at, value);
+}
+void BindAt(SqliteStatement& statement, int at, std::nullopt_t value) { statement.Bind(at, value); }
 template <std::integral T>
-void BindAt(Statement& statement, int at, T value) {
+void BindAt(SqliteStatement& statement, int at, T value) {
   statement.Bind(at, static_cast<std::int64_t>(value));
 }
 
 template <typename... Values>
-Status RunWith(Statement& statement, const Values&... values) {
+Status RunWith(SqliteStatement& statement, const Values&... values) {
   int at = 0;
   (BindAt(statement, ++at, values), ...);
   return statement.Run();
@@ -70,7 +74,7 @@ const char* SqlOf(const Mutation& mutation) {
 }
 
 struct RowWriter {
-  Statement& statement;
+  SqliteStatement& statement;
   const std::string& boot_id;
 
   Status operator()(const MetaRow& row) { return RunWith(statement, row.key, row.value); }
@@ -112,10 +116,10 @@ struct RowWriter {
   Status operator()(const DeleteRest& row) { return RunWith(statement, ToString(row.address)); }
 };
 
-Status CreateSchema(Connection& connection, const std::string& identity) {
+Status CreateSchema(SqliteConnection& connection, const std::string& identity) {
   RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
   RETURN_IF_ERROR(connection.Exec(kSchema));
-  ASSIGN_OR_RETURN(Statement put, connection.Prepare(kPutMeta));
+  ASSIGN_OR_RETURN(SqliteStatement put, connection.Prepare(kPutMeta));
   RETURN_IF_ERROR(RunWith(put, std::string(kIdentityKey), identity));
   RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
   return connection.Exec("COMMIT");
@@ -124,7 +128,7 @@ Status CreateSchema(Connection& connection, const std::string& identity) {
 }  // namespace
 
 Result<Database> Database::Open(const std::string& path, const std::string& new_identity) {
-  ASSIGN_OR_RETURN(Connection connection, Connection::Open(path));
+  ASSIGN_OR_RETURN(SqliteConnection connection, SqliteConnection::Open(path, "ledger"));
   // EXCLUSIVE: a second daemon on this file fails at its first statement. WAL with FULL: a commit
   // is one fsync of the log, and it is on disk when the call returns.
   for (const char* pragma : {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=WAL",
@@ -136,7 +140,7 @@ Result<Database> Database::Open(const std::string& path, const std::string& new_
   }
   std::int64_t version = 0;
   {
-    ASSIGN_OR_RETURN(Statement query, connection.Prepare("PRAGMA user_version"));
+    ASSIGN_OR_RETURN(SqliteStatement query, connection.Prepare("PRAGMA user_version"));
     RETURN_IF_ERROR(query.Step());
     version = query.Int(0);
   }
@@ -148,17 +152,17 @@ Result<Database> Database::Open(const std::string& path, const std::string& new_
   return Database(std::move(connection));
 }
 
-Result<Statement*> Database::Prepared(const char* sql) {
+Result<SqliteStatement*> Database::Prepared(const char* sql) {
   auto it = statements_.find(sql);
   if (it == statements_.end()) {
-    ASSIGN_OR_RETURN(Statement statement, connection_.Prepare(sql));
+    ASSIGN_OR_RETURN(SqliteStatement statement, connection_.Prepare(sql));
     it = statements_.emplace(sql, std::move(statement)).first;
   }
   return &it->second;
 }
 
 Status Database::Write(const Mutation& mutation, const std::string& boot_id) {
-  ASSIGN_OR_RETURN(Statement * statement, Prepared(SqlOf(mutation)));
+  ASSIGN_OR_RETURN(SqliteStatement * statement, Prepared(SqlOf(mutation)));
   return std::visit(RowWriter{*statement, boot_id}, mutation);
 }
 

@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
+#include "controller/base/sqlite.h"
 #include "controller/ledger/index.h"
-#include "controller/ledger/sqlite.h"
 
 namespace forkplane::ledger {
 
@@ -44,11 +44,11 @@ class Database {
   Status Rollback() { return connection_.Exec("ROLLBACK"); }
 
  private:
-  explicit Database(Connection connection) : connection_(std::move(connection)) {}
-  Result<Statement*> Prepared(const char* sql);
+  explicit Database(SqliteConnection connection) : connection_(std::move(connection)) {}
+  Result<SqliteStatement*> Prepared(const char* sql);
 
-  Connection connection_;
-  std::map<const char*, Statement> statements_;  // by the literal's address
+  SqliteConnection connection_;
+  std::map<const char*, SqliteStatement> statements_;  // by the literal's address
 };
 
 }  // namespace forkplane::ledger

@@ -13,7 +13,7 @@ WallTime WallOf(std::int64_t ms) { return WallTime(milliseconds(ms)); }
 
 class Loader {
  public:
-  Loader(Connection& connection, const BootTime& boot, std::uint32_t uid_first)
+  Loader(SqliteConnection& connection, const BootTime& boot, std::uint32_t uid_first)
       : connection_(connection), boot_(boot), loaded_{Index(uid_first), {}, {}} {}
 
   Result<Loaded> Run() {
@@ -30,11 +30,11 @@ class Loader {
   }
 
  private:
-  using Parse = Status (Loader::*)(const Statement&);
+  using Parse = Status (Loader::*)(const SqliteStatement&);
 
   // Pages, indexes and constraints, as SQLite sees them. What can still be read is read.
   Status CheckIntegrity() {
-    ASSIGN_OR_RETURN(Statement rows, connection_.Prepare("PRAGMA quick_check(10)"));
+    ASSIGN_OR_RETURN(SqliteStatement rows, connection_.Prepare("PRAGMA quick_check(10)"));
     while (true) {
       ASSIGN_OR_RETURN(const bool more, rows.Step());
       if (!more) return OkStatus();
@@ -44,7 +44,8 @@ class Loader {
 
   // Columns come by position: the order of schema.h.
   Status Table(std::string_view table, Parse parse) {
-    ASSIGN_OR_RETURN(Statement rows, connection_.Prepare(fmt::format("SELECT * FROM {}", table)));
+    ASSIGN_OR_RETURN(SqliteStatement rows,
+                     connection_.Prepare(fmt::format("SELECT * FROM {}", table)));
     while (true) {
       ASSIGN_OR_RETURN(const bool more, rows.Step());
       if (!more) return OkStatus();
@@ -55,12 +56,12 @@ class Loader {
     }
   }
 
-  Status Meta(const Statement& row) {
+  Status Meta(const SqliteStatement& row) {
     loaded_.index.Apply(MetaRow{row.Text(0), row.Text(1)});
     return OkStatus();
   }
 
-  Status Network(const Statement& row) {
+  Status Network(const SqliteStatement& row) {
     NetworkLease lease;
     NetworkParameters& p = lease.parameters;
     p.uid = row.Text(0);
@@ -77,7 +78,7 @@ class Loader {
     return OkStatus();
   }
 
-  Status Vm(const Statement& row) {
+  Status Vm(const SqliteStatement& row) {
     VmRow vm;
     vm.owner = {row.Text(0), row.Text(1), row.Text(2)};
     vm.releasing = row.Int(3) != 0;
@@ -95,7 +96,7 @@ class Loader {
     return OkStatus();
   }
 
-  Status Interface(const Statement& row) {
+  Status Interface(const SqliteStatement& row) {
     InterfaceLease lease;
     lease.id = row.Int(0);
     lease.owner = {row.Text(1), row.Text(2), row.Text(3)};
@@ -139,20 +140,20 @@ class Loader {
     return OkStatus();
   }
 
-  Status Slot(const Statement& row) {
+  Status Slot(const SqliteStatement& row) {
     SlotRow slot{row.Text(0), row.Text(1), row.Int(2) != 0, row.Int(3), WallOf(row.Int(4))};
     if (!loaded_.index.vms.contains(slot.owner_uid)) return Invalid("its owner has no record");
     loaded_.index.Apply(slot);
     return OkStatus();
   }
 
-  Status Pool(const Statement& row) {
+  Status Pool(const SqliteStatement& row) {
     ASSIGN_OR_RETURN(const std::uint32_t total, Small(row, 1));
     loaded_.index.Apply(PoolRow{row.Text(0), total});
     return OkStatus();
   }
 
-  Status Rest(const Statement& row) {
+  Status Rest(const SqliteStatement& row) {
     RestRow rest;
     ASSIGN_OR_RETURN(rest.resting.address, ParseIpv4(row.Text(0)));
     rest.resting.network_uid = row.Text(1);
@@ -170,14 +171,14 @@ class Loader {
   // An id is never used twice, also when the lease with the highest one is long gone.
   Status NextLease() {
     ASSIGN_OR_RETURN(
-        Statement query,
+        SqliteStatement query,
         connection_.Prepare("SELECT seq FROM sqlite_sequence WHERE name='interfaces'"));
     ASSIGN_OR_RETURN(const bool row, query.Step());
     if (row) loaded_.index.next_lease = std::max(loaded_.index.next_lease, query.Int(0) + 1);
     return OkStatus();
   }
 
-  static Result<std::uint32_t> Small(const Statement& row, int column) {
+  static Result<std::uint32_t> Small(const SqliteStatement& row, int column) {
     const std::int64_t value = row.Int(column);
     if (value < 0 || value > 0xffffffffLL) {
       return Invalid(fmt::format("column {}: {} is out of range", column, value));
@@ -191,7 +192,7 @@ class Loader {
     return Invalid(fmt::format("state '{}' is unknown", text));
   }
 
-  Connection& connection_;
+  SqliteConnection& connection_;
   const BootTime& boot_;
   Loaded loaded_;
 };

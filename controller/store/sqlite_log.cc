@@ -13,14 +13,15 @@
 
 #include "controller/base/log.h"
 #include "controller/base/mutex.h"
+#include "controller/base/sqlite.h"
 #include "controller/base/unique_fd.h"
 #include "controller/store/limits.h"
 #include "controller/store/revision_log.h"
-#include "controller/store/sqlite.h"
 
 namespace forkplane::store {
 namespace {
 
+constexpr std::string_view kName = "revision log";
 constexpr int kFormat = 1;
 constexpr std::int64_t kApplicationId = 0x466b5374;  // "FkSt", in the file's header
 
@@ -182,14 +183,14 @@ Result<bool> IsNew(SqliteConnection& connection) {
 Result<std::unique_ptr<RevisionLog>> SqliteLog::Open(const SqliteLogOptions& options, Rng& rng) {
   ASSIGN_OR_RETURN(UniqueFd lock, LockFile(options.path));
   RETURN_IF_ERROR(MakeFile(options.path));
-  ASSIGN_OR_RETURN(SqliteConnection connection, SqliteConnection::Open(options.path));
+  ASSIGN_OR_RETURN(SqliteConnection connection, SqliteConnection::Open(options.path, kName));
   RETURN_IF_ERROR(Configure(connection));
   ASSIGN_OR_RETURN(const bool is_new, IsNew(connection));
   if (is_new) RETURN_IF_ERROR(CreateSchema(connection, options, rng));
   RETURN_IF_ERROR(CheckFormat(connection));
   ASSIGN_OR_RETURN(SqliteStatement insert,
                    connection.Prepare("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
-  ASSIGN_OR_RETURN(SqliteConnection second, SqliteConnection::Open(options.path));
+  ASSIGN_OR_RETURN(SqliteConnection second, SqliteConnection::Open(options.path, kName));
   RETURN_IF_ERROR(Configure(second));
 
   std::unique_ptr<SqliteLog> log(

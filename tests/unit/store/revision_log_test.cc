@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "controller/store/sqlite.h"
+#include "controller/base/sqlite.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::store {
@@ -176,7 +176,7 @@ TEST_F(SqliteLogTest, AForeignFileIsRefusedAndLeftAlone) {
 
 TEST_F(SqliteLogTest, AnotherProgramsDatabaseIsRefused) {
   {
-    auto connection = SqliteConnection::Open(path_);
+    auto connection = SqliteConnection::Open(path_, "test");
     ASSERT_TRUE(connection.ok());
     ASSERT_TRUE(connection->Exec("CREATE TABLE theirs (x); PRAGMA application_id=7").ok());
   }
@@ -189,7 +189,7 @@ TEST_F(SqliteLogTest, AnotherProgramsDatabaseIsRefused) {
 TEST_F(SqliteLogTest, ANewerFormatIsRefusedWithTheRemedy) {
   ASSERT_TRUE(Open().ok());
   {
-    auto connection = SqliteConnection::Open(path_);
+    auto connection = SqliteConnection::Open(path_, "test");
     ASSERT_TRUE(connection.ok());
     ASSERT_TRUE(connection->Exec("PRAGMA user_version=2").ok());
   }
@@ -220,7 +220,7 @@ TEST_F(SqliteLogTest, ADamagedFileIsRefused) {
 
 TEST_F(SqliteLogTest, AMakerKilledBeforeTheSchemaLeavesANewStore) {
   {
-    auto connection = SqliteConnection::Open(path_);
+    auto connection = SqliteConnection::Open(path_, "test");
     ASSERT_TRUE(connection.ok());
     ASSERT_TRUE(connection->Exec("PRAGMA journal_mode=WAL").ok());
   }

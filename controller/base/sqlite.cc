@@ -1,8 +1,8 @@
-#include "controller/store/sqlite.h"
+#include "controller/base/sqlite.h"
 
 #include <sqlite3.h>
 
-namespace forkplane::store {
+namespace forkplane {
 
 Error SqliteError(sqlite3* db, std::string_view what) {
   std::string message = fmt::format("{}: {}", what, sqlite3_errmsg(db));
@@ -34,11 +34,13 @@ void SqliteStatement::Bind(int at, std::string_view value) {
                     SQLITE_STATIC);
 }
 
+void SqliteStatement::Bind(int at, std::nullopt_t) { sqlite3_bind_null(statement_.get(), at); }
+
 Result<bool> SqliteStatement::Step() {
   const int rc = sqlite3_step(statement_.get());
   if (rc == SQLITE_ROW) return true;
   if (rc == SQLITE_DONE) return false;
-  Error error = SqliteError(sqlite3_db_handle(statement_.get()), "revision log");
+  Error error = SqliteError(sqlite3_db_handle(statement_.get()), name_);
   Reset();
   return error;
 }
@@ -65,14 +67,18 @@ std::string SqliteStatement::Text(int column) const {
   return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(size)};
 }
 
+bool SqliteStatement::IsNull(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
 void SqliteConnection::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 
-Result<SqliteConnection> SqliteConnection::Open(const std::string& path) {
+Result<SqliteConnection> SqliteConnection::Open(const std::string& path, std::string_view name) {
   sqlite3* db = nullptr;
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int rc = sqlite3_open_v2(path.c_str(), &db, kFlags, nullptr);
-  SqliteConnection connection(db);  // also a failed open has a handle to close
-  if (rc != SQLITE_OK) return SqliteError(db, fmt::format("open {}", path));
+  SqliteConnection connection(db, name);  // also a failed open has a handle to close
+  if (rc != SQLITE_OK) return SqliteError(db, fmt::format("{}: open {}", name, path));
   return connection;
 }
 
@@ -80,15 +86,15 @@ Status SqliteConnection::Exec(const std::string& sql) {
   if (sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) {
     return OkStatus();
   }
-  return SqliteError(db_.get(), "revision log");
+  return SqliteError(db_.get(), name_);
 }
 
 Result<SqliteStatement> SqliteConnection::Prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
   const int rc = sqlite3_prepare_v3(db_.get(), sql.data(), static_cast<int>(sql.size()),
                                     SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-  if (rc != SQLITE_OK) return SqliteError(db_.get(), "revision log");
-  return SqliteStatement(statement);
+  if (rc != SQLITE_OK) return SqliteError(db_.get(), name_);
+  return SqliteStatement(statement, name_);
 }
 
 Result<std::int64_t> SqliteConnection::QueryInt(std::string_view sql) {
@@ -103,4 +109,4 @@ Result<std::string> SqliteConnection::QueryText(std::string_view sql) {
   return row ? statement.Text(0) : std::string();
 }
 
-}  // namespace forkplane::store
+}  // namespace forkplane

@@ -1,9 +1,10 @@
-// The little of SQLite that the revision log needs: a connection, a prepared statement, errors as
-// values. Not thread-safe.
+// The little of SQLite that our two databases (objects, leases) need: a connection, a prepared
+// statement, errors as values. Not thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,7 +13,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-namespace forkplane::store {
+namespace forkplane {
 
 class SqliteStatement {
  public:
@@ -20,6 +21,7 @@ class SqliteStatement {
   void Bind(int at, std::int64_t value);
   // The bytes must live until Reset.
   void Bind(int at, std::string_view value);
+  void Bind(int at, std::nullopt_t);
 
   Result<bool> Step();  // true: a row is there
   Status Run();         // for statements without rows; ready for the next use
@@ -27,19 +29,23 @@ class SqliteStatement {
 
   std::int64_t Int(int column) const;
   std::string Text(int column) const;
+  bool IsNull(int column) const;
 
  private:
   friend class SqliteConnection;
   struct Finalize {
     void operator()(sqlite3_stmt* statement) const;
   };
-  explicit SqliteStatement(sqlite3_stmt* statement) : statement_(statement) {}
+  SqliteStatement(sqlite3_stmt* statement, std::string_view name)
+      : statement_(statement), name_(name) {}
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  std::string_view name_;
 };
 
 class SqliteConnection {
  public:
-  static Result<SqliteConnection> Open(const std::string& path);
+  // `name` begins every error ("ledger"): a literal.
+  static Result<SqliteConnection> Open(const std::string& path, std::string_view name);
 
   Status Exec(const std::string& sql);
   Result<SqliteStatement> Prepare(std::string_view sql);
@@ -53,11 +59,12 @@ class SqliteConnection {
   struct Close {
     void operator()(sqlite3* db) const;
   };
-  explicit SqliteConnection(sqlite3* db) : db_(db) {}
+  SqliteConnection(sqlite3* db, std::string_view name) : db_(db), name_(name) {}
   std::unique_ptr<sqlite3, Close> db_;
+  std::string_view name_;
 };
 
 // Full disk and I/O: Unavailable. Busy: Conflict. Damaged, not a database: Internal, Invalid.
 Error SqliteError(sqlite3* db, std::string_view what);
 
-}  // namespace forkplane::store
+}  // namespace forkplane
