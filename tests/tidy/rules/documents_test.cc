@@ -1,7 +1,9 @@
 // Goal: the documents that must be true at every commit are: each metric of the code is explained
-// in docs/metrics.md and each metric explained exists, and the CHANGELOG keeps its form.
+// in docs/metrics.md and each metric explained exists, the walkthrough walks through files that are
+// there, and the CHANGELOG keeps its form.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -48,6 +50,28 @@ std::set<std::string> MetricsOfTheDocument() {
 
 TEST(DocumentsTest, EveryMetricIsExplainedAndEveryExplanationHasItsMetric) {
   EXPECT_EQ(MetricsOfTheCode(), MetricsOfTheDocument());
+}
+
+bool IsThere(const std::string& name) {
+  return std::any_of(Sources().begin(), Sources().end(), [&name](const File& file) {
+    return file.path == name || file.path.ends_with("/" + name);
+  });
+}
+
+TEST(DocumentsTest, TheWalkthroughNamesFilesThatExist) {
+  const std::string text = ReadText("docs/walkthrough.md");
+  int files = 0;
+  for (auto open = text.find('`'); open != std::string::npos;) {
+    const auto close = text.find('`', open + 1);
+    ASSERT_NE(close, std::string::npos);
+    const std::string name = text.substr(open + 1, close - open - 1);
+    if (name.ends_with(".cc") || name.ends_with(".h")) {
+      ++files;
+      EXPECT_TRUE(IsThere(name)) << name;
+    }
+    open = text.find('`', close + 1);
+  }
+  EXPECT_GT(files, 30) << "the rule does not find the files any more";
 }
 
 TEST(DocumentsTest, TheChangelogKeepsItsForm) {
