@@ -123,6 +123,9 @@ Result<PortQdiscs> HookedQdiscDriver::ObservePort(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_port", false},
                      [&] { return inner_.ObservePort(index); });
 }
+Result<std::map<std::uint32_t, PortQdiscs>> HookedQdiscDriver::ListPorts() {
+  return CallThrough(hook_, {"qdisc", "list_ports", false}, [&] { return inner_.ListPorts(); });
+}
 Result<UplinkQdiscs> HookedQdiscDriver::ObserveUplink(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_uplink", false},
                      [&] { return inner_.ObserveUplink(index); });

@@ -79,6 +79,7 @@ class HookedQdiscDriver final : public QdiscDriver {
  public:
   HookedQdiscDriver(QdiscDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
   Result<PortQdiscs> ObservePort(std::uint32_t index) override;
+  Result<std::map<std::uint32_t, PortQdiscs>> ListPorts() override;
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const Tbf& tbf) override;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -103,6 +104,9 @@ class QdiscDriver {
   virtual ~QdiscDriver() = default;
 
   virtual Result<PortQdiscs> ObservePort(std::uint32_t index) = 0;
+  // Every TAP of ours that has a qdisc somebody made, by interface index: one look for them all.
+  // The kernel tells of one link only together with all others, so a look per link is quadratic.
+  virtual Result<std::map<std::uint32_t, PortQdiscs>> ListPorts() = 0;
   virtual Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) = 0;
   // What the kernel offers, found by asking for one that it must refuse: nothing is changed.
   virtual Result<bool> HasFqCodel() = 0;

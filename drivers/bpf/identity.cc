@@ -175,14 +175,16 @@ Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
 }
 
 Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index) {
-  // A filter dump of a missing link is empty, not an error.
-  ASSIGN_OR_RETURN(const auto link, netlink::ObserveLink(socket_, index));
-  if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
   AttachedPrograms attached;
   ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, Direction::kEgress));
   attached.egress = StateOf(Find(egress, kProgramPreference), ProgramFor(Direction::kEgress));
   ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, Direction::kIngress));
   attached.ingress = StateOf(Find(ingress, kProgramPreference), ProgramFor(Direction::kIngress));
+  if (egress.empty() && ingress.empty()) {
+    // A filter dump of a missing link is empty, not an error.
+    ASSIGN_OR_RETURN(const auto link, netlink::ObserveLink(socket_, index));
+    if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
+  }
   const Filter* mirred = Find(ingress, kMirredPreference);
   const bool as_wanted = mode_ == RedirectMode::kBpf
                              ? mirred == nullptr

@@ -70,6 +70,7 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
  public:
   explicit FakeQdiscDriver(FakeKernel& kernel) : kernel_(kernel) {}
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
+  Result<std::map<std::uint32_t, drivers::PortQdiscs>> ListPorts() override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;

@@ -41,6 +41,16 @@ Result<PortQdiscs> FakeQdiscDriver::ObservePort(std::uint32_t index) {
   });
 }
 
+Result<std::map<std::uint32_t, PortQdiscs>> FakeQdiscDriver::ListPorts() {
+  return kernel_.Change([](State& state) -> Result<std::map<std::uint32_t, PortQdiscs>> {
+    std::map<std::uint32_t, PortQdiscs> ports;
+    for (const auto& [index, link] : state.links) {
+      if (IsTapIndex(index) && (link.root || link.clsact)) ports[index] = {link.root, link.clsact};
+    }
+    return ports;
+  });
+}
+
 Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t index) {
   return kernel_.Change([&](State& state) -> Result<UplinkQdiscs> {
     const FakeLink* link = Find(state, index);

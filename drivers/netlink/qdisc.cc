@@ -40,6 +40,29 @@ Message TcMessage(std::uint16_t type, int flags, const tcmsg& header) {
   return message;
 }
 
+// The kernel dumps the qdiscs of all links or none; 1000 TAPs take it a millisecond.
+Status DumpQdiscs(SharedSocket& socket, const std::function<void()>& reset,
+                  const std::function<void(const tcmsg&, const Attributes&)>& visit) {
+  return socket.Dump([] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); }, "list qdiscs",
+                     reset,
+                     [&](const nlmsghdr* part) {
+                       const auto* header = HeaderOf<tcmsg>(part);
+                       if (header == nullptr) return;
+                       visit(*header, Attributes(part, sizeof *header));
+                     });
+}
+
+// Adds one qdisc of a link to what is known of it, if it is its root or clsact.
+void Note(const tcmsg& header, const Attributes& attributes, PortQdiscs& port) {
+  // Handle 0 is the default qdisc, which nobody made.
+  if (header.tcm_parent == TC_H_ROOT && header.tcm_handle != 0) {
+    port.root = RootOf(header, attributes);
+  }
+  if (header.tcm_parent == TC_H_CLSACT && attributes.Text(TCA_KIND) == "clsact") {
+    port.clsact = true;
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open() {
@@ -48,25 +71,21 @@ Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open() {
 }
 
 Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {
-  // The dump of a link that is missing is empty, not an error.
+  PortQdiscs port;
+  bool seen = false;
+  const auto reset = [&] {
+    port = {};
+    seen = false;
+  };
+  RETURN_IF_ERROR(DumpQdiscs(socket, reset, [&](const tcmsg& header, const Attributes& attributes) {
+    if (header.tcm_ifindex != static_cast<int>(index)) return;
+    seen = true;
+    Note(header, attributes, port);
+  }));
+  if (seen) return port;
+  // Of a link that is missing the kernel says nothing, as of one without qdiscs.
   ASSIGN_OR_RETURN(const auto link, ObserveLink(socket, index));
   if (!link) return NotFound(fmt::format("observe qdiscs: no link {:#x}", index));
-  PortQdiscs port;
-  RETURN_IF_ERROR(socket.Dump(
-      [] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); },
-      fmt::format("list qdiscs of link {:#x}", index), [&] { port = {}; },
-      [&](const nlmsghdr* part) {
-        const auto* header = HeaderOf<tcmsg>(part);
-        if (header == nullptr || header->tcm_ifindex != static_cast<int>(index)) return;
-        const Attributes attributes(part, sizeof *header);
-        // Handle 0 is the default qdisc, which nobody made.
-        if (header->tcm_parent == TC_H_ROOT && header->tcm_handle != 0) {
-          port.root = RootOf(*header, attributes);
-        }
-        if (header->tcm_parent == TC_H_CLSACT && attributes.Text(TCA_KIND) == "clsact") {
-          port.clsact = true;
-        }
-      }));
   return port;
 }
 
@@ -74,15 +93,52 @@ Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
   return ListQdiscs(socket_, index);
 }
 
+Result<std::map<std::uint32_t, PortQdiscs>> NetlinkQdiscDriver::ListPorts() {
+  std::map<std::uint32_t, PortQdiscs> ports;
+  RETURN_IF_ERROR(DumpQdiscs(
+      socket_, [&] { ports.clear(); },
+      [&](const tcmsg& header, const Attributes& attributes) {
+        const auto index = static_cast<std::uint32_t>(header.tcm_ifindex);
+        if (!IsTapIndex(index)) return;
+        PortQdiscs port;
+        Note(header, attributes, port);
+        if (port.root) ports[index].root = std::move(port.root);
+        if (port.clsact) ports[index].clsact = true;
+      }));
+  return ports;
+}
+
 Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t index) {
+  PortQdiscs port;
+  std::map<std::uint32_t, Leaf> leaves;  // by the class's minor
+  bool seen = false;
+  const auto reset = [&] {
+    port = {};
+    leaves.clear();
+    seen = false;
+  };
+  RETURN_IF_ERROR(
+      DumpQdiscs(socket_, reset, [&](const tcmsg& header, const Attributes& attributes) {
+        if (header.tcm_ifindex != static_cast<int>(index)) return;
+        seen = true;
+        Note(header, attributes, port);
+        if (TC_H_MAJ(header.tcm_parent) != kHtbHandle) return;
+        if (const auto leaf = LeafOf(attributes)) leaves[TC_H_MIN(header.tcm_parent)] = *leaf;
+      }));
+  if (!seen) {
+    ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, index));
+    if (!link) return NotFound(fmt::format("observe qdiscs: no link {:#x}", index));
+  }
   UplinkQdiscs uplink;
-  ASSIGN_OR_RETURN(PortQdiscs port, ListQdiscs(socket_, index));
   uplink.root = std::move(port.root);
   if (!uplink.root || uplink.root->handle != kHtbHandle || uplink.root->kind != "htb") {
     return uplink;
   }
   ASSIGN_OR_RETURN(uplink.classes, DumpClasses(index));
-  RETURN_IF_ERROR(FillLeaves(index, uplink.classes));
+  for (ObservedClass& observed : uplink.classes) {
+    const auto leaf = leaves.find(observed.htb.minor);
+    if (leaf != leaves.end()) observed.leaf = leaf->second;
+  }
   return uplink;
 }
 
@@ -102,27 +158,6 @@ Result<std::vector<ObservedClass>> NetlinkQdiscDriver::DumpClasses(std::uint32_t
     return a.htb.minor < b.htb.minor;
   });
   return classes;
-}
-
-// The kernel dumps the qdiscs of all links or none; 1000 TAPs take it a millisecond.
-Status NetlinkQdiscDriver::FillLeaves(std::uint32_t index, std::vector<ObservedClass>& classes) {
-  std::map<std::uint32_t, Leaf> leaves;  // by the class's minor
-  RETURN_IF_ERROR(
-      socket_.Dump([] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); },
-                   fmt::format("list leaves of link {:#x}", index), [&] { leaves.clear(); },
-                   [&](const nlmsghdr* part) {
-                     const auto* header = HeaderOf<tcmsg>(part);
-                     if (header == nullptr || header->tcm_ifindex != static_cast<int>(index))
-                       return;
-                     if (TC_H_MAJ(header->tcm_parent) != kHtbHandle) return;
-                     const auto leaf = LeafOf(Attributes(part, sizeof *header));
-                     if (leaf) leaves[TC_H_MIN(header->tcm_parent)] = *leaf;
-                   }));
-  for (ObservedClass& observed : classes) {
-    const auto leaf = leaves.find(observed.htb.minor);
-    if (leaf != leaves.end()) observed.leaf = leaf->second;
-  }
-  return OkStatus();
 }
 
 // A memory limit of one byte length is refused by fq_codel itself, after the kernel has found (and

@@ -2,6 +2,7 @@
 // libnl-route 3.7 does not know or computes otherwise, so messages are made here.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -15,6 +16,7 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   static Result<std::unique_ptr<NetlinkQdiscDriver>> Open();
 
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
+  Result<std::map<std::uint32_t, drivers::PortQdiscs>> ListPorts() override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
@@ -31,7 +33,6 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
  private:
   explicit NetlinkQdiscDriver(Socket socket) : socket_(std::move(socket)) {}
   Result<std::vector<drivers::ObservedClass>> DumpClasses(std::uint32_t index);
-  Status FillLeaves(std::uint32_t index, std::vector<drivers::ObservedClass>& classes);
   Status PutClass(std::uint32_t index, const drivers::HtbClass& htb, int flags,
                   std::string_view verb);
 

@@ -49,9 +49,18 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::uint32_t ifb, IfbOfKey(key));
   const Leases leases = ledger_.InterfacesOfDomain(ifb);
+  // A pass is about the TAPs that its first look found. Those the tap loop makes meanwhile have
+  // sent an event, which brings this key again: in a burst the pass would not find an end
+  // otherwise.
+  std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
+  const auto observe = [&]() -> Result<Observed> {
+    ASSIGN_OR_RETURN(Observed is, Observe(ifb, leases));
+    if (!first) first = is.tbfs;
+    std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); });
+    return is;
+  };
   auto observed = runtime::Converge<Observed>(
-      [&] { return Observe(ifb, leases); },
-      [&](const Observed& is) { return options_.plan(Desire(leases, is), is); },
+      observe, [&](const Observed& is) { return options_.plan(Desire(leases, is), is); },
       [&](const Action& action) { return Execute(ifb, action); }, stop);
   if (!observed.ok()) {
     for (const auto& lease : leases) {
@@ -110,21 +119,14 @@ Result<Observed> ShapingReconciler::Observe(std::uint32_t ifb, const Leases& lea
       }
     }
   }
-  for (const auto& lease : leases) RETURN_IF_ERROR(ObserveTap(lease, observed));
+  ASSIGN_OR_RETURN(const auto ports, qdiscs_.ListPorts());
+  for (const auto& lease : leases) {
+    const auto port = ports.find(TapIndex(lease.number));
+    if (lease.state != ledger::InterfaceState::kActive || port == ports.end()) continue;
+    const auto& root = port->second.root;
+    if (root && root->tbf && root->handle == kTbfHandle) observed.tbfs[lease.number] = *root->tbf;
+  }
   return observed;
-}
-
-Status ShapingReconciler::ObserveTap(const ledger::InterfaceLease& lease, Observed& observed) {
-  if (lease.state != ledger::InterfaceState::kActive) return OkStatus();
-  auto port = qdiscs_.ObservePort(TapIndex(lease.number));
-  if (!port.ok()) {
-    if (port.error().code == Code::kNotFound) return OkStatus();  // not made yet
-    return std::move(port).error();
-  }
-  if (port->root && port->root->tbf && port->root->handle == kTbfHandle) {
-    observed.tbfs[lease.number] = *port->root->tbf;
-  }
-  return OkStatus();
 }
 
 Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {

@@ -65,7 +65,6 @@ class ShapingReconciler final : public runtime::Reconciler {
   Desired Desire(const Leases& leases, const Observed& observed) const;
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
   Result<Observed> Observe(std::uint32_t ifb, const Leases& leases);
-  Status ObserveTap(const ledger::InterfaceLease& lease, Observed& observed);
   Status Execute(std::uint32_t ifb, const Action& action);
   void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const Observed& observed);
   Status ConfirmReleased(const Leases& leases, const Observed& observed);

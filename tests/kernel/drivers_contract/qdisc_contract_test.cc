@@ -76,6 +76,26 @@ TEST_P(DriversContract, QdiscsGoWithTheirLink) {
   });
 }
 
+TEST_P(DriversContract, OneLookTellsOfAllTapsWithQdiscs) {
+  OnHost([](World& world) {
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber + 1)));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber + 2)));
+    EXPECT_TRUE(world.qdiscs->ListPorts()->empty());
+    ASSERT_OK(world.qdiscs->AddTbf(kTap, kTbf));
+    ASSERT_OK(world.qdiscs->AddClsact(kTap));
+    ASSERT_OK(world.qdiscs->AddClsact(kTap + 1));
+    const auto ports = *world.qdiscs->ListPorts();
+    ASSERT_EQ(ports.size(), 2u);
+    EXPECT_TRUE(ports.at(kTap).clsact);
+    ASSERT_TRUE(ports.at(kTap).root && ports.at(kTap).root->tbf);
+    EXPECT_TRUE(Equivalent(kTbf, *ports.at(kTap).root->tbf));
+    EXPECT_TRUE(ports.at(kTap + 1).clsact && !ports.at(kTap + 1).root);
+    ASSERT_OK(world.taps->Delete(kNumber));
+    EXPECT_EQ(world.qdiscs->ListPorts()->size(), 1u);
+  });
+}
+
 TEST_P(DriversContract, ClassesComeAndGoBelowTheHtb) {
   OnHost([](World& world) {
     EXPECT_CODE(world.qdiscs->ObserveUplink(kIfb), Code::kNotFound);
