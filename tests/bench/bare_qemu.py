@@ -118,7 +118,8 @@ class Machine:
         fds = {CONTROL: self.listeners[CONTROL].fileno(), HEALTH: self.listeners[HEALTH].fileno(),
                MEMORY: self.recipe["memory_fd"], TAP: self.tap, 1: log, 2: log}
         clear = {to: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CLEAR_OF_THOSE) for to, fd in fds.items()}
-        self.pid = os.posix_spawn(argv[0], argv, {},
+        # A session of its own, as the daemon gives it: the scheduler shares the CPU between sessions.
+        self.pid = os.posix_spawn(argv[0], argv, {}, setsid=True,
                                   file_actions=[(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in clear.items()])
         for fd in (log, *clear.values()):
             os.close(fd)
