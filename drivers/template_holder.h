@@ -48,6 +48,10 @@ Result<std::uint64_t> CopySparse(int from, int to);
 // F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL. Conflict: somebody maps it writable.
 Status Seal(const UniqueFd& memfd);
 bool IsSealed(int fd);
+// F_SEAL_SHRINK | F_SEAL_GROW on a memfd that another process holds too, opened for writing: nobody
+// can cut it while we have it mapped, which would be a SIGBUS. Once true it stays so. Conflict: it
+// is no memfd, or one that takes no seals.
+Status FixSize(int fd);
 // MakeMemfd + CopySparse + Seal.
 Result<UniqueFd> MakeFromFile(const std::string& name, int file);
 

@@ -67,6 +67,15 @@ bool IsSealed(int fd) {
          (seals & F_SEAL_GROW) != 0;
 }
 
+Status FixSize(int fd) {
+  constexpr int kFixed = F_SEAL_SHRINK | F_SEAL_GROW;
+  // May be refused because it was sealed for good before: what it has now decides.
+  static_cast<void>(::fcntl(fd, F_ADD_SEALS, kFixed));
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals >= 0 && (seals & kFixed) == kFixed) return OkStatus();
+  return Conflict("memory's size cannot be fixed: it is no sealable memfd");
+}
+
 Result<UniqueFd> MakeFromFile(const std::string& name, int file) {
   ASSIGN_OR_RETURN(UniqueFd memfd, MakeMemfd(name, 0));
   RETURN_IF_ERROR(CopySparse(file, memfd.get()));

@@ -8,6 +8,7 @@
 
 #include "drivers/storage/beneath.h"
 #include "drivers/storage/memory_copy.h"
+#include "drivers/template_holder.h"
 #include "drivers/vmm/qemu/qemu.h"
 
 namespace forkplane::vmm {
@@ -142,10 +143,15 @@ Result<UniqueFd> Qemu::OpenMemory(const MachineRef& ref, const MachineFile& mach
   if (observed.running.empty()) return NotFound("machine " + ref.uid + " has no process");
   const process::ProcessRecord record = observed.running[0];
   const std::string path = fmt::format("/proc/{}/fd/{}", record.pid, machine.memory_fd);
-  UniqueFd memory(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A compromised VMM may have put anything there. O_NONBLOCK: a pipe without a writer must not
+  // hold us. For writing: only so a seal can be added.
+  UniqueFd memory(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!memory.valid()) return FromErrno(errno, "open the memory of " + ref.uid + " (" + path + ")");
   // Opened first, identity checked after: so it was this process's descriptor.
   ASSIGN_OR_RETURN(const bool alive, processes_->IsAlive(ref.uid, record));
+  // Before its size is read: from here on the VMM cannot cut what we map and copy.
+  Status fixed = storage::FixSize(memory.get());
+  if (!fixed.ok()) return std::move(fixed).error().WithContext("memory of " + ref.uid);
   struct stat info {};
   if (!alive || ::fstat(memory.get(), &info) != 0 ||
       static_cast<std::uint64_t>(info.st_size) != machine.memory_bytes) {

@@ -33,6 +33,29 @@ std::uint64_t Allocated(const UniqueFd& fd) {
   return static_cast<std::uint64_t>(info.st_blocks) * 512;
 }
 
+// What a compromised VMM may do to the memory the daemon is copying.
+TEST(MemoryTest, AFixedSizeHoldsForEverybodyWhoMayStillWrite) {
+  const UniqueFd memory = MemoryWithData();
+  const UniqueFd theirs(::dup(memory.get()));
+  ASSERT_TRUE(FixSize(memory.get()).ok());
+  EXPECT_EQ(::ftruncate(theirs.get(), 0), -1);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(::pwrite(theirs.get(), "guest", 5, 0), 5) << "the guest goes on";
+  EXPECT_TRUE(FixSize(memory.get()).ok());
+  ASSERT_TRUE(Seal(memory).ok());
+  EXPECT_TRUE(FixSize(memory.get()).ok()) << "sealed for good, with these";
+}
+
+TEST(MemoryTest, WhatCannotBeFixedIsRefused) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  const UniqueFd write_end(ends[1]);
+  EXPECT_EQ(FixSize(read_end.get()).error().code, Code::kConflict);
+  const UniqueFd unsealable(::memfd_create("test", MFD_CLOEXEC));
+  EXPECT_EQ(FixSize(unsealable.get()).error().code, Code::kConflict);
+}
+
 TEST(MemoryTest, ASparseCopyIsEqualAndSparse) {
   const UniqueFd source = MemoryWithData();
   const UniqueFd copy = std::move(*MakeMemfd("copy", 0));
