@@ -45,6 +45,9 @@ struct SpawnSpec {
   std::vector<int> fds;                 // borrowed for the call; see PassedFdNumber
   uid_t user = 0;                       // 0 is refused: nothing is ever spawned as root
   gid_t group = 0;                      // 0 is refused
+  // No file grows beyond this (RLIMIT_FSIZE; a write fails with EFBIG and no signal); 0: no bound.
+  // Mapped memory is not a file's growth. Counts for what it prints, too.
+  std::uint64_t file_bytes_max = 0;
 };
 
 // Enough to know the process again after a restart of the daemon or of the host.

@@ -138,6 +138,16 @@ void DropPrivileges(const Child& child) {
   child.Require(::syscall(SYS_capset, &header, none.data()) == 0);
 }
 
+// The limit's signal would end a VMM whose guest talks too much; ignored, the write fails instead.
+void BoundFiles(const SpawnPlan& plan) {
+  if (plan.file_bytes_max == 0) return;
+  const rlimit bound{plan.file_bytes_max, plan.file_bytes_max};
+  ::setrlimit(RLIMIT_FSIZE, &bound);
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGXFSZ, &ignore, nullptr);
+}
+
 }  // namespace
 
 void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
@@ -151,6 +161,7 @@ void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
   ArrangeDescriptors(child);
   const rlimit no_core{0, 0};  // a core would hold the guest's memory
   ::setrlimit(RLIMIT_CORE, &no_core);
+  BoundFiles(child.plan);
   ::umask(027);
   DropPrivileges(child);
   // CLONE_CLEAR_SIGHAND reset handlers; what the daemon ignores would stay ignored.

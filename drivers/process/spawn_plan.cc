@@ -111,6 +111,7 @@ Result<SpawnPlan> MakeSpawnPlan(const SpawnSpec& spec, const std::string& mount_
   plan.fds.insert(plan.fds.end(), spec.fds.begin(), spec.fds.end());
   plan.user = spec.user;
   plan.group = spec.group;
+  plan.file_bytes_max = spec.file_bytes_max;
   return plan;
 }
 

@@ -70,6 +70,7 @@ struct SpawnPlan {
   int cgroup_procs_fd = -1;  // >= 0: the child moves itself
   uid_t user = 0;
   gid_t group = 0;
+  std::uint64_t file_bytes_max = 0;
 };
 
 // `directory_tree_fd` is a detached mount of the VM directory (open_tree with OPEN_TREE_CLONE), to

@@ -49,6 +49,10 @@ Result<bool> ChooseKvm(const std::string& accelerator) {
   return Invalid("accelerator must be auto, tcg or kvm: '" + accelerator + "'");
 }
 
+// A guest that prints without end must not fill the host's disk: its console ends here, as does
+// what QEMU itself prints. The state file of a capture, devices only, is far below.
+constexpr std::uint64_t kFileBytesMax = std::uint64_t{64} << 20U;
+
 // Made by us and owned by the machine's user: the directory itself is not writable for it.
 Status MakeConsole(const MachineSpec& spec) {
   ASSIGN_OR_RETURN(const UniqueFd directory, storage::OpenDirectory(spec.ref.directory));
@@ -215,6 +219,7 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
   spawn.binds = binds_;
   spawn.user = spec.user;
   spawn.group = spec.group;
+  spawn.file_bytes_max = kFileBytesMax;
   return processes_->Spawn(spawn);
 }
 

@@ -145,6 +145,18 @@ TEST_F(ProcessTest, TheRootIsReadOnlyAndOnlyChownedFilesOfVmAreWritable) {
   EXPECT_EQ(ReadAll(console), "from guest\n");
 }
 
+TEST_F(ProcessTest, AFileEndsAtItsBoundAndTheProcessGoesOn) {
+  const std::string console = vm_dir_ + "/console";
+  std::ofstream(console).close();
+  ASSERT_EQ(::chown(console.c_str(), 64001, 64002), 0);
+  SpawnSpec spec = Shell(
+      "i=0; while [ $i -lt 100 ]; do (echo 0123456789abcdef >> console) 2>/dev/null; "
+      "i=$((i+1)); done; echo alive");
+  spec.file_bytes_max = 1000;
+  EXPECT_EQ(Run(spec), "alive\n");
+  EXPECT_EQ(ReadAll(console).size(), 1000U);
+}
+
 TEST_F(ProcessTest, PassedDescriptorsHaveTheirNumbersAndNoOtherIsInherited) {
   std::array<int, 2> first{};
   std::array<int, 2> second{};
