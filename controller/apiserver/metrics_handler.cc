@@ -21,6 +21,7 @@ HttpResponse MetricsHandler::Handle(const HttpRequest& request) {
     return response;
   }
   if (request.path == "/healthz") return Text(200, "ok");
+  if (before_scrape_) before_scrape_();
   HttpResponse response = Text(200, registry_.Serialize());
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return response;

@@ -25,7 +25,8 @@ Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& 
 
 ApiLayer::~ApiLayer() { Stop(); }
 
-Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks) {
+Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
+                       std::function<void()> before_scrape) {
   background_ = std::make_unique<apiserver::Background>(apiserver::BackgroundOptions{
       .store = *objects_, .registry = *types_, .clock = clock_, .metrics = metrics_});
   RETURN_IF_ERROR(background_->Start());
@@ -37,7 +38,7 @@ Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::Hea
                                   .debug = &debug,
                                   .checks = std::move(checks)});
   RETURN_IF_ERROR(ServeApi());
-  return ServeMetrics();
+  return ServeMetrics(std::move(before_scrape));
 }
 
 Status ApiLayer::ServeApi() {
@@ -57,12 +58,14 @@ Status ApiLayer::ServeApi() {
   return apiserver::WriteKubeconfig(pki, url_, options_.state_dir + "/kubeconfig");
 }
 
-Status ApiLayer::ServeMetrics() {
+Status ApiLayer::ServeMetrics(std::function<void()> before_scrape) {
   if (options_.metrics_listen.empty()) return OkStatus();
+  metrics_handler_ =
+      std::make_unique<apiserver::MetricsHandler>(metrics_, std::move(before_scrape));
   ASSIGN_OR_RETURN(metrics_port_, apiserver::HttpServer::Start({.name = "metrics",
                                                                 .address = options_.metrics_listen,
                                                                 .registry = &metrics_},
-                                                               metrics_handler_));
+                                                               *metrics_handler_));
   return OkStatus();
 }
 

@@ -6,6 +6,7 @@
 // writes status may finish.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,7 +34,9 @@ class ApiLayer {
   ~ApiLayer();
 
   // Starts the background loops, makes certificates and kubeconfig, opens the ports.
-  Status Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks);
+  // `before_scrape`: see MetricsHandler.
+  Status Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
+               std::function<void()> before_scrape);
   void Stop();
 
   store::LocalObjectStore& objects() { return *objects_; }
@@ -43,20 +46,20 @@ class ApiLayer {
 
  private:
   ApiLayer(const Options& options, Clock& clock, metrics::Registry& metrics)
-      : options_(options), clock_(clock), metrics_(metrics), metrics_handler_(metrics) {}
+      : options_(options), clock_(clock), metrics_(metrics) {}
   Status ServeApi();
-  Status ServeMetrics();
+  Status ServeMetrics(std::function<void()> before_scrape);
 
   const Options& options_;
   Clock& clock_;
   metrics::Registry& metrics_;
-  apiserver::MetricsHandler metrics_handler_;
   std::string url_;
   // Destroyed from the bottom up: ports, API, loops, store, types.
   std::unique_ptr<crd::TypeRegistry> types_;
   std::unique_ptr<store::LocalObjectStore> objects_;
   std::unique_ptr<apiserver::Background> background_;
   std::unique_ptr<apiserver::ApiServer> api_;
+  std::unique_ptr<apiserver::MetricsHandler> metrics_handler_;
   std::unique_ptr<apiserver::HttpServer> api_port_;
   std::unique_ptr<apiserver::HttpServer> metrics_port_;
 };

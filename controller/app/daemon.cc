@@ -27,7 +27,8 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(Options options, Machine machine) 
   const ledger::Ledger* ledger = daemon->ledger_.get();
   RETURN_IF_ERROR(daemon->api_->Serve(
       *daemon->debug_,
-      {{.name = "ledger", .live = false, .check = [ledger] { return ledger->Health(); }}}));
+      {{.name = "ledger", .live = false, .check = [ledger] { return ledger->Health(); }}},
+      [raw = daemon.get()] { raw->RefreshMetrics(); }));
   RETURN_IF_ERROR(daemon->StartManifests());
   return daemon;
 }
@@ -77,6 +78,12 @@ std::vector<runtime::Controller*> Daemon::Controllers() {
   return all;
 }
 
+// What only a look tells: the ages of keys in queues, what the kernel dropped.
+void Daemon::RefreshMetrics() {
+  for (runtime::Controller* controller : Controllers()) controller->queue().RefreshMetrics();
+  identity_metrics_->Refresh();
+}
+
 Status Daemon::StartLoops() {
   store::ObjectStore& objects = api_->objects();
   RETURN_IF_ERROR(EnsureHostObject());
@@ -92,6 +99,7 @@ Status Daemon::StartLoops() {
   network_loops_->Attach();
   machine_loops_->Attach();
   debug_ = std::make_unique<Debug>(Controllers(), *ledger_);
+  identity_metrics_ = std::make_unique<IdentityMetrics>(*drivers_.identities, metrics_);
 
   statuses_->Start();
   events_->Start();

@@ -12,6 +12,7 @@
 #include "controller/app/api_layer.h"
 #include "controller/app/debug.h"
 #include "controller/app/host_drivers.h"
+#include "controller/app/identity_metrics.h"
 #include "controller/app/informers.h"
 #include "controller/app/instance_lock.h"
 #include "controller/app/machine_loops.h"
@@ -52,6 +53,7 @@ class Daemon {
   Status StartLoops();
   Status StartManifests();
   void TellOf(const manifests::Problem& problem);
+  void RefreshMetrics();
   std::vector<runtime::Controller*> Controllers();
 
   const Options options_;
@@ -69,6 +71,7 @@ class Daemon {
   std::unique_ptr<NetworkLoops> network_loops_;
   std::unique_ptr<MachineLoops> machine_loops_;
   std::unique_ptr<Debug> debug_;
+  std::unique_ptr<IdentityMetrics> identity_metrics_;
   std::unique_ptr<manifests::DirectorySource> source_;
   std::jthread manifests_thread_;
   std::jthread resync_thread_;

@@ -26,5 +26,19 @@ TEST(MetricsHandlerTest, ServesTheRegistryAndNothingElse) {
   EXPECT_EQ(client.Ask("POST /metrics HTTP/1.1\r\n\r\n").status, 405);
 }
 
+TEST(MetricsHandlerTest, LooksBeforeEveryScrape) {
+  metrics::Registry registry;
+  metrics::Gauge age = registry.AddGauge("age_seconds", "help");
+  MetricsHandler handler(registry, [&age] { age.Add(1); });
+  const auto server =
+      HttpServer::Start({.name = "metrics", .address = "127.0.0.1:0"}, handler).value();
+  Client client(server->port());
+  EXPECT_NE(client.Ask("GET /metrics HTTP/1.1\r\n\r\n").body.find("age_seconds 1"),
+            std::string::npos);
+  client.Ask("GET /healthz HTTP/1.1\r\n\r\n");
+  EXPECT_NE(client.Ask("GET /metrics HTTP/1.1\r\n\r\n").body.find("age_seconds 2"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace forkplane::apiserver
