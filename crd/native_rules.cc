@@ -224,8 +224,9 @@ void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes
   } else {
     if (cidr->prefix < 8 || cidr->prefix > 29) {
       check.Refuse("spec.cidr", spec.cidr, "must be /8 to /29: choose another prefix length");
+    } else {
+      CheckGateway(spec, *cidr, check);
     }
-    CheckGateway(spec, *cidr, check);
     if (spec.per_host_prefix && *spec.per_host_prefix <= cidr->prefix) {
       check.Refuse("spec.perHostPrefix", std::to_string(*spec.per_host_prefix),
                    fmt::format("must be longer than the prefix of {}", spec.cidr));

@@ -115,7 +115,13 @@ class ClaimPlanner {
   Result<std::optional<Ipv4>> PickAddress(const InterfaceClaim& wanted,
                                           const NetworkParameters& network) {
     if (wanted.address) {
-      RETURN_IF_ERROR(CheckStatic(*wanted.address, network));
+      if (Status fit = CheckStatic(*wanted.address, network); !fit.ok()) {
+        Error error = std::move(fit).error();
+        error.causes.push_back({.reason = "FieldValueInvalid",
+                                .field = fmt::format("interfaces[{}].ip", wanted.ordinal),
+                                .message = error.message});
+        return error;
+      }
       const auto rest = index_.rests.find(*wanted.address);
       if (rest == index_.rests.end()) return wanted.address;
       AddShortage("addresses",

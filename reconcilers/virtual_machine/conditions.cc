@@ -69,6 +69,18 @@ std::string ClaimReason(const Error& error) {
   return "ClaimFailed";
 }
 
+// The ledger knows the field of a claim; whoever reads the condition needs that of the spec, and
+// what to do.
+Answer ClaimRefused(const Error& error) {
+  for (const Cause& cause : error.causes) {
+    if (!cause.field.starts_with("interfaces[")) continue;
+    return No(ClaimReason(error),
+              fmt::format("spec.{}: {}: name another, or leave it out for a free one", cause.field,
+                          cause.message));
+  }
+  return No(ClaimReason(error), error.message);
+}
+
 Answer Scheduled(const Report& report) {
   if (const Block* block = BlockOf(report.scene, condition::kScheduled)) return Blocked(*block);
   return Yes("Bound", "to host " + report.scene.inputs.host_name);
@@ -96,9 +108,7 @@ Answer SlotGranted(const Report& report) {
 Answer NetworkReady(const Report& report) {
   const Scene& scene = report.scene;
   if (const Block* block = BlockOf(scene, condition::kNetworkReady)) return Blocked(*block);
-  if (report.memory.claim_error) {
-    return No(ClaimReason(*report.memory.claim_error), report.memory.claim_error->message);
-  }
+  if (report.memory.claim_error) return ClaimRefused(*report.memory.claim_error);
   if (!scene.lease) return No("NotLeased", "no address is leased yet");
   for (std::size_t i = 0; i < scene.facts.size(); ++i) {
     const runtime::InterfaceFacts& facts = scene.facts[i];
