@@ -27,7 +27,7 @@ constexpr char kMetaPackage[] = "linux-image-cloud-amd64";
 constexpr char kBusyboxPackage[] = "busybox-static";
 
 // In the kernel's tree below lib/modules/<version>/kernel.
-constexpr std::array<const char*, 10> kModules = {
+constexpr std::array<const char*, 12> kModules = {
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio_mmio",
@@ -38,6 +38,8 @@ constexpr std::array<const char*, 10> kModules = {
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
     "drivers/char/hw_random/virtio-rng",
+    "drivers/acpi/button",
+    "drivers/input/evdev",
 };
 
 Status MakeDirectories(const std::string& path) {
@@ -139,6 +141,8 @@ Result<std::string> MakeInitramfs(const std::string& modules, const std::string&
   }
   archive.AddFile("init", kInitScript, 0755);
   archive.AddFile("www/cgi-bin/upload", kUploadScript, 0755);
+  archive.AddFile("www/cgi-bin/fetch", kFetchScript, 0755);
+  archive.AddFile("www/cgi-bin/spoof", kSpoofScript, 0755);
   return archive.Finish();
 }
 

@@ -21,7 +21,7 @@ if [ "$(arg fk.bus)" = pci ]; then
 else
   bus=virtio_mmio
 fi
-for m in virtio_ring virtio $bus failover net_failover virtio_net virtio-rng; do
+for m in virtio_ring virtio $bus failover net_failover virtio_net virtio-rng button evdev; do
   insmod /lib/modules/$m.ko || echo "insmod $m failed"
 done
 ip link set lo up
@@ -37,10 +37,21 @@ if [ -e /sys/class/net/eth0 ]; then
   [ -n "$g" ] && ip route add default via $g
 fi
 echo "forkplane guest mac=$mac ip=$a kernel=$(uname -r)" > /www/index.html
+# Zeros to send: holes of a tmpfs take no memory, and httpd sends files without copying them.
+mkdir /www/files
+mount -t tmpfs -o size=64m files /www/files
+truncate -s 1G /www/files/zeros
 httpd -p 80 -h /www
-while :; do nc -l -p 5001 > /dev/null; done &
+# dd reads the connection: nc itself does it a kilobyte at a time.
+while :; do nc -l -p 5001 -e dd of=/dev/null bs=65536 2> /dev/null; done &
+# Blocks until the first key event of the power button; evdev gives whole events (24 bytes) only.
+for e in /sys/class/input/event*; do
+  [ "$(cat $e/device/name)" = "Power Button" ] || continue
+  (dd if=/dev/input/${e##*/} of=/dev/null bs=24 count=1 2> /dev/null && poweroff -f) &
+  break
+done
 echo "READY up=$(cut -d' ' -f1 /proc/uptime) mac=$mac"
-# The loop above never ends: init sleeps here, and reaps.
+# The loops above never end: init sleeps here, and reaps.
 while :; do wait; done
 )sh";
 
@@ -48,6 +59,22 @@ inline constexpr std::string_view kUploadScript = R"sh(#!/bin/sh
 n=${QUERY_STRING:-64}
 printf 'Content-Type: application/octet-stream\r\n\r\n'
 exec dd if=/dev/zero bs=65536 count=$((n * 16)) 2>/dev/null
+)sh";
+// nc, since wget of a static busybox dies in the resolver of glibc, which it cannot load.
+inline constexpr std::string_view kFetchScript = R"sh(#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+page=$(printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 "$QUERY_STRING" 80 2>&1)
+echo "${page:-unreachable}"
+)sh";
+
+inline constexpr std::string_view kSpoofScript = R"sh(#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+gateway=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
+ip addr add "$QUERY_STRING/32" dev eth0
+ping -c 3 -W 1 -I "$QUERY_STRING" "$gateway"
+arping -c 3 -w 3 -I eth0 -s "$QUERY_STRING" "$gateway"
+ip addr del "$QUERY_STRING/32" dev eth0
+exit 0
 )sh";
 // clang-format on
 

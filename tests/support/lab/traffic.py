@@ -47,12 +47,26 @@ def upload_rate(address, path, seconds, settle=1.0):
 def download_rate(address, port, seconds, settle=1.0):
     """Bits of frames per second that reach the guest's sink. The small send buffer keeps what was written close to what
     was sent."""
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
-        connection.settimeout(5)
-        connection.connect((address, port))
+    with _connect_to_sink(address, port) as connection:
         block = b"\0" * 16384
         return _rate(lambda: connection.send(block), seconds, settle)
+
+
+def _connect_to_sink(address, port, seconds=10):
+    """The guest's sink serves one after the other: after the last has gone, it listens again when it has read all."""
+    deadline = time.monotonic() + seconds
+    while True:
+        connection = socket.socket()
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+            connection.settimeout(5)
+            connection.connect((address, port))
+            return connection
+        except OSError:
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _rate(step, seconds, settle):
