@@ -1,12 +1,12 @@
 #include "controller/app/api_layer.h"
 
 #include "controller/apiserver/pki.h"
-#include "controller/store/revision_log.h"
 
 namespace forkplane::app {
 
 Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& clock, Rng& rng,
-                                                 metrics::Registry& metrics) {
+                                                 metrics::Registry& metrics,
+                                                 const WrapLog& wrap_log) {
   std::unique_ptr<ApiLayer> layer(new ApiLayer(options, clock, metrics));
   ASSIGN_OR_RETURN(layer->types_, crd::NewTypeRegistry());
   // A store that is made anew starts above every revision an earlier one can have used (fewer than
@@ -17,6 +17,7 @@ Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& 
                    store::OpenSqliteLog({.path = options.state_dir + "/objects.db",
                                          .first = static_cast<store::Revision>(now.count())},
                                         rng));
+  if (wrap_log) log = wrap_log(std::move(log));
   ASSIGN_OR_RETURN(layer->objects_,
                    store::LocalObjectStore::Open(std::move(log), {.types = layer->types_.get()},
                                                  clock, rng, metrics));

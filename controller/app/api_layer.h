@@ -22,15 +22,20 @@
 #include "controller/base/result.h"
 #include "controller/base/rng.h"
 #include "controller/store/local_object_store.h"
+#include "controller/store/revision_log.h"
 #include "crd/type_registry.h"
 
 namespace forkplane::app {
+
+using WrapLog =
+    std::function<std::unique_ptr<store::RevisionLog>(std::unique_ptr<store::RevisionLog>)>;
 
 class ApiLayer {
  public:
   // What is passed by reference outlives the layer.
   static Result<std::unique_ptr<ApiLayer>> Open(const Options& options, Clock& clock, Rng& rng,
-                                                metrics::Registry& metrics);
+                                                metrics::Registry& metrics,
+                                                const WrapLog& wrap_log = {});
   ~ApiLayer();
 
   // Starts the background loops, makes certificates and kubeconfig, opens the ports.

@@ -20,8 +20,9 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(Options options, Machine machine) 
   ASSIGN_OR_RETURN(InstanceLock lock, InstanceLock::Take(options.state_dir));
   std::unique_ptr<Daemon> daemon(
       new Daemon(std::move(options), std::move(machine), std::move(lock)));
-  ASSIGN_OR_RETURN(daemon->api_, ApiLayer::Open(daemon->options_, daemon->machine_.clock,
-                                                daemon->machine_.rng, daemon->metrics_));
+  ASSIGN_OR_RETURN(daemon->api_,
+                   ApiLayer::Open(daemon->options_, daemon->machine_.clock, daemon->machine_.rng,
+                                  daemon->metrics_, daemon->machine_.wrap_log));
   RETURN_IF_ERROR(daemon->OpenHost());
   RETURN_IF_ERROR(daemon->StartLoops());
   const ledger::Ledger* ledger = daemon->ledger_.get();

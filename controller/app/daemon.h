@@ -28,6 +28,8 @@ struct Machine {
   Rng& rng;
   // Makes the drivers once the state directory is locked.
   std::function<Result<HostDrivers>(const Options&, metrics::Registry&)> open_drivers;
+  // Puts something around the object store's log; empty: nothing.
+  WrapLog wrap_log = {};
   // As in ledger::Options.
   std::function<void(int commit, bool done)> ledger_commit_hook = {};
 };

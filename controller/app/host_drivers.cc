@@ -2,6 +2,7 @@
 
 #include "controller/base/log.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/hooked_machines.h"
 #include "drivers/hooked_network.h"
 #include "drivers/netlink/events.h"
 #include "drivers/netlink/link.h"
@@ -91,6 +92,18 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
 
 drivers::LeafKind LeafOf(const Options& options) {
   return options.leaf == "fq_codel" ? drivers::LeafKind::kFqCodel : drivers::LeafKind::kBfifo;
+}
+
+void HookMachines(HostDrivers& host, drivers::CallHook& hook) {
+  host.processes =
+      host.parts.Add(std::make_unique<drivers::HookedProcessDriver>(*host.processes, hook));
+  host.storage =
+      host.parts.Add(std::make_unique<drivers::HookedStorageDriver>(*host.storage, hook));
+  host.templates =
+      host.parts.Add(std::make_unique<drivers::HookedTemplateHolder>(*host.templates, hook));
+  for (vmm::Hypervisor*& hypervisor : host.hypervisors) {
+    hypervisor = host.parts.Add(std::make_unique<drivers::HookedHypervisor>(*hypervisor, hook));
+  }
 }
 
 Result<HostDrivers> OpenHostDrivers(const Options& options, metrics::Registry& metrics) {

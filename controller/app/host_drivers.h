@@ -68,6 +68,8 @@ drivers::LeafKind LeafOf(const Options& options);
 
 // Puts `hook` around every network driver. It must outlive them.
 void HookNetwork(HostDrivers& drivers, drivers::CallHook& hook);
+// The same for processes, storage, templates and hypervisors.
+void HookMachines(HostDrivers& drivers, drivers::CallHook& hook);
 
 // The kernel's, with metrics around the network ones. An error names what is missing; `forkplane
 // doctor` says more. A hypervisor that is not installed is left out with a warning: the simulated
