@@ -103,6 +103,7 @@ struct VmmFacts {
   bool running = false;         // the guest has run, and runs or is paused for a snapshot
   std::string hypervisor = {};  // whose driver has it
   std::int64_t cpus = 0;        // as started, whatever the spec says by now
+  bool holds_taps = true;       // false: no process stands behind its TAPs (simulated)
   bool operator==(const VmmFacts&) const = default;
 };
 using VmmFactBoard = FactBoard<VmmFacts>;

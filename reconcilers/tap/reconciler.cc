@@ -190,8 +190,9 @@ Status TapReconciler::ObserveBridge(const Desired& desired, Observed& observed) 
 
 void TapReconciler::ObserveVmm(const std::string& owner_uid, Observed& observed) const {
   if (const auto fact = vmms_.Get(owner_uid)) {
-    observed.vmm = fact->running ? Vmm::kRunning : Vmm::kNone;
-    observed.vmm_pid = fact->running ? fact->pid : 0;
+    const bool behind = fact->running && fact->holds_taps;
+    observed.vmm = behind ? Vmm::kRunning : Vmm::kNone;
+    observed.vmm_pid = behind ? fact->pid : 0;
     return;
   }
   const auto vm = ledger_.GetVm(owner_uid);

@@ -140,8 +140,12 @@ void VirtualMachineReconciler::Publish(const Scene& scene) {
   if (!IsUp(scene) || !scene.sight.recorded) return deps_.vmm_facts.Retract(uid);
   const int pid = scene.machine.process ? scene.machine.process->pid : 0;
   const std::optional<RunRecord>& run = scene.inputs.run;
-  deps_.vmm_facts.Publish(uid, {pid, true, scene.hypervisor->capabilities().name,
-                                run ? run->cpus : scene.vm().spec.cpus});
+  const vmm::Capabilities& capabilities = scene.hypervisor->capabilities();
+  deps_.vmm_facts.Publish(uid, {.pid = pid,
+                                .running = true,
+                                .hypervisor = capabilities.name,
+                                .cpus = run ? run->cpus : scene.vm().spec.cpus,
+                                .holds_taps = capabilities.needs_tap});
 }
 
 // A waiting that a person may have to end is told once, when it begins.

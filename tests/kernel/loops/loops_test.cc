@@ -109,11 +109,11 @@ class Loops {
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
   netlink::ProcSysctlDriver sysctls;
   runtime::InterfaceFactBoard facts;
+  runtime::VmmFactBoard vmms_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<network::NetworkReconciler> network_;
 
  private:
-  runtime::VmmFactBoard vmms_;
   runtime::OrphanFactBoard orphans_;
   std::unique_ptr<host::HostReconciler> host_;
   std::unique_ptr<tap::TapReconciler> tap_;
@@ -194,6 +194,24 @@ TEST(LoopsTest, RaiseHealAndRemoveOnTheRealKernel) {
   const std::string why = testing::WhyNoNetworkNamespace();
   if (!why.empty()) GTEST_SKIP() << why;
   testing::RunInNetworkNamespace(RunAll);
+}
+
+// Its TAP goes with the daemon that made it, and no process has its file.
+TEST(LoopsTest, TheTapOfARunningMachineWithoutAProcessIsMadeAnewAfterARestart) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  testing::RunInNetworkNamespace([] {
+    Loops loops;
+    loops.Pass();
+    const ledger::InterfaceLease lease = loops.Claim("a").interfaces.at(0);
+    loops.Pass();
+    const ledger::VmmRecord record{1 << 23, 7, "boot", "forkplane/uid-a"};
+    ASSERT_TRUE(loops.ledger_->SetVmm("uid-a", record).ok());
+    ASSERT_TRUE(loops.taps->Forget(lease.number).ok());
+    loops.vmms_.Publish("uid-a", {.pid = 1 << 23, .running = true, .holds_taps = false});
+    loops.Pass();
+    ExpectStands(loops, lease);
+  });
 }
 
 TEST(LoopsTest, ACidrThatOverlapsARouteChangesNothing) {
