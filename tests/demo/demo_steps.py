@@ -98,7 +98,7 @@ class Demo:
     def limits(self):
         name = sorted(self.clones)[0]
         address = self.address(name)
-        up = traffic.upload_rate(address, "/cgi-bin/upload?64", 5)
+        up = traffic.upload_rate(address, "/files/zeros", 5)
         down = traffic.download_rate(address, 5001, 5)
         self.lines.line(abs(up / 10e6 - 1) <= 0.03, f"{name} uploads", f"{mbit(up)} of 10 Mbit/s, {up / 10e4:.1f} %")
         self.lines.line(abs(down / 50e6 - 1) <= 0.03, f"{name} downloads",

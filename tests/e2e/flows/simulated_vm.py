@@ -41,6 +41,8 @@ class One:
         return self.world.report.line(holds, f"{self.where}: {what}", detail)
 
     def run(self):
+        version = json.loads(self.kubectl("version", "-o", "json").stdout)["clientVersion"]["gitVersion"]
+        self.line(True, "this kubectl is", version)
         item = machine("sim", interfaces=[interface(bandwidth=bandwidth("50M", "10M"))])
         self.world.apply(network(), kubectl=self.kubectl)
         done = self.world.apply(item, kubectl=self.kubectl)
