@@ -101,7 +101,7 @@ enum class MachineState : std::uint8_t {
   kPaused,
   kRunning,
   kShutdown,  // the guest switched itself off; Quit ends the process
-  kFailed,    // the VMM reports an internal error or does not answer
+  kFailed,    // the VMM reports an internal error (Query of one that is silent is Unavailable)
 };
 std::string_view ToString(MachineState state);
 

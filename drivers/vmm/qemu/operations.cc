@@ -212,6 +212,11 @@ Result<Observation> Qemu::Query(const MachineRef& ref) {
     return qmp.QueryStatus(In(kMonitorPatience));
   }();
   if (!status.ok()) {
+    // Silence of a live process is not failure: a busy host would lose its guests. Whoever asked
+    // looks again.
+    if (status.error().code == Code::kUnavailable) {
+      return Explain(std::move(status).error().WithContext("the VMM does not answer"), ref);
+    }
     observation.state = MachineState::kFailed;
     observation.detail = Explain(std::move(status).error(), ref).message;
     return observation;

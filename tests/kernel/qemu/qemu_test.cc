@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ class QemuTest : public ::testing::Test {
   void BootSource();
   void TakeSnapshot();
   void CheckUnprivileged(pid_t pid);
+  void CheckSilence(pid_t pid);
   struct Fork {
     vmm::MachineSpec spec;
     std::string tap;
@@ -106,6 +108,18 @@ void QemuTest::BootSource() {
   std::cout << "boot: launched " << launched << " ms, READY " << MillisecondsSince(start)
             << " ms\n";
   CheckUnprivileged(record->pid);
+  CheckSilence(record->pid);
+}
+
+// A VMM that does not answer for a while (a busy host) is not reported as failed: who believed that
+// would kill its guest.
+void QemuTest::CheckSilence(pid_t pid) {
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  const auto observation = world_->qemu->Query(source_.ref);
+  EXPECT_EQ(::kill(pid, SIGCONT), 0);
+  ASSERT_FALSE(observation.ok());
+  EXPECT_EQ(observation.error().code, Code::kUnavailable) << observation.error().message;
+  EXPECT_EQ(StateOf(source_.ref), MachineState::kRunning);
 }
 
 void QemuTest::CheckUnprivileged(pid_t pid) {
