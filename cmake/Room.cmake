@@ -7,6 +7,13 @@
 
 # Everything that must be generated before sources can be read (clang-tidy builds only this).
 add_custom_target(forkplane_generated)
+
+# forkplane_generates(ROOM f...): ROOM's generated sources, made before any other file of it and by forkplane_generated.
+function(forkplane_generates room)
+  add_custom_target(${room}_generated DEPENDS ${ARGN})
+  add_dependencies(${room} ${room}_generated)
+  add_dependencies(forkplane_generated ${room}_generated)
+endfunction()
 # The suites that also run under sanitizers.
 add_custom_target(forkplane_fast_tests)
 

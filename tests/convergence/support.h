@@ -20,7 +20,8 @@
 
 namespace forkplane::convergence {
 
-// 1: one drift per world; 2: every pair (nightly).
+// 0: a fifth of the crash points (sanitizers); 1: all of them, one drift per world; 2: every pair
+// (nightly).
 inline int Depth() {
   const char* text = std::getenv("FORKPLANE_TEST_DEPTH");
   return text == nullptr ? 1 : std::atoi(text);

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <string>
 
+#include "tests/convergence/support.h"
 #include "tests/convergence/virtual_machine/world.h"
 
 namespace forkplane::testing {
@@ -117,11 +117,7 @@ class Script {
   Step step_ = Step::kMakeSource;
 };
 
-// FORKPLANE_TEST_DEPTH=small takes every fifth call (sanitizers).
-int Stride() {
-  const char* depth = std::getenv("FORKPLANE_TEST_DEPTH");
-  return depth != nullptr && std::string(depth) == "small" ? 5 : 1;
-}
+int Stride() { return convergence::Depth() < 1 ? 5 : 1; }
 
 class TroubleTest : public ::testing::TestWithParam<Trouble> {
  protected:
