@@ -10,10 +10,11 @@ namespace forkplane::testing {
 
 Result<std::unique_ptr<QemuWorld>> QemuWorld::Make() {
   if (::geteuid() != 0) return Unavailable("needs root");
+  const std::string cache = FORKPLANE_TEST_GUEST_CACHE;
+  // First: it may have to download packages, and the namespace has no way out.
+  RETURN_IF_ERROR(guest::BuildGuestImage({cache, cache + "/images"}));
   RETURN_IF_ERROR(EnterNetworkNamespace());
   auto world = std::make_unique<QemuWorld>();
-  const std::string cache = FORKPLANE_TEST_GUEST_CACHE;
-  RETURN_IF_ERROR(guest::BuildGuestImage({cache, cache + "/images"}));
   // The temporary directory is 0700; VMs of other uids do not need it, they are bound in.
   ASSIGN_OR_RETURN(world->processes,
                    process::HostProcessDriver::Open(
