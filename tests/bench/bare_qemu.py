@@ -18,11 +18,6 @@ import sys
 import threading
 import time
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
-
-from lab.traffic import until  # noqa: E402
-
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 SO_BINDTODEVICE = 25
@@ -31,21 +26,47 @@ CONTROL, HEALTH, MEMORY, TAP = 3, 4, 5, 6
 CLEAR_OF_THOSE = 32
 CONSOLE = "/vm/console"
 PATIENCE_SECONDS = 120
+PING_SECONDS = 0.01
+ECHO, ECHO_REPLY = bytes.fromhex("0800f7ff00000000"), 0
 
 
 def first_answer(address, device=None):
-    """Waits for the first byte of an HTTP answer. Tries are short: a SYN may be lost while the guest is not there."""
-    def once():
-        with socket.socket() as connection:
-            if device:
-                connection.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, device.encode() + b"\0")
-            connection.settimeout(0.1)
-            connection.connect((address, 80))
-            connection.settimeout(5)
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return connection.recv(1) != b""
-    if until(once, PATIENCE_SECONDS, pause=0.005) is None:
-        raise RuntimeError(f"{address} does not answer")
+    """Waits for the first byte of an HTTP answer.
+
+    A SYN that is lost because the guest is not there yet comes again after a second only, and each further connection
+    costs the guest a process. So pings ask when it is there: it answers the ones that waited in its TAP all at once.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as pinger:
+        _bind(pinger, device)
+        pinger.settimeout(PING_SECONDS)
+        while not _answers_ping(pinger, address):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{address} does not answer")
+    with socket.socket() as connection:
+        _bind(connection, device)
+        connection.settimeout(PATIENCE_SECONDS)
+        connection.connect((address, 80))
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        if connection.recv(1) == b"":
+            raise RuntimeError("the guest closed the connection")
+
+
+def _bind(any_socket, device):
+    if device:
+        any_socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, device.encode() + b"\0")
+
+
+def _answers_ping(pinger, address):
+    try:
+        pinger.connect((address, 0))
+        pinger.send(ECHO)
+        return pinger.recv(256)[20] == ECHO_REPLY
+    except TimeoutError:
+        return False
+    except OSError:  # there is no way to it yet
+        time.sleep(PING_SECONDS)
+        return False
 
 
 class Qmp:

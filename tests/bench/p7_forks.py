@@ -14,7 +14,7 @@ from bare_qemu import at_once, first_answer
 from harness import CannotRun, percentile
 from lab import kube
 from lab.namespaces import run
-from lab.traffic import until
+from lab.traffic import answers, until
 
 SLOWER_AT_MOST = 1.10
 CIDR, GATEWAY, INNER = "10.90.0.0/24", "10.90.0.1/24", "10.90.0.2"
@@ -66,7 +66,8 @@ class Ours:
             return bool(address)
         if until(known, PATIENCE_SECONDS, pause=0.05) is None:
             raise RuntimeError(f"the first VM got no address:\n{self.daemon.tail()}")
-        first_answer(address[0])
+        if answers(address[0], PATIENCE_SECONDS) is None:
+            raise RuntimeError(f"the first VM does not answer:\n{self.daemon.tail()}")
         self.api.create("snapshots", "Snapshot", "warm", {"source": {"virtualMachineName": "base"}})
         if until(lambda: self.api.get("snapshots", "warm").get("status", {}).get("phase") == "Ready",
                  PATIENCE_SECONDS, pause=0.05) is None:
