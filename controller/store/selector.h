@@ -13,7 +13,7 @@
 namespace forkplane::store {
 
 // Longest text that is parsed; a longer one is Invalid.
-inline constexpr std::size_t kSelectorBytesMax = 64 * 1024;
+inline constexpr std::size_t kSelectorBytesMax = std::size_t{64} * 1024;
 
 struct LabelRequirement {
   enum class Op : std::uint8_t { kIn, kNotIn, kExists, kNotExists, kGreater, kLess };

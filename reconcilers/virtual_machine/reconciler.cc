@@ -65,25 +65,31 @@ Result<VirtualMachineReconciler::Pass> VirtualMachineReconciler::Converge(
     Remember(scene, plan.waiting, memory);
     if (plan.actions.empty() || round == kPassesMax) return Pass{std::move(scene), plan.waiting};
     Execution execution(deps_, scene, memory, stop);
-    for (const Action& action : plan.actions) {
-      if (stop.stop_requested()) return Cancelled("the pass was stopped");
-      const Outcome outcome = execution.Run(action);
-      if (outcome == Outcome::kDone) continue;
-      const bool too_stale = outcome == Outcome::kStale && ++stale > kStaleMax;
-      if (too_stale && execution.NoteIfStart(action)) break;  // backs off, slot given up
-      if (outcome == Outcome::kFailed || too_stale) {
-        return Error(execution.error()).WithContext(ToString(action));
-      }
-      if (outcome == Outcome::kWait && std::holds_alternative<Claim>(action)) {
-        return Pass{std::move(scene), plan.waiting};
-      }
-      break;
-    }
+    ASSIGN_OR_RETURN(const bool claim_waits, Run(plan, execution, stale, stop));
+    if (claim_waits) return Pass{std::move(scene), plan.waiting};
     // The last finalizer fell: there is nothing left to look at.
     if (!plan.actions.empty() && std::holds_alternative<RemoveFinalizer>(plan.actions.back())) {
       return Pass{std::move(scene), Waiting::kNothing};
     }
   }
+}
+
+// The actions in order, up to the first that does not succeed. True: the claim has to wait, so a
+// second look would only find the same.
+Result<bool> VirtualMachineReconciler::Run(const Plan& plan, Execution& execution, int& stale,
+                                           const std::stop_token& stop) {
+  for (const Action& action : plan.actions) {
+    if (stop.stop_requested()) return Cancelled("the pass was stopped");
+    const Outcome outcome = execution.Run(action);
+    if (outcome == Outcome::kDone) continue;
+    const bool too_stale = outcome == Outcome::kStale && ++stale > kStaleMax;
+    if (too_stale && execution.NoteIfStart(action)) return false;  // backs off, slot given up
+    if (outcome == Outcome::kFailed || too_stale) {
+      return Error(execution.error()).WithContext(ToString(action));
+    }
+    return outcome == Outcome::kWait && std::holds_alternative<Claim>(action);
+  }
+  return false;
 }
 
 void VirtualMachineReconciler::Remember(const Scene& scene, Waiting waiting, VmMemory& memory) {

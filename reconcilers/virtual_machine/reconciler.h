@@ -20,6 +20,8 @@
 
 namespace forkplane::virtual_machine {
 
+class Execution;
+
 class VirtualMachineReconciler final : public runtime::Reconciler {
  public:
   explicit VirtualMachineReconciler(Deps deps) : deps_(std::move(deps)) {}
@@ -40,6 +42,8 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
 
   Result<Pass> Converge(const std::shared_ptr<const crd::VirtualMachine>& vm, VmMemory& memory,
                         const std::stop_token& stop);
+  static Result<bool> Run(const Plan& plan, Execution& execution, int& stale,
+                          const std::stop_token& stop);
   void Remember(const Scene& scene, Waiting waiting, VmMemory& memory);
   void NoteEnd(const Scene& scene, VmMemory& memory);
   void Publish(const Scene& scene);

@@ -80,8 +80,7 @@ class LedgerDoor final : public ledger::Ledger {
   std::optional<ledger::InterfaceLease> GetInterface(ledger::LeaseId lease) const override {
     return next_.GetInterface(lease);
   }
-  std::optional<ledger::InterfaceLease> GetInterfaceByNumber(
-      ledger::Number number) const override {
+  std::optional<ledger::InterfaceLease> GetInterfaceByNumber(ledger::Number number) const override {
     return next_.GetInterfaceByNumber(number);
   }
   std::optional<ledger::NetworkLease> GetNetwork(const std::string& uid) const override {

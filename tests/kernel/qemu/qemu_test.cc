@@ -6,11 +6,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -200,6 +200,7 @@ TEST_F(QemuTest, ABootedGuestIsSnapshottedAndItsClonesAnswer) {
   std::vector<std::jthread> threads;
   std::array<std::string, 3> reports;
   std::vector<Fork> forks;
+  forks.reserve(reports.size());
   for (int i = 0; i < 3; ++i) forks.push_back(StartFork(i + 2));
   for (std::size_t i = 0; i < forks.size(); ++i) {
     threads.emplace_back([&, i] {
