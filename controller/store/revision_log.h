@@ -57,7 +57,7 @@ std::unique_ptr<RevisionLog> NewMemoryLog(Rng& rng, Revision first = 0);
 struct SqliteLogOptions {
   std::string path;  // its folder exists
   // Only for a new file: the revision before the first one. A store that replaces a lost one must
-  // start above it, or clients that resume see revisions go back; see FirstRevision().
+  // start above it, or clients that resume see revisions go back (app starts at the time).
   Revision first = 0;
 };
 // Opens or makes the file, 0600. Never resets anything by itself:
