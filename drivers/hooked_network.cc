@@ -136,9 +136,9 @@ Result<bool> HookedQdiscDriver::HasFqCodel() {
 Status HookedQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
   return CallThrough(hook_, {"qdisc", "add_tbf", true}, [&] { return inner_.AddTbf(index, tbf); });
 }
-Status HookedQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
+Status HookedQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, Queue queue) {
   return CallThrough(hook_, {"qdisc", "change_tbf", true},
-                     [&] { return inner_.ChangeTbf(index, tbf); });
+                     [&] { return inner_.ChangeTbf(index, tbf, queue); });
 }
 Status HookedQdiscDriver::AddClsact(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "add_clsact", true}, [&] { return inner_.AddClsact(index); });

@@ -83,7 +83,7 @@ class HookedQdiscDriver final : public QdiscDriver {
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const Tbf& tbf) override;
-  Status ChangeTbf(std::uint32_t index, const Tbf& tbf) override;
+  Status ChangeTbf(std::uint32_t index, const Tbf& tbf, Queue queue) override;
   Status AddClsact(std::uint32_t index) override;
   Status DeleteClsact(std::uint32_t index) override;
   Status AddHtb(std::uint32_t index, std::uint32_t default_minor) override;

@@ -56,6 +56,9 @@ struct Leaf {
   bool operator==(const Leaf&) const = default;
 };
 
+// What a change of a TBF does with the packets that wait in it.
+enum class Queue : std::uint8_t { kKeep, kDrop };
+
 // The root qdisc that is not the kernel's default one.
 struct ObservedRoot {
   std::string kind;                 // "tbf", "htb", or what somebody else put there
@@ -112,7 +115,10 @@ class QdiscDriver {
   virtual Result<bool> HasFqCodel() = 0;
 
   virtual Status AddTbf(std::uint32_t index, const Tbf& tbf) = 0;
-  virtual Status ChangeTbf(std::uint32_t index, const Tbf& tbf) = 0;
+  // A smaller burst needs Queue::kDrop: a packet of many segments (GSO) that was let in under the
+  // wider one is larger than the bucket ever gets, stands at the head of the queue and lets nothing
+  // pass, for ever (sch_tbf.c, Linux 6.18, provoked). Both happen in one system call.
+  virtual Status ChangeTbf(std::uint32_t index, const Tbf& tbf, Queue queue) = 0;
   virtual Status AddClsact(std::uint32_t index) = 0;
   virtual Status DeleteClsact(std::uint32_t index) = 0;
   virtual Status AddHtb(std::uint32_t index, std::uint32_t default_minor) = 0;

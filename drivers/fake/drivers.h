@@ -74,7 +74,7 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
-  Status ChangeTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
+  Status ChangeTbf(std::uint32_t index, const drivers::Tbf& tbf, drivers::Queue queue) override;
   Status AddClsact(std::uint32_t index) override;
   Status DeleteClsact(std::uint32_t index) override;
   Status AddHtb(std::uint32_t index, std::uint32_t default_minor) override;

@@ -40,6 +40,8 @@ struct FakeLink {
   drivers::Link link;
   bool ipv6_disabled = false;
   std::optional<drivers::ObservedRoot> root = {};
+  // Its TBF may hold a packet that is larger than its bucket (QdiscDriver::ChangeTbf).
+  bool blocked = false;
   std::map<std::uint32_t, drivers::ObservedClass> classes = {};  // by minor
   bool clsact = false;
   drivers::AttachedPrograms programs = {};

@@ -76,10 +76,12 @@ Status FakeQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
   });
 }
 
-Status FakeQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
+Status FakeQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, drivers::Queue queue) {
   return OnLink(kernel_, "change tbf", index, [&](State& state, FakeLink& link) -> Status {
     RETURN_IF_ERROR(Validate(tbf));
     if (!link.root || link.root->handle != kTbfHandle) return NoQdisc("change tbf", index);
+    const bool narrower = link.root->tbf && tbf.burst_bytes < link.root->tbf->burst_bytes;
+    link.blocked = narrower && queue == drivers::Queue::kKeep;
     link.root->tbf = tbf;
     Announce(state, LinkEventKind::kQdisc, index, kTbfHandle);
     return OkStatus();

@@ -185,12 +185,21 @@ Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
 }
 
 // Found by its handle, so that a qdisc which somebody else made is never changed.
-Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf) {
+Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, drivers::Queue queue) {
   ASSIGN_OR_RETURN(const std::string what, What("change tbf", index));
   RETURN_IF_ERROR(Validate(tbf));
-  Message message = TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle));
-  PutTbf(message, tbf);
-  return socket_.Request(message, what);
+  std::vector<Message> messages;
+  messages.push_back(TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle)));
+  PutTbf(messages.back(), tbf);
+  if (queue == drivers::Queue::kKeep) return socket_.Request(messages.back(), what);
+  // A new queue takes the old one's place and its packets with it. Two, because the kernel would
+  // only change a queue that is of the kind which is asked for.
+  for (const char* kind : {"pfifo", "bfifo"}) {
+    messages.push_back(
+        TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, TcHeader(index, kTbfHandle | 1, 0)));
+    messages.back().Text(TCA_KIND, kind).Struct(TCA_OPTIONS, tc_fifo_qopt{tbf.limit_bytes});
+  }
+  return socket_.RequestAll(messages, what);
 }
 
 Status NetlinkQdiscDriver::AddClsact(std::uint32_t index) {

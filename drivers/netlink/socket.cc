@@ -10,7 +10,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace forkplane::netlink {
 namespace {
@@ -79,6 +81,11 @@ Status Socket::Exchange(Message& message, std::string_view what, const OnMessage
   if (const int rc = nl_send(socket_.get(), message.raw()); rc < 0) {
     return Unavailable(fmt::format("{}: send: {}", what, nl_geterror(rc)));
   }
+  return Receive(sequence, what, on_message, interrupted);
+}
+
+Status Socket::Receive(std::uint32_t sequence, std::string_view what, const OnMessage& on_message,
+                       bool& interrupted) {
   while (true) {
     sockaddr_nl from = {};
     unsigned char* raw = nullptr;
@@ -108,6 +115,30 @@ Status Socket::Request(Message& message, std::string_view what) {
   return Get(message, what, [](const nlmsghdr*) {});
 }
 
+Status Socket::RequestAll(std::span<Message> messages, std::string_view what) {
+  std::string bytes;
+  std::vector<std::uint32_t> sequences;
+  for (Message& message : messages) {
+    nl_complete_msg(socket_.get(), message.raw());
+    nlmsghdr* header = nlmsg_hdr(message.raw());
+    header->nlmsg_flags |= NLM_F_ACK;
+    sequences.push_back(header->nlmsg_seq);
+    bytes.append(reinterpret_cast<const char*>(header), header->nlmsg_len);
+    bytes.resize(NLMSG_ALIGN(bytes.size()));
+  }
+  if (const int rc = nl_sendto(socket_.get(), bytes.data(), bytes.size()); rc < 0) {
+    return Unavailable(fmt::format("{}: send: {}", what, nl_geterror(rc)));
+  }
+  bool interrupted = false;
+  Status outcome = OkStatus();
+  for (const std::uint32_t sequence : sequences) {
+    Status status = Receive(
+        sequence, what, [](const nlmsghdr*) {}, interrupted);
+    if (outcome.ok()) outcome = std::move(status);
+  }
+  return outcome;
+}
+
 Status Socket::Get(Message& message, std::string_view what, const OnMessage& on_message) {
   nlmsg_hdr(message.raw())->nlmsg_flags |= NLM_F_ACK;
   bool interrupted = false;
@@ -130,6 +161,11 @@ Status Socket::Dump(const std::function<Message()>& make, std::string_view what,
 Status SharedSocket::Request(Message& message, std::string_view what) {
   const MutexLock lock(mutex_);
   return socket_.Request(message, what);
+}
+
+Status SharedSocket::RequestAll(std::span<Message> messages, std::string_view what) {
+  const MutexLock lock(mutex_);
+  return socket_.RequestAll(messages, what);
 }
 
 Status SharedSocket::Get(Message& message, std::string_view what,

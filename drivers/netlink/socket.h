@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "controller/base/mutex.h"
@@ -31,6 +32,9 @@ class Socket {
   using OnMessage = std::function<void(const nlmsghdr*)>;
   // Sends and waits for the acknowledgement. `what` leads the error's text: "delete link fkbr0".
   Status Request(Message& message, std::string_view what);
+  // Several requests in one system call: whatever ends this process, the kernel does all or none of
+  // them. Those behind a refused one are made too; the first error is returned.
+  Status RequestAll(std::span<Message> messages, std::string_view what);
   // The same for a single object; `on_message` is called with the answer.
   Status Get(Message& message, std::string_view what, const OnMessage& on_message);
   // `make` builds the request anew for each try; `reset` empties what on_message has gathered.
@@ -45,6 +49,9 @@ class Socket {
   // Sends and reads to the end of the answer; `interrupted` reports NLM_F_DUMP_INTR.
   Status Exchange(Message& message, std::string_view what, const OnMessage& on_message,
                   bool& interrupted);
+  // Reads to the end of the answer to the request with this number.
+  Status Receive(std::uint32_t sequence, std::string_view what, const OnMessage& on_message,
+                 bool& interrupted);
 
   std::unique_ptr<nl_sock, Free> socket_;
 };
@@ -55,6 +62,7 @@ class SharedSocket {
   explicit SharedSocket(Socket socket) : socket_(std::move(socket)) {}
 
   Status Request(Message& message, std::string_view what) EXCLUDES(mutex_);
+  Status RequestAll(std::span<Message> messages, std::string_view what) EXCLUDES(mutex_);
   Status Get(Message& message, std::string_view what, const Socket::OnMessage& on_message)
       EXCLUDES(mutex_);
   Status Dump(const std::function<Message()>& make, std::string_view what,

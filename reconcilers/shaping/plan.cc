@@ -33,8 +33,9 @@ struct Printer {
                        a.leaf.limit_bytes);
   }
   std::string operator()(const ChangeTbf& a) const {
-    return fmt::format("ChangeTbf {} rate={} burst={} limit={}", TapName(a.number),
-                       a.tbf.rate_bytes_per_second, a.tbf.burst_bytes, a.tbf.limit_bytes);
+    return fmt::format("ChangeTbf {} rate={} burst={} limit={}{}", TapName(a.number),
+                       a.tbf.rate_bytes_per_second, a.tbf.burst_bytes, a.tbf.limit_bytes,
+                       a.queue == drivers::Queue::kDrop ? " dropping its queue" : "");
   }
 };
 
@@ -76,7 +77,9 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
     if (observed.ready) PlanClass(wish.rates, observed, plan);
     const auto tbf = observed.tbfs.find(wish.number);
     if (tbf != observed.tbfs.end() && !Equivalent(wish.rates.tbf, tbf->second)) {
-      plan.emplace_back(ChangeTbf{wish.number, wish.rates.tbf});
+      const bool narrower = wish.rates.tbf.burst_bytes < tbf->second.burst_bytes;
+      plan.emplace_back(ChangeTbf{wish.number, wish.rates.tbf,
+                                  narrower ? drivers::Queue::kDrop : drivers::Queue::kKeep});
     }
   }
   return plan;

@@ -8,6 +8,8 @@
 //     all classes), and a number is free only after this loop saw its class gone.
 //   - Live changes are `change`, never delete and add: counters stay, no packet passes unbounded.
 //     Only a class under the wrong parent is made anew (the kernel ignores a new parent).
+//   - A narrower bucket starts with an empty queue: what was let in under the wider one may be
+//     larger than it ever gets, and would keep the guest from receiving anything.
 //   - A class never stands without its byte-bounded leaf longer than one action.
 //   - The IFB, its HTB, root and default class are the host loop's; a TBF's existence is the tap
 //     loop's. Where they are missing this loop waits, and says for what.
@@ -79,6 +81,7 @@ struct SetLeaf {
 struct ChangeTbf {
   std::uint32_t number = 0;
   drivers::Tbf tbf;
+  drivers::Queue queue = drivers::Queue::kKeep;
 };
 using Action = std::variant<DeleteClass, AddClass, ChangeClass, SetLeaf, ChangeTbf>;
 std::string ToString(const Action& action);

@@ -31,7 +31,9 @@ struct Executor {
   Status operator()(const AddClass& a) { return qdiscs.AddClass(ifb, a.htb); }
   Status operator()(const ChangeClass& a) { return qdiscs.ChangeClass(ifb, a.htb); }
   Status operator()(const SetLeaf& a) { return qdiscs.SetLeaf(ifb, a.minor, a.leaf); }
-  Status operator()(const ChangeTbf& a) { return qdiscs.ChangeTbf(TapIndex(a.number), a.tbf); }
+  Status operator()(const ChangeTbf& a) {
+    return qdiscs.ChangeTbf(TapIndex(a.number), a.tbf, a.queue);
+  }
 };
 
 }  // namespace

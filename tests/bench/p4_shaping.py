@@ -5,11 +5,13 @@ far end lies behind an uplink in a namespace of its own, so every packet is rout
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import statistics
 import subprocess
+import threading
 import time
 
 from harness import percentile
@@ -70,7 +72,7 @@ class Lab:
         self.guests = [Guest(), Guest()]
         self.seconds = 1 if session.smoke else 4
         self.settle = 0 if session.smoke else 1
-        self.servers = []
+        self.ports = itertools.count(FIRST_PORT)
         self.helper = subprocess.Popen(
             [session.program("tests/bench/network/bench_guests"), session.directory(f"p4-{capacity}"), str(capacity),
              *(str(guest.process.pid) for guest in self.guests)],
@@ -87,10 +89,6 @@ class Lab:
             guest.configure()
             if until(lambda guest=guest: guest.reaches(OUTSIDE_ADDRESS), 20) is None:
                 raise RuntimeError(f"guest {number + 1} does not reach the outside")
-            self.servers.append(subprocess.Popen(
-                ["nsenter", "-t", str(self.outside.process.pid), "-n", "iperf3", "-s", "-p", str(FIRST_PORT + number)],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        time.sleep(0.2)
 
     def shape(self, guest, down, up, ceil=None):
         self.helper.stdin.write(f"shape {guest + 1} {down} {up} {ceil or up}\n")
@@ -100,22 +98,40 @@ class Lab:
 
     def start(self, guest, protocol, upload, offered):
         """Starts a transfer; its measured part begins after `settle` seconds."""
-        words = ["iperf3", "-c", OUTSIDE_ADDRESS, "-p", str(FIRST_PORT + guest), "-J", "-t", str(self.seconds)]
+        port = str(next(self.ports))
+        words = ["iperf3", "-c", OUTSIDE_ADDRESS, "-p", port, "-J", "-t", str(self.seconds)]
         if self.settle:
             words += ["-O", str(self.settle)]
         if not upload:
             words.append("-R")
         if protocol == "UDP":
             words += ["-u", "-l", str(DATAGRAM), "-b", str(int(offered))]
+        self._listen(port)
         return subprocess.Popen(self.guests[guest].command(*words), stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
+
+    def _listen(self, port):
+        """A server for one transfer: one that serves the next too is "busy" until it has put the last away."""
+        server = subprocess.Popen(
+            ["nsenter", "-t", str(self.outside.process.pid), "-n", "iperf3", "-s", "-1", "-p", port, "--forceflush"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = ""
+        for line in server.stdout:
+            if "listening" in line:
+                break
+            said += line
+        else:
+            raise RuntimeError(f"iperf3 does not listen: {said.strip()}")
+        # Read on, or it would wait for a reader; it ends with its transfer.
+        threading.Thread(target=lambda: (server.stdout.read(), server.wait()), daemon=True).start()
 
     def rate(self, transfer, protocol):
         """Mbit/s of frames that arrived."""
         text, _ = transfer.communicate(timeout=60)
-        end = json.loads(text).get("end", {})
+        answer = json.loads(text) if text else {}
+        end = answer.get("end", {})
         if "sum_received" not in end:
-            raise RuntimeError(f"iperf3: {json.loads(text).get('error', 'no result')}")
+            raise RuntimeError(f"iperf3 (exit code {transfer.returncode}): {answer.get('error', 'no result')}")
         factor = FRAME_PER_DATAGRAM if protocol == "UDP" else FRAME_PER_GOODPUT
         return end["sum_received"]["bits_per_second"] * factor / M
 
@@ -132,9 +148,6 @@ class Lab:
     def close(self):
         self.helper.stdin.close()
         self.helper.wait(timeout=30)
-        for server in self.servers:
-            server.kill()
-            server.wait()
         for guest in self.guests:
             guest.close()
         self.outside.close()

@@ -25,7 +25,7 @@ constexpr std::uint32_t kUpLeaf = 65'536;
 constexpr std::uint32_t kDownLimit = 312'500;
 
 enum class ClassIs { kRight, kAbsent, kSlow, kNoLeaf, kWrongParent };
-enum class BucketIs { kRight, kNoTap, kNoBucket, kUnshaped };
+enum class BucketIs { kRight, kNoTap, kNoBucket, kUnshaped, kWide };
 
 struct World {
   bool uplink = true;
@@ -112,7 +112,10 @@ void BuildTap(fake::FakeKernel& kernel, fake::FakeQdiscDriver& qdiscs, std::uint
   if (is == BucketIs::kNoBucket) return;
   const drivers::Tbf right{kDownRate, 62'500, kDownLimit};
   const drivers::Tbf unshaped{625'000, 6'250, 65'536};
-  CHECK(qdiscs.AddTbf(TapIndex(number), is == BucketIs::kRight ? right : unshaped).ok());
+  const drivers::Tbf wide{4 * kDownRate, 250'000, 4 * kDownLimit};
+  const drivers::Tbf& tbf =
+      is == BucketIs::kRight ? right : (is == BucketIs::kWide ? wide : unshaped);
+  CHECK(qdiscs.AddTbf(TapIndex(number), tbf).ok());
 }
 
 void Build(const World& world, fake::FakeKernel& kernel) {
@@ -167,6 +170,7 @@ std::string Judge(const World& world, fake::State& state) {
     if (tbf.rate_bytes_per_second != kDownRate || tbf.limit_bytes != kDownLimit) {
       return fmt::format("bucket {} has the wrong rate", minor);
     }
+    if (tap->second.blocked) return fmt::format("bucket {} may be blocked", minor);
   }
   return {};
 }
@@ -202,8 +206,8 @@ struct Run {
       CHECK(lease.has_value());  // nobody confirms the TAP here
       if (lease->class_absent != world.vm[i].releasing) return "absence is confirmed wrongly";
       const auto fact = facts.Get(ledger::KeyOf(lease->id)).value_or(runtime::InterfaceFacts{});
-      const bool bucket =
-          world.vm[i].down == BucketIs::kRight || world.vm[i].down == BucketIs::kUnshaped;
+      const BucketIs down = world.vm[i].down;
+      const bool bucket = down != BucketIs::kNoTap && down != BucketIs::kNoBucket;
       const bool shaped = world.uplink && bucket && !world.vm[i].releasing;
       if (fact.shaped != shaped) return fmt::format("shaped={} is a lie", fact.shaped);
       if (fact.shaped && fact.upload_rate_bits_per_second != 10'000'000) return "facts are wrong";
@@ -280,7 +284,7 @@ void Suite(const Planner& planner, Report& report) {
   constexpr ClassIs kClasses[] = {ClassIs::kRight, ClassIs::kAbsent, ClassIs::kSlow,
                                   ClassIs::kNoLeaf, ClassIs::kWrongParent};
   constexpr BucketIs kBuckets[] = {BucketIs::kRight, BucketIs::kNoTap, BucketIs::kNoBucket,
-                                   BucketIs::kUnshaped};
+                                   BucketIs::kUnshaped, BucketIs::kWide};
   const bool deep = convergence::Depth() > 1;
   for (const bool uplink : {true, false}) {
     for (const bool leaked : {false, true}) {
@@ -354,6 +358,14 @@ std::vector<Action> BucketsForgotten(const Desired& desired, const Observed& obs
   return MakePlan(desired, blind);
 }
 
+std::vector<Action> QueuesKept(const Desired& desired, const Observed& observed) {
+  std::vector<Action> plan = MakePlan(desired, observed);
+  for (Action& action : plan) {
+    if (auto* change = std::get_if<ChangeTbf>(&action)) change->queue = drivers::Queue::kKeep;
+  }
+  return plan;
+}
+
 std::vector<Action> FirstOnly(const Desired& desired, const Observed& observed) {
   Desired first = desired;
   if (first.wishes.size() > 1) first.wishes[1].intent = Intent::kKeep;
@@ -379,6 +391,7 @@ const std::vector<Mutant<Planner>> kMutants = {
     {"mistakes the rate", HalfTheRate},
     {"does not look at the parent", ParentForgotten},
     {"does not look at the buckets", BucketsForgotten},
+    {"keeps what a narrower bucket cannot pass", QueuesKept},
     {"serves the first interface only", FirstOnly},
     {"writes what is right already", AlwaysRewrites},
 };

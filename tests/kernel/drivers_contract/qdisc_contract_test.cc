@@ -16,7 +16,7 @@ TEST_P(DriversContract, ATbfIsAddedOnceAndChangedInPlace) {
     EXPECT_CODE(world.qdiscs->AddTbf(kTap, kTbf), Code::kNotFound);
     ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
     EXPECT_FALSE(world.qdiscs->ObservePort(kTap)->root.has_value());
-    EXPECT_CODE(world.qdiscs->ChangeTbf(kTap, kTbf), Code::kNotFound);
+    EXPECT_CODE(world.qdiscs->ChangeTbf(kTap, kTbf, Queue::kKeep), Code::kNotFound);
     EXPECT_OK(world.qdiscs->AddTbf(kTap, kTbf));
     EXPECT_CODE(world.qdiscs->AddTbf(kTap, kTbf), Code::kExists);
     PortQdiscs port = *world.qdiscs->ObservePort(kTap);
@@ -24,12 +24,19 @@ TEST_P(DriversContract, ATbfIsAddedOnceAndChangedInPlace) {
     EXPECT_EQ(port.root->handle, kTbfHandle);
     EXPECT_TRUE(Equivalent(kTbf, *port.root->tbf)) << port.root->tbf->burst_bytes;
     const Tbf faster{6'000'000'000, 60'000'000, 300'000'000};  // beyond 32 bits
-    EXPECT_OK(world.qdiscs->ChangeTbf(kTap, faster));
+    EXPECT_OK(world.qdiscs->ChangeTbf(kTap, faster, Queue::kKeep));
     port = *world.qdiscs->ObservePort(kTap);
     EXPECT_TRUE(Equivalent(faster, *port.root->tbf)) << port.root->tbf->burst_bytes;
+    for (int i = 0; i < 2; ++i) {  // the second time, the queue is one that we made
+      EXPECT_OK(world.qdiscs->ChangeTbf(kTap, kTbf, Queue::kDrop));
+      port = *world.qdiscs->ObservePort(kTap);
+      ASSERT_TRUE(port.root && port.root->tbf);
+      EXPECT_TRUE(Equivalent(kTbf, *port.root->tbf)) << port.root->tbf->limit_bytes;
+    }
     EXPECT_OK(world.qdiscs->DeleteRoot(kTap));
     EXPECT_FALSE(world.qdiscs->ObservePort(kTap)->root.has_value());
     EXPECT_CODE(world.qdiscs->DeleteRoot(kTap), Code::kNotFound);
+    EXPECT_CODE(world.qdiscs->ChangeTbf(kTap, kTbf, Queue::kDrop), Code::kNotFound);
   });
 }
 

@@ -1,12 +1,16 @@
 #include "tests/kernel/traffic/guest.h"
 
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
+#include "controller/base/check.h"
 #include "controller/base/network_names.h"
 
 namespace forkplane::traffic {
@@ -14,6 +18,19 @@ namespace {
 
 constexpr std::size_t kVnetHeader = 12;
 constexpr std::size_t kIcmpHeader = 8;
+constexpr std::size_t kTcpHeader = 20;
+constexpr std::uint16_t kSegmentBytes = 1448;
+constexpr Ipv4 kGatewayAddress{0x0a4d0001};  // 10.77.0.1
+
+// struct virtio_net_hdr of <linux/virtio_net.h>, which C++ cannot read.
+struct VirtioNetHeader {
+  std::uint8_t flags = 1;     // VIRTIO_NET_HDR_F_NEEDS_CSUM
+  std::uint8_t gso_type = 1;  // VIRTIO_NET_HDR_GSO_TCPV4
+  std::uint16_t header_bytes = kTransport + kTcpHeader;
+  std::uint16_t gso_bytes = kSegmentBytes;
+  std::uint16_t checksum_start = kTransport;
+  std::uint16_t checksum_offset = 16;
+};
 
 void Append(Bytes& to, const Bytes& bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
 void Append(Bytes& to, const MacAddress& mac) {
@@ -115,6 +132,37 @@ Bytes IcmpUnreachable(const Bytes& packet) {
   Write16(message, 2, Checksum(message, 0, message.size()));
   static_assert(kIcmpHeader == 8);
   return message;
+}
+
+Bytes Segments(const MacAddress& to_mac, Ipv4 to, std::size_t size) {
+  Bytes segment = TcpSyn(80, 7);
+  Write16(segment, 12, 0x5010);  // ACK
+  segment.resize(segment.size() + size);
+  Bytes frame = Packet(kGatewayMac, kGatewayAddress, to, IPPROTO_TCP, segment);
+  std::copy(to_mac.bytes.begin(), to_mac.bytes.end(), frame.begin());
+  // Of the pseudo header alone: the rest is for whoever cuts it into segments.
+  Write16(frame, kTransport + 16,
+          static_cast<std::uint16_t>(~Checksum({}, 0, 0, PseudoHeader(frame))));
+  return frame;
+}
+
+SegmentSender::SegmentSender(std::uint32_t index)
+    : socket_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
+  const int on = 1;
+  CHECK(setsockopt(socket_.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) == 0);
+  sockaddr_ll address = {};
+  address.sll_family = AF_PACKET;
+  address.sll_ifindex = static_cast<int>(index);
+  CHECK(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+}
+
+bool SegmentSender::Send(const Bytes& segments) const {
+  const VirtioNetHeader header;
+  Bytes packet(sizeof header);
+  std::memcpy(packet.data(), &header, sizeof header);
+  Append(packet, segments);
+  return send(socket_.get(), packet.data(), packet.size(), 0) ==
+         static_cast<ssize_t>(packet.size());
 }
 
 bool Guest::Send(const Bytes& frame) const {

@@ -35,6 +35,20 @@ Bytes TcpSyn(std::uint16_t from, std::uint16_t to);
 // Port unreachable about `packet`.
 Bytes IcmpUnreachable(const Bytes& packet);
 
+// A TCP packet of many segments, as the host's stack hands it to a device that segments: `size`
+// bytes of payload from the gateway.
+Bytes Segments(const MacAddress& to_mac, Ipv4 to, std::size_t size);
+
+// Sends such packets out of a link, past whatever is above it.
+class SegmentSender {
+ public:
+  explicit SegmentSender(std::uint32_t index);
+  bool Send(const Bytes& segments) const;
+
+ private:
+  UniqueFd socket_;
+};
+
 class Guest {
  public:
   explicit Guest(UniqueFd tap) : tap_(std::move(tap)) {}

@@ -347,7 +347,7 @@ TEST_P(TrafficTest, UploadIsCountedInItsClassAndBoundedByIt) {
 TEST_P(TrafficTest, DownloadIsBoundedByTheTbf) {
   InLab([](Lab& lab) {
     constexpr drivers::Tbf kTbf{125'000, 4'000, 65'536};
-    ASSERT_TRUE(lab.qdiscs->ChangeTbf(TapIndex(1), kTbf).ok());
+    ASSERT_TRUE(lab.qdiscs->ChangeTbf(TapIndex(1), kTbf, drivers::Queue::kDrop).ok());
     const UniqueFd host = HostSocket(kPort);
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < 200; ++i) ASSERT_TRUE(SendTo(host.get(), OuterOf(1), 7, 958));
@@ -358,6 +358,27 @@ TEST_P(TrafficTest, DownloadIsBoundedByTheTbf) {
     EXPECT_GE(root.counters.bytes, 2'000u);
     EXPECT_GT(root.counters.drops, 0u);
     EXPECT_LE(root.counters.backlog_bytes, 65'536u);
+  });
+}
+
+// A packet of many segments that was let in under a wide bucket never gets enough tokens of a
+// narrower one: it would stand at the head of the queue, and the guest hear nothing, for ever.
+TEST_P(TrafficTest, ANarrowerBucketDoesNotBlockTheGuest) {
+  InLab([](Lab& lab) {
+    constexpr drivers::Tbf kSlow{12'500, 64'000, 1'000'000};
+    constexpr drivers::Tbf kNarrow{kWide, 4'000, 65'536};
+    ASSERT_TRUE(lab.qdiscs->ChangeTbf(TapIndex(1), kSlow, drivers::Queue::kDrop).ok());
+    const SegmentSender sender(TapIndex(1));
+    const Bytes segments = Segments(OuterMac(1), OuterOf(1), 40'000);
+    ASSERT_TRUE(sender.Send(segments));  // takes the tokens
+    ASSERT_TRUE(sender.Send(segments));  // waits
+    ASSERT_GE(lab.qdiscs->ObservePort(TapIndex(1))->root->counters.backlog_bytes, 40'000u);
+    ASSERT_TRUE(lab.qdiscs->ChangeTbf(TapIndex(1), kNarrow, drivers::Queue::kDrop).ok());
+    const Guest guest = lab.GuestOf(1);
+    const UniqueFd host = HostSocket(kPort);
+    ASSERT_TRUE(SendTo(host.get(), OuterOf(1), 7, 10));
+    EXPECT_TRUE(guest.Receive([](const Bytes& f) { return IsProtocol(f, IPPROTO_UDP); }));
+    EXPECT_EQ(lab.qdiscs->ObservePort(TapIndex(1))->root->counters.backlog_bytes, 0u);
   });
 }
 
