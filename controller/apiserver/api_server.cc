@@ -75,6 +75,16 @@ class ApiServer::Impl {
                                          "Watches that are open now.", {{"verb", "WATCH"}})),
         version_text_(VersionText(options_.version)) {}
 
+  std::optional<HttpResponse> Refuse(const HttpRequest& request) {
+    const RequestInfo info = ParseRequestInfo(request);
+    const std::optional<ApiStatus> refusal = Authorize(request, info);
+    if (!refusal) return std::nullopt;
+    RequestMetrics::Timer timer = metrics_.Start(info);
+    HttpResponse response = ToResponse(*refusal);
+    timer.Finish(response);
+    return response;
+  }
+
   HttpResponse Handle(const HttpRequest& request) {
     const RequestInfo info = ParseRequestInfo(request);
     RequestMetrics::Timer timer = metrics_.Start(info);
@@ -215,6 +225,9 @@ ApiServer::ApiServer(ApiServerOptions options)
     : impl_(std::make_unique<Impl>(std::move(options))) {}
 ApiServer::~ApiServer() = default;
 
+std::optional<HttpResponse> ApiServer::Refuse(const HttpRequest& request) {
+  return impl_->Refuse(request);
+}
 HttpResponse ApiServer::Handle(const HttpRequest& request) { return impl_->Handle(request); }
 
 }  // namespace forkplane::apiserver

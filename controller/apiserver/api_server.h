@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ class ApiServer final : public HttpHandler {
   explicit ApiServer(ApiServerOptions options);
   ~ApiServer() override;
 
+  // 401 or 403 by certificate, verb and URL, so that nobody who may not makes us read a body.
+  std::optional<HttpResponse> Refuse(const HttpRequest& request) override;
+  // Does not rely on Refuse having been asked.
   HttpResponse Handle(const HttpRequest& request) override;
 
  private:

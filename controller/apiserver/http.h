@@ -3,11 +3,11 @@
 // calling HttpHandler::Handle.
 //
 // What the connection layer (http_server.h) has already done when Handle is called: TLS and the
-// client's certificate; limits on headers, body and time; percent-decoding (a bad escape was
-// answered with 400); Expect, Range and Accept-Encoding, which do not appear in `headers` (answers
-// over 128 KiB are gzipped for those who take it; ranges are never served).
-// What it adds to every response: Date, Audit-Id, Cache-Control (unless set), Content-Length or
-// chunks.
+// client's certificate; Refuse, before the body was read; limits on headers, body and time;
+// percent-decoding (a bad escape was answered with 400); Expect, Range and Accept-Encoding, which
+// do not appear in `headers` (answers over 128 KiB are gzipped for those who take it; ranges are
+// never served). What it adds to every response: Date, Audit-Id, Cache-Control (unless set),
+// Content-Length or chunks.
 #pragma once
 
 #include <chrono>
@@ -39,7 +39,7 @@ struct HttpRequest {
   std::vector<std::string> segments;  // decoded, without empty ones; "%2F" is '/' inside of one
   std::multimap<std::string, std::string> query;  // decoded; '+' is a space; "?watch" has value ""
   std::map<std::string, std::string> headers;     // lower-case names; repeated ones joined by ", "
-  std::string body;                               // at most 3 MiB
+  std::string body;                               // at most 3 MiB; empty in Refuse
   std::optional<TlsPeer> peer;                    // none: anonymous
   std::string remote_address;                     // "127.0.0.1" or "::1", without the port
   std::string audit_id;                           // a UUID; also in the response
@@ -88,10 +88,17 @@ struct HttpResponse {
   std::string_view BodyView() const { return shared_body ? *shared_body : body; }
 };
 
-// Called on many threads at once, one call per request; must outlive the server.
+// Called on many threads at once, for each request first Refuse, then Handle; must outlive the
+// server.
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
+  // Whether to go on, decided by the head alone: `request` has no body yet, and "100 Continue" has
+  // not been said. An answer refuses: it is given, the body is never read, and Handle not called.
+  virtual std::optional<HttpResponse> Refuse(const HttpRequest& request) {
+    (void)request;
+    return std::nullopt;
+  }
   virtual HttpResponse Handle(const HttpRequest& request) = 0;
 };
 

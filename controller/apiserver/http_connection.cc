@@ -2,6 +2,7 @@
 
 #include <ctime>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "controller/apiserver/gzip.h"
@@ -62,11 +63,12 @@ HttpResponse FailureResponse(const Refusal& refusal) {
   return response;
 }
 
-// The edge where an exception ends: what it says goes to the log, not to the client.
-HttpResponse CallHandler(HttpHandler& handler, const HttpRequest& request) {
+// The edge where an exception of the handler ends: what it says goes to the log, not to the client.
+template <typename Call>
+std::optional<HttpResponse> Guarded(const HttpRequest& request, const Call& call) {
   const Refusal internal{500, "InternalError", "an error on the server; its log has the details"};
   try {
-    return handler.Handle(request);
+    return call();
   } catch (const std::exception& e) {
     log::Err("request handler threw",
              {{"method", request.method}, {"target", request.target}, {"error", e.what()}});
@@ -77,10 +79,7 @@ HttpResponse CallHandler(HttpHandler& handler, const HttpRequest& request) {
 class Connection {
  public:
   Connection(HttpShared& shared, Transport& transport, const std::string& remote_address)
-      : shared_(shared),
-        transport_(transport),
-        remote_address_(remote_address),
-        reader_(transport, shared.timeouts) {}
+      : shared_(shared), transport_(transport), remote_address_(remote_address) {}
 
   void Serve(bool over_limit) {
     const MonotonicTime handshake_until = RealClock().Now() + shared_.timeouts.handshake;
@@ -90,27 +89,41 @@ class Connection {
       return;
     }
     peer_ = transport_.Peer();
-    while (ServeOne(over_limit)) {
+    if (peer_) shared_.unauthenticated.Leave(transport_);
+    RequestReader reader(transport_, shared_.timeouts,
+                         peer_ ? shared_.budget : shared_.anonymous_budget);
+    while (ServeOne(reader, over_limit)) {
     }
     transport_.CloseGently(RealClock().Now() + shared_.timeouts.linger);
   }
 
  private:
   // True: the connection can take another request.
-  bool ServeOne(bool over_limit) {
-    auto read = reader_.Read();
-    if (const auto* none = std::get_if<NoRequest>(&read)) {
-      if (none->refusal) Answer("GET", FailureResponse(*none->refusal), NewUuid(SystemRng()), true);
-      return false;
-    }
-    auto& [request, keep_alive, accepts_gzip] = std::get<ReadRequest>(read);
+  bool ServeOne(RequestReader& reader, bool over_limit) {
+    auto next = reader.ReadHead();
+    if (const auto* none = std::get_if<NoRequest>(&next)) return GiveUp(*none);
+    auto& read = std::get<ReadRequest>(next);
+    HttpRequest& request = read.request;
     request.peer = peer_;
     request.remote_address = remote_address_;
-    HttpResponse response =
-        over_limit ? TooManyConnections() : CallHandler(shared_.handler, request);
-    if (accepts_gzip) Compress(response);
-    const bool close = over_limit || !keep_alive || response.stream || shared_.stopping.load();
-    return Answer(request.method, std::move(response), request.audit_id, close) && !close;
+    std::optional<HttpResponse> response =
+        over_limit ? TooManyConnections()
+                   : Guarded(request, [&] { return shared_.handler.Refuse(request); });
+    // The body of a refused request stays unread; the next request could only be found behind it.
+    bool close = over_limit || !read.keep_alive || (response && read.framing.HasBody());
+    if (!response) {
+      if (const auto none = reader.ReadBody(read)) return GiveUp(*none);
+      response = Guarded(request, [&] { return std::optional(shared_.handler.Handle(request)); });
+    }
+    if (read.accepts_gzip) Compress(*response);
+    close = close || response->stream || shared_.stopping.load();
+    return Answer(request.method, *std::move(response), request.audit_id, close) && !close;
+  }
+
+  // Always false: what the client sends next cannot be known.
+  bool GiveUp(const NoRequest& none) {
+    if (none.refusal) Answer("GET", FailureResponse(*none.refusal), NewUuid(SystemRng()), true);
+    return false;
   }
 
   static HttpResponse TooManyConnections() {
@@ -132,7 +145,6 @@ class Connection {
   HttpShared& shared_;
   Transport& transport_;
   const std::string& remote_address_;
-  RequestReader reader_;
   std::optional<TlsPeer> peer_;
 };
 
@@ -145,6 +157,9 @@ HttpMetrics::HttpMetrics(metrics::Registry* registry, const std::string& listene
       registry->AddGauge("forkplane_http_connections", "Open connections, idle ones too.", labels);
   connections_refused = registry->AddCounter("forkplane_http_connections_refused_total",
                                              "Connections over the limit.", labels);
+  connections_evicted = registry->AddCounter(
+      "forkplane_http_connections_evicted_total",
+      "Connections without a client certificate closed to let in a newer one.", labels);
   handshakes_failed = registry->AddCounter("forkplane_http_handshakes_failed_total",
                                            "TLS handshakes that did not complete.", labels);
   for (int i = 0; i < 5; ++i) {

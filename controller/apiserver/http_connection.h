@@ -10,6 +10,7 @@
 #include "controller/apiserver/http_reader.h"
 #include "controller/apiserver/httplib_gate.h"
 #include "controller/apiserver/transport.h"
+#include "controller/apiserver/unauthenticated_connections.h"
 #include "controller/base/metrics.h"
 
 namespace forkplane::apiserver {
@@ -21,6 +22,7 @@ struct HttpMetrics {
 
   metrics::Gauge connections;
   metrics::Counter connections_refused;
+  metrics::Counter connections_evicted;
   metrics::Counter handshakes_failed;
   metrics::Counter answers[5];  // 1xx (never) to 5xx
 };
@@ -30,6 +32,9 @@ struct HttpShared {
   HttpHandler& handler;
   HttplibGate& gate;
   const HttpTimeouts& timeouts;
+  const HttpBudget& budget;            // of a client that showed a certificate
+  const HttpBudget& anonymous_budget;  // of one that did not
+  UnauthenticatedConnections& unauthenticated;
   HttpMetrics& metrics;
   std::atomic<bool>& stopping;
 };

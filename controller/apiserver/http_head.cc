@@ -44,12 +44,14 @@ bool ListHas(std::string_view list, std::string_view word) {
   return false;
 }
 
-// "http://host:1/path" -> "/path": servers must take the absolute form (RFC 9112 3.2.2).
+// "http://host:1/path" -> "/path": servers must take the absolute form (RFC 9112 3.2.2). The
+// authority ends where a path, a query or a fragment begins: a slash in a query begins no path.
 std::string OriginForm(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (LowerCase(target.substr(0, scheme.size())) != scheme) continue;
-    const std::size_t slash = target.find('/', scheme.size());
-    return slash == std::string_view::npos ? "/" : std::string(target.substr(slash));
+    const std::size_t end = target.find_first_of("/?#", scheme.size());
+    if (end == std::string_view::npos) return "/";
+    return (target[end] == '/' ? "" : "/") + std::string(target.substr(end));
   }
   return std::string(target);
 }
@@ -68,11 +70,12 @@ std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head
     return RefuseBadRequest("malformed request line");
   }
   if (version != "HTTP/1.1" && version != "HTTP/1.0") {
-    return Refusal{505, "", "this server speaks HTTP/1.1"};
+    return Refusal{505, "BadRequest", "this server speaks HTTP/1.1"};
   }
   head.method = method;
   head.target = OriginForm(target);
-  head.keep_alive = version == "HTTP/1.1";
+  head.is_http_1_0 = version == "HTTP/1.0";
+  head.keep_alive = !head.is_http_1_0;
   if (head.target.front() != '/' && head.target != "*") {
     return RefuseBadRequest("the request target must begin with a slash");
   }
@@ -85,12 +88,7 @@ std::optional<Refusal> ParseField(std::string_view line, RequestHead& head) {
     return RefuseBadRequest("malformed header field");  // a folded line too: it begins with a space
   }
   const std::string_view value = Trim(line.substr(colon + 1));
-  const auto is_control = [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-  };
-  if (std::any_of(value.begin(), value.end(), is_control)) {
-    return RefuseBadRequest("control character in a header field");
-  }
+  if (HasControl(value)) return RefuseBadRequest("control character in a header field");
   const auto [it, is_new] = head.headers.try_emplace(LowerCase(line.substr(0, colon)), value);
   if (!is_new) it->second.append(", ").append(value);
   return std::nullopt;
@@ -117,7 +115,8 @@ std::optional<std::size_t> ParseContentLength(std::string_view text) {
 }
 
 // Which bytes after the head belong to this request (RFC 9112 6.3). No length and no chunks is an
-// empty body, for POST, PUT and PATCH as well.
+// empty body, for POST, PUT and PATCH as well. Chunks did not exist in HTTP/1.0: whoever handed
+// such a request on may have read it otherwise (6.1).
 std::optional<Refusal> ReadFraming(RequestHead& head) {
   const auto encoding = head.headers.find("transfer-encoding");
   const auto length = head.headers.find("content-length");
@@ -125,16 +124,16 @@ std::optional<Refusal> ReadFraming(RequestHead& head) {
     if (length != head.headers.end()) {
       return RefuseBadRequest("both Content-Length and Transfer-Encoding");
     }
+    if (head.is_http_1_0) return RefuseBadRequest("Transfer-Encoding in HTTP/1.0");
     if (LowerCase(encoding->second) != "chunked") {
-      return Refusal{501, "", "the only transfer encoding is chunked"};
+      return Refusal{501, "BadRequest", "the only transfer encoding is chunked"};
     }
-    head.chunked = true;
+    head.framing.chunked = true;
   }
   if (length != head.headers.end()) {
     const std::optional<std::size_t> value = ParseContentLength(length->second);
     if (!value) return RefuseBadRequest("malformed Content-Length");
-    if (*value > kBodyBytesMax) return BodyTooLarge();
-    head.content_length = *value;
+    head.framing.content_length = *value;
   }
   return std::nullopt;
 }
@@ -149,9 +148,9 @@ std::optional<Refusal> ReadConnection(RequestHead& head) {
   }
   if (const auto it = head.headers.find("expect"); it != head.headers.end()) {
     if (LowerCase(it->second) != "100-continue") {
-      return Refusal{417, "", "the only expectation is 100-continue"};
+      return Refusal{417, "BadRequest", "the only expectation is 100-continue"};
     }
-    head.expect_continue = true;
+    head.framing.expect_continue = !head.is_http_1_0;  // which had no such answer
   }
   return std::nullopt;
 }
@@ -160,9 +159,19 @@ std::optional<Refusal> ReadConnection(RequestHead& head) {
 
 Refusal RefuseBadRequest(std::string message) { return {400, "BadRequest", std::move(message)}; }
 
-Refusal BodyTooLarge() {
+Refusal HeadTooLarge(std::string message) {
+  return {431, "RequestEntityTooLarge", std::move(message)};
+}
+
+Refusal BodyTooLarge(std::size_t limit) {
   return {413, "RequestEntityTooLarge",
-          fmt::format("Request entity too large: limit is {}", kBodyBytesMax)};
+          fmt::format("Request entity too large: limit is {}", limit)};
+}
+
+bool HasControl(std::string_view line) {
+  return std::any_of(line.begin(), line.end(), [](char c) {
+    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+  });
 }
 
 std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text) {
@@ -176,7 +185,7 @@ std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text) {
     text.remove_prefix(end + 2);
     if (line.empty()) break;
     if (!is_first && ++fields > kHeaderFieldsMax) {
-      return Refusal{431, "", fmt::format("more than {} header fields", kHeaderFieldsMax)};
+      return HeadTooLarge(fmt::format("more than {} header fields", kHeaderFieldsMax));
     }
     std::optional<Refusal> refusal =
         is_first ? ParseRequestLine(line, head) : ParseField(line, head);

@@ -19,23 +19,29 @@ inline constexpr std::size_t kHeadBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kHeaderFieldsMax = 128;
 inline constexpr std::size_t kBodyBytesMax = std::size_t{3} * 1024 * 1024;  // Kubernetes' limit
 
+// Which bytes behind the head belong to the request.
+struct BodyFraming {
+  std::size_t content_length = 0;  // SIZE_MAX: more than that
+  bool chunked = false;
+  bool expect_continue = false;
+
+  bool HasBody() const { return chunked || content_length > 0; }
+};
+
 struct RequestHead {
   std::string method;
   std::string target;                          // origin form: "/path?query"
   std::map<std::string, std::string> headers;  // lower-case names; repeated ones joined by ", "
-  std::size_t content_length = 0;
-  bool chunked = false;
+  BodyFraming framing;
+  bool is_http_1_0 = false;
   bool keep_alive = true;
-  bool expect_continue = false;
-
-  bool HasBody() const { return chunked || content_length > 0; }
 };
 
 // An answer that the connection layer gives by itself, after which it closes: what the client
 // meant to send next cannot be known.
 struct Refusal {
   int status = 400;
-  std::string reason;  // Kubernetes' word, may be empty
+  std::string reason;  // Kubernetes' word
   std::string message;
 };
 
@@ -43,6 +49,10 @@ struct Refusal {
 std::variant<RequestHead, Refusal> ParseRequestHead(std::string_view text);
 
 Refusal RefuseBadRequest(std::string message);
-Refusal BodyTooLarge();
+Refusal HeadTooLarge(std::string message);
+Refusal BodyTooLarge(std::size_t limit);
+
+// Whether a line holds what no line may: two parsers could disagree about where it ends.
+bool HasControl(std::string_view line);
 
 }  // namespace forkplane::apiserver

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{16} * 1024;
 constexpr std::size_t kChunkLineBytesMax = 1024;  // size and extensions, or one trailer field
+constexpr std::size_t kEmptyLinesMax = 4;         // before a request
 
 NoRequest Refuse(Refusal refusal) { return NoRequest{std::move(refusal)}; }
 
@@ -37,9 +38,13 @@ bool AcceptsGzip(std::string_view accept_encoding) {
   return false;
 }
 
-// "1a;name=value" -> 26. At most 7 digits: no chunk we would take is longer.
+// "1a ;name=value" -> 26. At most 7 digits: no chunk we would take is longer. Behind them come
+// extensions or nothing: whoever reads "1 a" or a line break in them may read another size.
 std::optional<std::size_t> ChunkSize(std::string_view line) {
   const std::string_view digits = line.substr(0, line.find_first_of("; \t"));
+  const std::string_view rest = line.substr(digits.size());
+  const std::size_t behind_space = rest.find_first_not_of(" \t");
+  if (behind_space != std::string_view::npos && rest[behind_space] != ';') return std::nullopt;
   std::size_t size = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size, 16);
   const bool is_number = error == std::errc{} && end == digits.data() + digits.size();
@@ -70,27 +75,25 @@ bool Describe(RequestHead head, HttpRequest& request) {
 
 }  // namespace
 
-std::variant<ReadRequest, NoRequest> RequestReader::Read() {
-  if (buffer_.empty()) {
-    const MonotonicTime idle_until = RealClock().Now() + timeouts_.idle;
+std::variant<ReadRequest, NoRequest> RequestReader::ReadHead() {
+  if (Unread().empty()) {
+    const MonotonicTime idle_until = RealClock().Now() + budget_.idle;
     if (transport_.WaitReadable(idle_until) != Transport::Io::kOk) return NoRequest{};
   }
   const MonotonicTime begin = RealClock().Now();
   std::size_t head_bytes = 0;
   if (auto obstacle = FillHead(begin + timeouts_.head, head_bytes)) return *std::move(obstacle);
-  auto parsed = ParseRequestHead(std::string_view(buffer_).substr(0, head_bytes));
+  auto parsed = ParseRequestHead(Unread().substr(0, head_bytes));
   if (auto* refusal = std::get_if<Refusal>(&parsed)) return Refuse(std::move(*refusal));
   auto& head = std::get<RequestHead>(parsed);
-  buffer_.erase(0, head_bytes);
+  Use(head_bytes);
 
   ReadRequest result;
+  result.framing = head.framing;
   result.request.deadline = begin + timeouts_.request;
   result.keep_alive = head.keep_alive;
   if (const auto it = head.headers.find("accept-encoding"); it != head.headers.end()) {
     result.accepts_gzip = AcceptsGzip(it->second);
-  }
-  if (auto obstacle = ReadBody(head, result.request.deadline, result.request.body)) {
-    return *std::move(obstacle);
   }
   if (!Describe(std::move(head), result.request)) {
     return Refuse(RefuseBadRequest("malformed percent escape in the request target"));
@@ -104,70 +107,85 @@ RequestReader::Obstacle RequestReader::Fill(MonotonicTime deadline) {
   if (transport_.Read(bytes.data(), bytes.size(), count, deadline) != Transport::Io::kOk) {
     return NoRequest{};
   }
+  buffer_.erase(0, used_);
+  used_ = 0;
   buffer_.append(bytes.data(), count);
   return std::nullopt;
 }
 
-// Reads until buffer_ begins with a whole head. Empty lines before a request are skipped (RFC 9112
-// 2.2: some clients send one after a body).
+void RequestReader::Use(std::size_t count) { used_ += count; }
+
+// Reads until a whole head is there. A few empty lines before it are skipped (RFC 9112 2.2: some
+// clients send one after a body).
 RequestReader::Obstacle RequestReader::FillHead(MonotonicTime deadline, std::size_t& head_bytes) {
+  const std::size_t limit = budget_.head_bytes;
   std::size_t searched = 0;
+  std::size_t empty_lines = 0;
   for (;;) {
-    while (buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
-    const std::size_t end = buffer_.find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
-    if (end != std::string::npos && end + 4 <= kHeadBytesMax) {
+    while (Unread().starts_with("\r\n")) {
+      if (++empty_lines > kEmptyLinesMax) return Refuse(RefuseBadRequest("malformed request line"));
+      Use(2);
+    }
+    const std::size_t end = Unread().find("\r\n\r\n", searched < 3 ? 0 : searched - 3);
+    if (end != std::string_view::npos && end + 4 <= limit) {
       head_bytes = end + 4;
       return std::nullopt;
     }
-    if (buffer_.size() > kHeadBytesMax) {
-      return Refuse({431, "", fmt::format("request head over {} bytes", kHeadBytesMax)});
+    if (Unread().size() > limit) {
+      return Refuse(HeadTooLarge(fmt::format("request head over {} bytes", limit)));
     }
-    searched = buffer_.size();
+    searched = Unread().size();
     if (auto obstacle = Fill(deadline)) return obstacle;
   }
 }
 
-RequestReader::Obstacle RequestReader::ReadBody(const RequestHead& head, MonotonicTime deadline,
-                                                std::string& body) {
-  if (!head.HasBody()) return std::nullopt;
-  if (head.expect_continue && buffer_.empty()) {
+std::optional<NoRequest> RequestReader::ReadBody(ReadRequest& read) {
+  const BodyFraming& framing = read.framing;
+  if (!framing.HasBody()) return std::nullopt;
+  if (framing.content_length > budget_.body_bytes) return Refuse(BodyTooLarge(budget_.body_bytes));
+  if (framing.expect_continue && Unread().empty()) {
     const MonotonicTime write_until = RealClock().Now() + timeouts_.write;
     if (transport_.Write("HTTP/1.1 100 Continue\r\n\r\n", write_until) != Transport::Io::kOk) {
       return NoRequest{};
     }
   }
-  return head.chunked ? ReadChunks(deadline, body)
-                      : ReadExactly(head.content_length, deadline, body);
+  const MonotonicTime deadline = read.request.deadline;
+  std::string& body = read.request.body;
+  return framing.chunked ? ReadChunks(deadline, body)
+                         : ReadExactly(framing.content_length, deadline, body);
 }
 
 RequestReader::Obstacle RequestReader::ReadExactly(std::size_t count, MonotonicTime deadline,
                                                    std::string& out) {
   while (count > 0) {
-    if (buffer_.empty()) {
+    if (Unread().empty()) {
       if (auto obstacle = Fill(deadline)) return obstacle;
     }
-    const std::size_t taken = std::min(count, buffer_.size());
-    out.append(buffer_, 0, taken);
-    buffer_.erase(0, taken);
-    count -= taken;
+    const std::string_view taken = Unread().substr(0, count);
+    out.append(taken);
+    count -= taken.size();
+    Use(taken.size());
   }
   return std::nullopt;
 }
 
 RequestReader::Obstacle RequestReader::ReadLine(MonotonicTime deadline, std::string& line) {
   for (;;) {
-    const std::size_t end = buffer_.find("\r\n");
-    if (end <= kChunkLineBytesMax) {  // npos is larger
-      line = buffer_.substr(0, end);
-      buffer_.erase(0, end + 2);
+    const std::size_t end = Unread().substr(0, kChunkLineBytesMax + 2).find("\r\n");
+    if (end != std::string_view::npos) {
+      line = Unread().substr(0, end);
+      Use(end + 2);
+      if (HasControl(line)) return Refuse(RefuseBadRequest("malformed chunk"));
       return std::nullopt;
     }
-    if (buffer_.size() > kChunkLineBytesMax) return Refuse(RefuseBadRequest("malformed chunk"));
+    if (Unread().size() >= kChunkLineBytesMax + 2)
+      return Refuse(RefuseBadRequest("malformed chunk"));
     if (auto obstacle = Fill(deadline)) return obstacle;
   }
 }
 
 // `overhead` bounds what does not count as body: a megabyte in chunks of one byte is six of lines.
+// One line more than that is for the last chunk, which an empty body has too.
 RequestReader::Obstacle RequestReader::ReadChunks(MonotonicTime deadline, std::string& body) {
   std::size_t overhead = 0;
   for (;;) {
@@ -176,8 +194,9 @@ RequestReader::Obstacle RequestReader::ReadChunks(MonotonicTime deadline, std::s
     const std::optional<std::size_t> size = ChunkSize(line);
     if (!size) return Refuse(RefuseBadRequest("malformed chunk"));
     overhead += line.size() + 4;
-    if (*size > kBodyBytesMax - body.size() || overhead > 4 * kBodyBytesMax) {
-      return Refuse(BodyTooLarge());
+    const std::size_t limit = budget_.body_bytes;
+    if (*size > limit - body.size() || overhead > 4 * limit + kChunkLineBytesMax) {
+      return Refuse(BodyTooLarge(limit));
     }
     if (*size == 0) return ReadTrailers(deadline);
     if (auto obstacle = ReadExactly(*size, deadline, body)) return obstacle;
@@ -193,7 +212,7 @@ RequestReader::Obstacle RequestReader::ReadTrailers(MonotonicTime deadline) {
     if (auto obstacle = ReadLine(deadline, line)) return obstacle;
     if (line.empty()) return std::nullopt;
   }
-  return Refuse({431, "", fmt::format("more than {} trailer fields", kHeaderFieldsMax)});
+  return Refuse(HeadTooLarge(fmt::format("more than {} trailer fields", kHeaderFieldsMax)));
 }
 
 }  // namespace forkplane::apiserver

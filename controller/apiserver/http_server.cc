@@ -101,7 +101,15 @@ class RunningHttpServer final : public HttpServer {
         port_(PortOf(listener_.get())),
         metrics_(options_.registry, options_.name),
         gate_(options_.timeouts.write),
-        shared_{handler, gate_, options_.timeouts, metrics_, stopping_},
+        unauthenticated_(options_.anonymous_connections_max),
+        shared_{handler,
+                gate_,
+                options_.timeouts,
+                options_.budget,
+                options_.tls ? options_.anonymous_budget : options_.budget,
+                unauthenticated_,
+                metrics_,
+                stopping_},
         connections_(std::move(connections)),
         acceptor_(std::move(acceptor)) {}
   ~RunningHttpServer() override { Stop(); }
@@ -172,12 +180,16 @@ class RunningHttpServer final : public HttpServer {
                      : MakePlainTransport(std::move(socket), stop_fd_.get());
     if (!transport) return;
     metrics_.connections.Add(1);
+    const bool evicted = options_.tls && unauthenticated_.Enter(*transport);
+    if (evicted) metrics_.connections_evicted.Increment();
     const Status started =
         connections_->Start([this, transport, remote = std::move(remote), over_limit] {
           ServeConnection(shared_, *transport, remote, over_limit);
+          unauthenticated_.Leave(*transport);
           metrics_.connections.Add(-1);
         });
     if (started.ok()) return;
+    unauthenticated_.Leave(*transport);
     metrics_.connections.Add(-1);
     metrics_.connections_refused.Increment();
     log::Warn("connection dropped", {{"listener", options_.name}, {"error", started.error()}});
@@ -190,6 +202,7 @@ class RunningHttpServer final : public HttpServer {
   const std::uint16_t port_;
   HttpMetrics metrics_;
   HttplibGate gate_;
+  UnauthenticatedConnections unauthenticated_;
   std::atomic<bool> stopping_{false};
   HttpShared shared_;
   std::unique_ptr<ThreadGroup> connections_;

@@ -27,7 +27,12 @@ struct HttpServerOptions {
   std::shared_ptr<const TlsContext> tls = {};  // null: plain
   std::size_t connections_max = 4096;          // more are answered 503
   HttpTimeouts timeouts = {};
-  metrics::Registry* registry = nullptr;  // must outlive the server
+  HttpBudget budget = {};
+  // For TLS clients that have shown no certificate (a plain listener does not tell them apart).
+  // `connections_max` counts them too, and those in their handshake are among these.
+  HttpBudget anonymous_budget = kAnonymousBudget;
+  std::size_t anonymous_connections_max = 256;  // the oldest is closed for one more
+  metrics::Registry* registry = nullptr;        // must outlive the server
 };
 
 class HttpServer {

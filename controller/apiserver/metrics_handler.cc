@@ -13,13 +13,24 @@ HttpResponse Text(int status, std::string body) {
 
 }  // namespace
 
-HttpResponse MetricsHandler::Handle(const HttpRequest& request) {
-  if (request.path != "/metrics" && request.path != "/healthz") return Text(404, "not found\n");
+std::optional<HttpResponse> MetricsHandler::Refuse(const HttpRequest& request) {
+  HttpResponse response;
+  if (request.path != "/metrics" && request.path != "/healthz") {
+    response.status = 404;
+    response.body = FailureStatusJson(404, "NotFound", "there are /metrics and /healthz");
+    return response;
+  }
   if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = Text(405, "only GET and HEAD\n");
+    response.status = 405;
+    response.body = FailureStatusJson(405, "MethodNotAllowed", "there are GET and HEAD");
     response.headers.emplace_back("Allow", "GET, HEAD");
     return response;
   }
+  return std::nullopt;
+}
+
+HttpResponse MetricsHandler::Handle(const HttpRequest& request) {
+  if (std::optional<HttpResponse> refusal = Refuse(request)) return *std::move(refusal);
   if (request.path == "/healthz") return Text(200, "ok");
   if (before_scrape_) before_scrape_();
   HttpResponse response = Text(200, registry_.Serialize());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "controller/apiserver/http.h"
@@ -18,6 +19,7 @@ class MetricsHandler final : public HttpHandler {
   explicit MetricsHandler(const metrics::Registry& registry,
                           std::function<void()> before_scrape = {})
       : registry_(registry), before_scrape_(std::move(before_scrape)) {}
+  std::optional<HttpResponse> Refuse(const HttpRequest& request) override;
   HttpResponse Handle(const HttpRequest& request) override;
 
  private:

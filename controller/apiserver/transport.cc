@@ -114,6 +114,9 @@ Transport::Io Transport::WaitEvent(int eventfd, MonotonicTime deadline) {
   return ready == 0 ? Io::kTimeout : Io::kOk;
 }
 
+// Both directions: a client that does not read holds its thread in a write.
+void Transport::Abort() { ::shutdown(fd(), SHUT_RDWR); }
+
 void Transport::CloseGently(MonotonicTime deadline) {
   SendGoodbye();
   ::shutdown(fd(), SHUT_WR);

@@ -42,6 +42,10 @@ class Transport {
   // For streams: `eventfd` readable (kOk), or the client hung up, or the server stops.
   Io WaitEvent(int eventfd, MonotonicTime deadline);
 
+  // From any thread: the connection's own thread finds it closed, whatever it waits for. The
+  // process must ignore SIGPIPE, as for a client that goes away.
+  void Abort();
+
   // Tells the peer that nothing more will come, then reads and drops what it still sends, so that
   // the kernel does not answer with a reset that would take our last answer away from it.
   void CloseGently(MonotonicTime deadline);

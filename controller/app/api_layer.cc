@@ -3,6 +3,14 @@
 #include "controller/apiserver/pki.h"
 
 namespace forkplane::app {
+namespace {
+
+// Whoever reaches the metrics listener may ask it; it needs little, and reads no body.
+constexpr apiserver::HttpBudget kMetricsBudget{.head_bytes = std::size_t{16} * 1024,
+                                               .body_bytes = 0};
+constexpr std::size_t kMetricsConnectionsMax = 128;
+
+}  // namespace
 
 Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& clock, Rng& rng,
                                                  metrics::Registry& metrics,
@@ -63,10 +71,13 @@ Status ApiLayer::ServeMetrics(std::function<void()> before_scrape) {
   if (options_.metrics_listen.empty()) return OkStatus();
   metrics_handler_ =
       std::make_unique<apiserver::MetricsHandler>(metrics_, std::move(before_scrape));
-  ASSIGN_OR_RETURN(metrics_port_, apiserver::HttpServer::Start({.name = "metrics",
-                                                                .address = options_.metrics_listen,
-                                                                .registry = &metrics_},
-                                                               *metrics_handler_));
+  ASSIGN_OR_RETURN(metrics_port_,
+                   apiserver::HttpServer::Start({.name = "metrics",
+                                                 .address = options_.metrics_listen,
+                                                 .connections_max = kMetricsConnectionsMax,
+                                                 .budget = kMetricsBudget,
+                                                 .registry = &metrics_},
+                                                *metrics_handler_));
   return OkStatus();
 }
 

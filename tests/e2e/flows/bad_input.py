@@ -6,6 +6,8 @@ After each, leases, links and directories are counted.
 
 import json
 import os
+import socket
+import ssl
 
 from support.lab import traffic
 from world import interface, machine, network
@@ -42,6 +44,7 @@ def run(world):
     os.makedirs(images)
     os.symlink("/etc/passwd", os.path.join(images, "out"))
     world.start("--image-roots", images)
+    uninvited(world)
     for where, kubectl in world.kubectls.items():
         refusals(world, where, kubectl)
     world.apply(network(cidr="10.90.0.0/29", addressRest="1s"))
@@ -51,6 +54,34 @@ def run(world):
     waiting_objects(world)
     static_addresses(world)
     exhausted(world)
+
+
+def uninvited(world):
+    """Who shows no certificate is refused by the head: the body that follows it is declared and never sent."""
+    for framing in ["Content-Length: 3145728", "Transfer-Encoding: chunked",
+                    "Expect: 100-continue\r\nContent-Length: 3145728"]:
+        told = anonymously(world, "POST /apis/forkplane.dev/v1alpha1/namespaces/default/virtualmachines HTTP/1.1\r\n"
+                                  f"Content-Type: application/json\r\n{framing}\r\n\r\n")
+        held = told.startswith("HTTP/1.1 401 ") and "Connection: close" in told and '"reason":"Unauthorized"' in told
+        world.report.line(held, f"an anonymous POST is refused before its body ({framing.splitlines()[0]})",
+                          told.splitlines()[0] if told else "no answer")
+
+
+def anonymously(world, request):
+    """What the API answers until it closes; "" when it says nothing for as long as we wait."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    host, port = world.daemon.API.split(":")
+    told = b""
+    with context.wrap_socket(socket.create_connection((host, int(port)), timeout=PATIENCE)) as connection:
+        connection.sendall(request.encode())
+        try:
+            while part := connection.recv(65536):
+                told += part
+        except OSError:
+            pass
+    return told.decode()
 
 
 def refusals(world, where, kubectl):

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 
 #include "controller/apiserver/pki.h"
 
@@ -162,8 +163,10 @@ ClientTls AdminTls() {
   return {.certificate = PkiDirectory() + "/admin.crt", .key = PkiDirectory() + "/admin.key"};
 }
 
-TestServer::TestServer(bool tls, FunctionHandler::Function function, HttpServerOptions options)
-    : tls_(tls), handler_(std::move(function)) {
+TestServer::TestServer(bool tls, FunctionHandler::Function function, HttpServerOptions options,
+                       FunctionHandler::Judge judge)
+    : tls_(tls), handler_(std::move(function), std::move(judge)) {
+  ::signal(SIGPIPE, SIG_IGN);  // as the daemon does: OpenSSL writes to whoever has gone
   options.address = "127.0.0.1:0";
   if (tls) options.tls = ServerTls();
   server_ = HttpServer::Start(std::move(options), handler_).value();
@@ -171,6 +174,10 @@ TestServer::TestServer(bool tls, FunctionHandler::Function function, HttpServerO
 
 std::unique_ptr<Client> TestServer::Connect() const {
   return std::make_unique<Client>(port(), tls_ ? std::optional(AdminTls()) : std::nullopt);
+}
+
+std::unique_ptr<Client> TestServer::ConnectAnonymously() const {
+  return std::make_unique<Client>(port(), tls_ ? std::optional(ClientTls{}) : std::nullopt);
 }
 
 HttpResponse Echo(const HttpRequest& request) {

@@ -74,11 +74,17 @@ class Client {
 class FunctionHandler final : public HttpHandler {
  public:
   using Function = std::function<HttpResponse(const HttpRequest&)>;
-  explicit FunctionHandler(Function function) : function_(std::move(function)) {}
+  using Judge = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
+  explicit FunctionHandler(Function function, Judge judge = {})
+      : function_(std::move(function)), judge_(std::move(judge)) {}
+  std::optional<HttpResponse> Refuse(const HttpRequest& request) override {
+    return judge_ ? judge_(request) : std::nullopt;
+  }
   HttpResponse Handle(const HttpRequest& request) override { return function_(request); }
 
  private:
   Function function_;
+  Judge judge_;
 };
 
 // A PKI made once per test program.
@@ -89,8 +95,11 @@ ClientTls AdminTls();
 // Server and handler that live as long as the test.
 class TestServer {
  public:
-  TestServer(bool tls, FunctionHandler::Function function, HttpServerOptions options = {});
+  TestServer(bool tls, FunctionHandler::Function function, HttpServerOptions options = {},
+             FunctionHandler::Judge judge = {});
+  // As the admin, where there are certificates.
   std::unique_ptr<Client> Connect() const;
+  std::unique_ptr<Client> ConnectAnonymously() const;
   HttpServer& server() { return *server_; }
   std::uint16_t port() const { return server_->port(); }
 

@@ -31,9 +31,9 @@ TEST(HttpHeadTest, ReadsRequestLineAndFields) {
   EXPECT_EQ(head.target, "/apis/a/b?watch=1");
   EXPECT_EQ(head.headers.at("content-type"), "a/b");
   EXPECT_EQ(head.headers.at("accept"), "a, b");
-  EXPECT_EQ(head.content_length, 12U);
+  EXPECT_EQ(head.framing.content_length, 12U);
   EXPECT_TRUE(head.keep_alive);
-  EXPECT_FALSE(head.chunked);
+  EXPECT_FALSE(head.framing.chunked);
 }
 
 TEST(HttpHeadTest, KnowsWhenTheConnectionStaysOpen) {
@@ -46,12 +46,41 @@ TEST(HttpHeadTest, KnowsWhenTheConnectionStaysOpen) {
 TEST(HttpHeadTest, TakesTheAbsoluteForm) {
   EXPECT_EQ(Parse("GET http://host:1/a?b HTTP/1.1\r\n\r\n").target, "/a?b");
   EXPECT_EQ(Parse("GET HTTPS://host HTTP/1.1\r\n\r\n").target, "/");
+  // The path is what the client sent as one, never a piece of its query.
+  EXPECT_EQ(Parse("GET http://host?a=/version HTTP/1.1\r\n\r\n").target, "/?a=/version");
+  EXPECT_EQ(Parse("GET http://a@b/version HTTP/1.1\r\n\r\n").target, "/version");
+}
+
+// A length of any size is read here; what is too much is for the one who knows the client.
+TEST(HttpHeadTest, ALengthThatOverflowsIsTheGreatestThereIs) {
+  for (const char* digits : {"18446744073709551616", "99999999999999999999999999999999999999999"}) {
+    EXPECT_EQ(Parse(std::string("POST / HTTP/1.1\r\nContent-Length: ") + digits + "\r\n\r\n")
+                  .framing.content_length,
+              SIZE_MAX);
+  }
+}
+
+TEST(HttpHeadTest, ANulIsRefusedWhereverItStands) {
+  const std::string head = "GET /a HTTP/1.1\r\nX-Y: b\r\n\r\n";
+  ASSERT_EQ(StatusOf(head), 0);
+  const std::size_t end = head.size() - 4;
+  for (std::size_t at = 0; at <= end; ++at) {
+    std::string with_nul = head;
+    with_nul.insert(at, 1, '\0');
+    EXPECT_GE(StatusOf(with_nul), 400) << "at " << at;
+  }
+}
+
+TEST(HttpHeadTest, Http10HasNeitherChunksNorExpectations) {
+  EXPECT_EQ(StatusOf("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+  EXPECT_FALSE(Parse("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+                   .framing.expect_continue);
 }
 
 TEST(HttpHeadTest, EqualContentLengthsAreOne) {
-  EXPECT_EQ(
-      Parse("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n").content_length,
-      5U);
+  EXPECT_EQ(Parse("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n")
+                .framing.content_length,
+            5U);
 }
 
 TEST(HttpHeadTest, RefusesWhatIsAmbiguousOrMalformed) {
@@ -80,9 +109,11 @@ TEST(HttpHeadTest, RefusesWhatIsAmbiguousOrMalformed) {
       {"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400},
-      {"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", 413},
-      {"POST / HTTP/1.1\r\nContent-Length: 3145729\r\n\r\n", 413},
-      {"POST / HTTP/1.1\r\nContent-Length: 3145728\r\n\r\n", 0},
+      {"POST / HTTP/1.1\r\nContent-Length: 1e3\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nContent-Length: 5,,5\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nContent-Length: -99999999999999999999999\r\n\r\n", 400},
+      {"POST / HTTP/1.1\r\nTransfer-Encoding:\r\n\r\n", 501},
+      {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
       {"POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", 0},
       {"POST / HTTP/1.1\r\nExpect: magic\r\n\r\n", 417},

@@ -98,7 +98,7 @@ TEST_P(HttpLimitsTest, ASlowBodyIsCutOff) {
 
 TEST_P(HttpLimitsTest, AnIdleConnectionIsClosedInTheEnd) {
   HttpServerOptions options;
-  options.timeouts.idle = std::chrono::milliseconds(100);
+  options.budget.idle = std::chrono::milliseconds(100);
   TestServer server(GetParam(), Echo, options);
   const auto client = server.Connect();
   EXPECT_EQ(client->Ask("GET / HTTP/1.1\r\n\r\n").status, 200);
