@@ -21,11 +21,6 @@ using crd::Json;
 
 namespace {
 
-HttpResponse NotFoundText() {
-  return {
-      .status = 404, .content_type = "text/plain; charset=utf-8", .body = "404 page not found\n"};
-}
-
 HttpResponse JsonText(std::string text) { return {.body = std::move(text)}; }
 
 std::vector<HealthCheck> AllChecks(const ApiServerOptions& options) {
@@ -79,7 +74,7 @@ class ApiServer::Impl {
     const RequestInfo info = ParseRequestInfo(request);
     const std::optional<ApiStatus> refusal = Authorize(request, info);
     if (!refusal) return std::nullopt;
-    RequestMetrics::Timer timer = metrics_.Start(info);
+    RequestMetrics::Timer timer = metrics_.Start(info, IsServed(info));
     HttpResponse response = ToResponse(*refusal);
     timer.Finish(response);
     return response;
@@ -87,23 +82,31 @@ class ApiServer::Impl {
 
   HttpResponse Handle(const HttpRequest& request) {
     const RequestInfo info = ParseRequestInfo(request);
-    RequestMetrics::Timer timer = metrics_.Start(info);
+    RequestMetrics::Timer timer = metrics_.Start(info, IsServed(info));
     HttpResponse response = Dispatch(request, info);
     timer.Finish(response);
     return response;
   }
 
  private:
+  crd::ResourceTypePtr Find(const RequestInfo& info) const {
+    crd::ResourceTypePtr type = options_.registry.Find(info.group, info.version, info.resource);
+    return type != nullptr && type->served ? type : nullptr;
+  }
+
+  bool IsServed(const RequestInfo& info) const {
+    return info.is_resource && (Find(info) != nullptr || IsServices(info));
+  }
+
   HttpResponse Dispatch(const HttpRequest& request, const RequestInfo& info) {
     if (const std::optional<ApiStatus> refusal = Authorize(request, info)) {
       return ToResponse(*refusal);
     }
     if (!info.is_resource) return Other(request);
-    const crd::ResourceTypePtr type =
-        options_.registry.Find(info.group, info.version, info.resource);
-    if (type == nullptr || !type->served) {
+    const crd::ResourceTypePtr type = Find(info);
+    if (type == nullptr) {
       return IsServices(info) ? HandleServices(request, info, options_.store, options_.clock)
-                              : NotFoundText();
+                              : ToResponse(NoSuchPath());
     }
     ApiResult<HttpResponse> response = Resource({request, info, type});
     return response.ok() ? std::move(response).value() : ToResponse(response.error());
@@ -114,9 +117,9 @@ class ApiServer::Impl {
     const RequestInfo& info = context.info;
     const crd::ResourceType& type = *context.type;
     const bool collection = info.name.empty();
-    if (!type.namespaced && !info.namespace_name.empty()) return NotFoundText();
+    if (!type.namespaced && !info.namespace_name.empty()) return NoSuchPath();
     if (type.namespaced && info.namespace_name.empty()) {
-      if (!collection) return NotFoundText();
+      if (!collection) return NoSuchPath();
       if (info.verb == "create") {
         return BadRequestStatus("an empty namespace may not be set during creation");
       }
@@ -159,7 +162,7 @@ class ApiServer::Impl {
       if (info.verb == "get") return resources_.Get(context);
       if (info.verb == "patch") return resources_.Patch(context);
     } else if (!finalize) {
-      return NotFoundText();
+      return NoSuchPath();
     }
     if (info.verb == "update") return resources_.Update(context);
     return MethodNotAllowed(context.Ref(""), info.verb);
@@ -169,7 +172,7 @@ class ApiServer::Impl {
     if (request.method != "GET" && request.method != "HEAD") {
       return ToResponse(MethodNotAllowed({}, request.method));
     }
-    if (request.segments.empty()) return Index(200);
+    if (request.segments.empty()) return Index();
     const std::string& first = request.segments.front();
     if (first == "version" && request.segments.size() == 1) return JsonText(version_text_);
     if (first == "healthz" || first == "livez" || first == "readyz") {
@@ -182,25 +185,23 @@ class ApiServer::Impl {
       response.shared_body = std::move(text);
       return response;
     }
-    return first == "api" || first == "apis" ? NotFoundText() : Index(404);
+    return ToResponse(NoSuchPath());
   }
 
-  // The paths there are: the answer at "/", and below a wrong path at the root.
-  HttpResponse Index(int status) {
+  // The paths there are.
+  HttpResponse Index() {
     std::vector<std::string> paths = discovery_.Paths();
     for (const char* path :
          {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}) {
       paths.emplace_back(path);
     }
     std::sort(paths.begin(), paths.end());
-    HttpResponse response = JsonText(crd::DumpJson({{"paths", paths}}));
-    response.status = status;
-    return response;
+    return JsonText(crd::DumpJson({{"paths", paths}}));
   }
 
   HttpResponse Debug(const HttpRequest& request) {
     const std::vector<std::string>& path = request.segments;
-    if (options_.debug == nullptr || path.size() < 2) return NotFoundText();
+    if (options_.debug == nullptr || path.size() < 2) return ToResponse(NoSuchPath());
     Result<std::string> text = NotFound("no such debug page");
     if (path[1] == "ledger" && path.size() == 2) text = options_.debug->Ledger();
     if (path[1] == "plan" && path.size() > 3) {

@@ -109,6 +109,19 @@ ApiStatus BadRequestStatus(std::string message) {
   return {.code = 400, .reason = "BadRequest", .message = std::move(message)};
 }
 
+ApiStatus BadFieldStatus(std::string_view field, std::string_view what) {
+  return {.code = 400,
+          .reason = "BadRequest",
+          .message = fmt::format("{}: {}", field, what),
+          .causes = {{"FieldValueInvalid", std::string(field), std::string(what)}}};
+}
+
+ApiStatus NoSuchPath() {
+  return {.code = 404,
+          .reason = "NotFound",
+          .message = "the server could not find the requested resource"};
+}
+
 ApiStatus NotFoundStatus(const ObjectRef& ref) {
   return {.code = 404,
           .reason = "NotFound",

@@ -47,7 +47,11 @@ std::string ToJsonText(const ApiStatus& status);
 HttpResponse ToResponse(const ApiStatus& status);
 
 ApiStatus BadRequestStatus(std::string message);
+// One field of what was sent cannot be read: "field: what".
+ApiStatus BadFieldStatus(std::string_view field, std::string_view what);
 ApiStatus NotFoundStatus(const ObjectRef& ref);
+// A path that means nothing here, in the words clients print for one.
+ApiStatus NoSuchPath();
 ApiStatus MethodNotAllowed(const ObjectRef& ref, std::string_view verb);
 ApiStatus NotAcceptable();
 // `accepted` as it is printed: "application/json, application/yaml".

@@ -1,5 +1,6 @@
 #include "controller/apiserver/health.h"
 
+#include "controller/apiserver/api_status.h"
 #include "controller/apiserver/request_info.h"
 #include "controller/base/log.h"
 
@@ -45,7 +46,7 @@ HttpResponse Health::Handle(const HttpRequest& request) const {
     lines += passes ? fmt::format("[+]{} ok\n", check.name)
                     : fmt::format("[-]{} failed: reason withheld\n", check.name);
   }
-  if (!found || request.segments.size() > 2) return Text(404, "404 page not found\n");
+  if (!found || request.segments.size() > 2) return ToResponse(NoSuchPath());
   if (!healthy) return Text(500, fmt::format("{}{} check failed\n", lines, endpoint));
   if (!QueryBool(request, "verbose")) return Text(200, "ok");
   return Text(200, fmt::format("{}{} check passed\n", lines, endpoint));

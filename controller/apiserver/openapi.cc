@@ -56,11 +56,6 @@ bool WantsProto(std::string_view accept) {
   return false;
 }
 
-HttpResponse NotFoundText() {
-  return {
-      .status = 404, .content_type = "text/plain; charset=utf-8", .body = "404 page not found\n"};
-}
-
 }  // namespace
 
 std::shared_ptr<const OpenApi::Documents> OpenApi::Current() {
@@ -148,12 +143,12 @@ HttpResponse OpenApi::Handle(const HttpRequest& request) {
   const std::vector<std::string>& path = request.segments;
   const std::shared_ptr<const Documents> documents = Current();
   if (path.size() == 2 && path[1] == "v2") return ServeV2(request, *documents);
-  if (path.size() < 2 || path[1] != "v3") return NotFoundText();
+  if (path.size() < 2 || path[1] != "v3") return ToResponse(NoSuchPath());
   if (path.size() == 2) return ServeV3(request, documents->v3_index, "");
   std::string name;
   for (std::size_t i = 2; i < path.size(); ++i) name += (i == 2 ? "" : "/") + path[i];
   const auto it = documents->v3.find(name);
-  if (it == documents->v3.end()) return NotFoundText();
+  if (it == documents->v3.end()) return ToResponse(NoSuchPath());
   return ServeV3(request, it->second, name);
 }
 

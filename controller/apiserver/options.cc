@@ -38,8 +38,7 @@ ApiResult<std::int64_t> ParseInteger(std::string_view text, std::string_view nam
   const char* end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc{} || at != end) {
-    return BadRequestStatus(
-        fmt::format("{}: Invalid value: {}: not an integer", name, Quoted(text)));
+    return BadFieldStatus(name, fmt::format("Invalid value: {}: not an integer", Quoted(text)));
   }
   return value;
 }
@@ -47,9 +46,10 @@ ApiResult<std::int64_t> ParseInteger(std::string_view text, std::string_view nam
 ApiResult<store::Revision> ParseResourceVersion(std::string_view text) {
   store::Revision revision = 0;
   if (!store::ParseRevision(text, &revision)) {
-    return BadRequestStatus(fmt::format(
-        "resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax",
-        Quoted(text)));
+    return BadFieldStatus(
+        "resourceVersion",
+        fmt::format("Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax",
+                    Quoted(text)));
   }
   return revision;
 }

@@ -46,13 +46,15 @@ metrics::Histogram RequestMetrics::HistogramFor(const std::string& verb) {
       .first->second;
 }
 
+RequestMetrics::Timer RequestMetrics::Start(const RequestInfo& info, bool served) {
+  return {*this, VerbLabel(info.verb), served ? info.resource : std::string(), clock_.Now()};
+}
+
 void RequestMetrics::Timer::Finish(const HttpResponse& response) {
-  const std::string verb = VerbLabel(info_.verb);
-  const std::string resource = response.status < 400 ? info_.resource : std::string();
-  metrics_.CounterFor({verb, resource, response.status}).Increment();
+  metrics_.CounterFor({verb_, resource_, response.status}).Increment();
   if (response.stream) return;
   const std::chrono::duration<double> took = metrics_.clock_.Now() - start_;
-  metrics_.HistogramFor(verb).Observe(took.count());
+  metrics_.HistogramFor(verb_).Observe(took.count());
 }
 
 }  // namespace forkplane::apiserver

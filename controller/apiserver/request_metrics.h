@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "controller/apiserver/http.h"
 #include "controller/apiserver/request_info.h"
@@ -14,27 +15,31 @@
 namespace forkplane::apiserver {
 
 // NOTE Threading: any number of threads.
-// NOTE Cardinality: verbs and codes are few; `resource` is only ever one that answered with less
-//   than 400 (others are counted as ""), so a scanner cannot make series.
+// NOTE Cardinality: verbs and codes are few; `resource` is only ever one that is served (others are
+//   counted as ""), so a scanner cannot make series.
 class RequestMetrics {
  public:
   class Timer {
    public:
-    Timer(RequestMetrics& metrics, const RequestInfo& info, MonotonicTime start)
-        : metrics_(metrics), info_(info), start_(start) {}
+    Timer(RequestMetrics& metrics, std::string verb, std::string resource, MonotonicTime start)
+        : metrics_(metrics),
+          verb_(std::move(verb)),
+          resource_(std::move(resource)),
+          start_(start) {}
     // A stream counts when it starts and has no duration.
     void Finish(const HttpResponse& response);
 
    private:
     RequestMetrics& metrics_;
-    const RequestInfo& info_;
+    std::string verb_;
+    std::string resource_;
     MonotonicTime start_;
   };
 
   RequestMetrics(metrics::Registry& registry, Clock& clock) : registry_(registry), clock_(clock) {}
 
-  // `info` must outlive the timer.
-  Timer Start(const RequestInfo& info) { return {*this, info, clock_.Now()}; }
+  // `served`: whether there is such a resource.
+  Timer Start(const RequestInfo& info, bool served);
 
  private:
   using Key = std::tuple<std::string, std::string, int>;  // verb, resource, code

@@ -50,9 +50,7 @@ ApiResult<std::int64_t> Replicas(const Json& scale, const RequestContext& contex
   const Json* value = crd::FindPath(scale, "spec.replicas");
   if (value == nullptr) return std::int64_t{0};
   if (!value->is_number_integer()) {
-    return BadRequestStatus(
-        "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be "
-        "an integer");
+    return BadFieldStatus("spec.replicas", "Invalid value: must be an integer");
   }
   const auto replicas = value->get<std::int64_t>();
   if (replicas < 0 || replicas > INT32_MAX) {

@@ -125,6 +125,13 @@ bool TestSink::AwaitEvents(std::size_t count) {
       });
 }
 
+bool IsStatus(const Reply& reply) {
+  return reply.content_type == "application/json" && reply.json.is_object() &&
+         reply.json.value("kind", "") == "Status" && reply.json.value("apiVersion", "") == "v1" &&
+         reply.json.value("status", "") == "Failure" && reply.json.value("code", 0) == reply.code &&
+         !reply.reason().empty() && !reply.message().empty();
+}
+
 Json WidgetCrd() {
   Result<Json> json = crd::ParseOneYaml(kWidgetCrdYaml);
   CHECK(json.ok());

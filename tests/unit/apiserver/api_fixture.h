@@ -35,6 +35,10 @@ struct Reply {
 
 using Headers = std::map<std::string, std::string>;
 
+// Whether a refusal is what a Kubernetes client expects of one: a Status with its code, a reason
+// and a message, as JSON.
+bool IsStatus(const Reply& reply);
+
 // Collects what a watch writes; Wait is a real poll(2).
 class TestSink final : public StreamSink {
  public:

@@ -20,6 +20,34 @@ TEST_F(AuthTest, AnonymousSeesVersionAndHealthOnly) {  // T236
   EXPECT_EQ(Do("POST", "/version").code, 401);
 }
 
+// Before there is a body: by certificate, verb and URL.
+TEST_F(AuthTest, TheHeadAloneDecides) {
+  HttpRequest request;
+  request.method = "POST";
+  request.path = kWidgets;
+  request.segments = *DecodePath(kWidgets);
+  std::optional<HttpResponse> refusal = server_->Refuse(request);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->status, 401);
+  request.peer = TlsPeer{"bob", {"developers"}};
+  refusal = server_->Refuse(request);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->status, 403);
+  EXPECT_EQ(Json::parse(refusal->body)["message"],
+            "widgets.test.dev is forbidden: User \"bob\" cannot create resource \"widgets\" in "
+            "API group \"test.dev\" in the namespace \"default\"");
+  request.peer = peer_;
+  EXPECT_FALSE(server_->Refuse(request));
+  const std::string text = metrics_.Serialize();
+  for (const char* code : {"401", "403"}) {
+    EXPECT_NE(text.find(fmt::format("apiserver_request_total{{code=\"{}\",resource=\"widgets\","
+                                    "verb=\"POST\"}} 1",
+                                    code)),
+              std::string::npos)
+        << text;
+  }
+}
+
 TEST_F(AuthTest, AnotherGroupIsForbiddenInKubernetesWords) {  // T237
   peer_ = TlsPeer{"bob", {"developers"}};
   const Reply list = Get(kWidgets);
@@ -75,14 +103,28 @@ TEST_F(AuthTest, AFailingCheckIsVerboseAndKeepsItsReason) {  // T005
   EXPECT_EQ(sick.Handle(request).status, 200);
 }
 
+// A scanner makes no series, whether it may or may not: labels are words of the server's own.
 TEST_F(AuthTest, RequestsAreCounted) {
   (void)Get(kWidgets);
-  (void)Get("/apis/scan/v1/guess");
+  (void)Get(kWidgets + "/guess");
+  for (const bool admin : {true, false}) {
+    if (!admin) peer_.reset();
+    for (const char* target :
+         {"/apis/guess/v1/widgets", "/apis/test.dev/guess/widgets", "/apis/test.dev/v1/guess",
+          "/apis/test.dev/v1/namespaces/guess/widgets/guess/guess", "/guess", "/apis/guess/v1"}) {
+      for (const char* method : {"GET", "POST", "GUESS"}) (void)Do(method, target);
+    }
+  }
   const std::string text = metrics_.Serialize();
-  EXPECT_NE(text.find("apiserver_request_total{code=\"200\",resource=\"widgets\",verb=\"LIST\"} 1"),
-            std::string::npos)
-      << text;
-  EXPECT_EQ(text.find("guess"), std::string::npos);  // a scanner makes no series
+  for (const char* series : {"code=\"200\",resource=\"widgets\",verb=\"LIST\"} 1\n",
+                             "code=\"404\",resource=\"widgets\",verb=\"GET\"} 2\n",
+                             "code=\"401\",resource=\"\",verb=\"OTHER\"} "}) {
+    EXPECT_NE(text.find(std::string("apiserver_request_total{") + series), std::string::npos)
+        << series << "\n"
+        << text;
+  }
+  EXPECT_EQ(text.find("guess"), std::string::npos) << text;
+  EXPECT_EQ(text.find("GUESS"), std::string::npos) << text;
 }
 
 }  // namespace

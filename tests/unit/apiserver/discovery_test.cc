@@ -76,10 +76,8 @@ TEST_F(DiscoveryTest, WhatIsListedCanBeListed) {  // T010
 
 TEST_F(DiscoveryTest, UnknownPathsAre404) {  // T030 T031
   EXPECT_EQ(Get("/nope").code, 404);
-  EXPECT_TRUE(Get("/nope").json.contains("paths"));
   EXPECT_EQ(Get("/swagger-2.0.0.pb-v1").code, 404);
   EXPECT_EQ(Get("/apis/test.dev/v1/nope").code, 404);
-  EXPECT_EQ(Get("/apis/test.dev/v1/nope").text, "404 page not found\n");
   EXPECT_EQ(Get("/debug/ledger").code, 404);
   EXPECT_EQ(Get("/").code, 200);
   EXPECT_EQ(Post("/apis", Json::object()).code, 405);

@@ -163,6 +163,44 @@ TEST_F(WatchTest, AClientThatLeavesEndsIt) {
   watch.join();  // hangs for half an hour if the watch does not notice
 }
 
+// A client that does not read while `meanwhile` happens.
+class BusySink final : public StreamSink {
+ public:
+  explicit BusySink(std::function<void()> meanwhile) : meanwhile_(std::move(meanwhile)) {}
+  bool Write(std::string_view) override {
+    if (++writes_ == 1) meanwhile_();
+    return true;
+  }
+  Event Wait(int, MonotonicTime) override {
+    waited_ = true;
+    return Event::kClosed;
+  }
+  std::size_t writes() const { return writes_; }
+  bool waited() const { return waited_; }
+
+ private:
+  std::function<void()> meanwhile_;
+  std::size_t writes_ = 0;
+  bool waited_ = false;
+};
+
+// What waits for it is bounded; then the watch ends, and the client begins anew where it was.
+TEST_F(WatchTest, AClientThatFallsBehindIsDropped) {
+  MustCreate("a");
+  const Reply reply = Get(kWidgets + "?watch=1");
+  ASSERT_TRUE(reply.stream);
+  BusySink sink([this] {
+    for (int i = 0; i < 1500; ++i) {
+      ASSERT_EQ(Patch(kWidgets + "/a", {{"spec", {{"cpus", i % 2 + 1}}}}).code, 200);
+    }
+  });
+  reply.stream(sink);
+  EXPECT_FALSE(sink.waited()) << "ended by the server";
+  EXPECT_EQ(sink.writes(), 1001U) << "the first, and a thousand that waited";
+  EXPECT_NE(metrics_.Serialize().find("forkplane_store_watch_overflows_total 1"),
+            std::string::npos);
+}
+
 TEST_F(WatchTest, ManyWatchersSeeOneOrder) {  // T195 (small)
   std::vector<std::unique_ptr<RunningWatch>> watches;
   for (int i = 0; i < 10; ++i) {
