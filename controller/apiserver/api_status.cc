@@ -191,10 +191,11 @@ ApiStatus InvalidOptions(std::string_view kind, Cause cause) {
 }
 
 ApiStatus InvalidObject(const ObjectRef& ref, std::vector<Cause> causes) {
+  std::string message = fmt::format("{} {} is invalid: {}", ref.QualifiedKind(), Quoted(ref.name),
+                                    JoinCauses(causes));
   return {.code = 422,
           .reason = "Invalid",
-          .message = fmt::format("{} {} is invalid: {}", ref.QualifiedKind(), Quoted(ref.name),
-                                 JoinCauses(causes)),
+          .message = std::move(message),
           .name = ref.name,
           .group = ref.group,
           .kind = ref.kind,
