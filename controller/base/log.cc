@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "controller/base/clock.h"
+#include "controller/base/foreign_text.h"
 
 namespace forkplane::log {
 namespace {
@@ -57,23 +58,6 @@ std::string_view Name(Level level) {
 // Inside double quotes, for JSON and for text alike: quotes, backslashes and control characters
 // escaped. Bytes that are not UTF-8 become U+FFFD, so that a log shipper never meets an invalid
 // line.
-std::size_t Utf8Length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(at);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  if (length == 0 || first > 0xf4) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-  }
-  const unsigned second = byte(at + 1);
-  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
-  const bool outside = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
-  return overlong || outside ? 0 : length;
-}
-
 void AppendQuoted(std::string& out, std::string_view text) {
   out += '"';
   for (std::size_t i = 0; i < text.size();) {

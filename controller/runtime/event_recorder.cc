@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
 #include "controller/base/log.h"
 #include "crd/json.h"
 
@@ -64,7 +65,7 @@ void EventRecorder::Record(const ObjectReference& about, EventType type, const s
   Pending pending{.about = about,
                   .type = type,
                   .reason = reason,
-                  .message = message.substr(0, kEventMessageBytesMax),
+                  .message = std::string(CutUtf8(message, kEventMessageBytesMax)),
                   .at = clock_.WallNow()};
   MutexLock lock(mu_);
   if (queue_.size() >= kEventQueueMax) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
 #include "drivers/storage/beneath.h"
 
 namespace forkplane::vmm {
@@ -18,6 +19,8 @@ constexpr char kName[] = "machine.json";
 constexpr int kFormat = 1;
 constexpr std::size_t kBytesMax = 1U << 20U;
 constexpr std::size_t kTailBytes = 16384;
+// An error quotes ten lines of two files; an Event must hold a few beside its message.
+constexpr std::size_t kLineBytesMax = 256;
 
 MachineFile Read(const Json& json) {
   MachineFile machine;
@@ -44,7 +47,7 @@ std::string Printable(std::string_view line) {
     if (c == '\t') text += ' ';
     if (c >= ' ' && c <= '~') text += c;
   }
-  return text;
+  return CleanForeignText(text, kLineBytesMax);
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ Status WriteMachineFile(const std::string& directory, const MachineFile& machine
 // NotFound: no machine was ever launched there. Internal: unreadable.
 Result<MachineFile> ReadMachineFile(const std::string& directory);
 
-// At most `lines_max` last lines of a file in the directory, made printable; empty when absent.
+// At most `lines_max` last lines of a file in the directory, made printable and cut to 256 bytes
+// each; empty when absent.
 std::vector<std::string> TailLines(const std::string& directory, const std::string& name,
                                    std::size_t lines_max);
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
 #include "drivers/storage/unix_socket.h"
 
 namespace forkplane::vmm {
@@ -42,9 +43,12 @@ Result<Json> ParseBounded(const std::string& text) {
   return json;
 }
 
+// The only way by which words of the other side leave this file, up to a line of 1 MiB of them:
+// they go on into errors, and by these into conditions and Events.
 std::string TextOf(const Json& object, const char* key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+  if (found == object.end() || !found->is_string()) return {};
+  return CleanForeignText(found->get_ref<const std::string&>());
 }
 
 }  // namespace

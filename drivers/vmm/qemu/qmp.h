@@ -1,7 +1,8 @@
 // A client of the QEMU Machine Protocol over a unix socket: one JSON object per line.
 //
 // NOTE Trust: what comes from the other side is a possibly hostile process's: lines are bounded,
-// depth is bounded, every read has a deadline, and an answer counts only with our own id.
+// depth is bounded, every read has a deadline, an answer counts only with our own id, and words in
+// errors and statuses are cleaned and at most kForeignTextBytesMax long.
 // NOTE Threading: one thread at a time. QEMU serves one client per monitor; a second one gets its
 // greeting only when the first has left, so connections are short.
 // https://www.qemu.org/docs/master/interop/qmp-spec.html

@@ -201,6 +201,20 @@ TEST(EventRecorderTest, ARepetitionRaisesTheCount) {
   EXPECT_EQ(world.store->List({"", "events"}, {})->items.size(), 1U);
 }
 
+TEST(EventRecorderTest, ALongMessageIsCutBetweenCharacters) {
+  testing::StoreWorld world;
+  const ObjectReference about = ReferenceTo(*world.Create("a"));
+  EventRecorder recorder(*world.store, "forkplane", "host-1", world.clock, world.rng,
+                         world.registry);
+  const std::string start(kEventMessageBytesMax - 1, 'x');
+  recorder.Record(about, EventType::kNormal, "Started", start + "\u00fc and more");
+  EXPECT_TRUE(recorder.ProcessOne());
+  const auto events = world.store->List({"", "events"}, {.ns = "default"});
+  ASSERT_TRUE(events.ok());
+  ASSERT_EQ(events->items.size(), 1U);
+  EXPECT_EQ(At(events->items[0]->text, "/message"), '"' + start + '"');
+}
+
 TEST(EventRecorderTest, TooManyAreDroppedAndCounted) {
   testing::StoreWorld world;
   const ObjectReference about = ReferenceTo(*world.Create("a"));

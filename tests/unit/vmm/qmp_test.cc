@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "controller/base/foreign_text.h"
 #include "drivers/storage/unix_socket.h"
 #include "tests/support/tempdir.h"
 
@@ -105,6 +106,29 @@ TEST(QmpTest, AMigrationIsWaitedForAndItsFailureTold) {
   const Status waited = qmp->WaitMigration(Soon());
   ASSERT_FALSE(waited.ok());
   EXPECT_EQ(waited.error().message, "migration failed: bad stream");
+}
+
+// A line may be 1 MiB; what of it is quoted goes on into conditions and Events.
+TEST(QmpTest, TheWordsOfAHostileVmmAreBoundedAndClean) {
+  const std::string flood(1U << 18U, 'x');
+  const std::string dirty = "\\u001b[2Jgone\\n\\u009b" + flood;
+  StandIn server(
+      {kGreeting, kNegotiated,
+       R"({"error": {"class": ")" + flood + R"(", "desc": ")" + dirty + "\"}, \"id\": 2}\n",
+       R"({"return": {"status": "failed", "error-desc": ")" + dirty + "\"}, \"id\": 3}\n",
+       R"({"return": {"status": ")" + dirty + "\"}, \"id\": 4}\n"},
+      true);
+  auto qmp = server.Connect();
+  ASSERT_TRUE(qmp.ok()) << qmp.error().message;
+  const auto refused = qmp->Execute("cont", Soon());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kConflict);
+  const std::string kept = " [2Jgone  " + flood;
+  EXPECT_EQ(refused.error().message, "cont: " + CleanForeignText(flood) + ": " +
+                                         kept.substr(0, kForeignTextBytesMax - 3) + "...");
+  EXPECT_EQ(qmp->WaitMigration(Soon()).error().message,
+            "migration failed: " + kept.substr(0, kForeignTextBytesMax - 3) + "...");
+  EXPECT_EQ(*qmp->QueryStatus(Soon()), kept.substr(0, kForeignTextBytesMax - 3) + "...");
 }
 
 TEST(QmpTest, APeerThatClosesIsUnavailable) {
