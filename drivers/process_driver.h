@@ -1,4 +1,5 @@
-// Processes that outlive the daemon, each alone in a private root, a cgroup and a uid.
+// Processes that outlive the daemon, each alone in a private root, a cgroup and a uid, without any
+// network but what is passed to it as descriptors.
 //
 // NOTE API: a process is named by the uid of what it serves ("owner" below). Its cgroup
 // `forkplane/<owner>` is made before the process and is the record of it: cgroup.procs says what
@@ -6,6 +7,9 @@
 // NOTE Threading: implementations are thread-safe; two calls for one owner at the same time are
 // the caller's fault (the queue's key is the lock). Watch callbacks come from a thread of the
 // driver and must not block: add a key to a queue.
+// NOTE Isolation: mount, IPC and UTS namespaces of its own; one empty network namespace for all
+// processes that one daemon began (drivers/process/empty_network.h says what they share by it). The
+// pid namespace is the host's: the uid and /proc's hidepid keep others out of sight.
 // NOTE Privilege: Spawn needs CAP_SYS_ADMIN (mounts), CAP_SETUID/SETGID and a cgroup v2 tree it may
 // write; a missing one is an error that names it.
 #pragma once
@@ -74,10 +78,10 @@ class ProcessDriver {
   virtual ~ProcessDriver() = default;
 
   // Starts the process: new session, private mount namespace whose root is a private tmpfs entered
-  // by pivot_root, empty environment, no_new_privs, no capability, inside its cgroup from its first
-  // instruction. Returns after execve succeeded. Exists: the owner's cgroup holds a process.
-  // Invalid: the spec is refused, or the executable is missing inside the root. After an error
-  // nothing runs and the cgroup is gone.
+  // by pivot_root, empty network, empty environment, no_new_privs, no capability, inside its cgroup
+  // from its first instruction. Returns after execve succeeded. Exists: the owner's cgroup holds a
+  // process. Invalid: the spec is refused, or the executable is missing inside the root. After an
+  // error nothing runs and the cgroup is gone.
   virtual Result<ProcessRecord> Spawn(const SpawnSpec& spec) = 0;
 
   // Reads only. An owner that never was is {false, {}}.

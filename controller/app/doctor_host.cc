@@ -20,6 +20,7 @@
 #include "drivers/netlink/sysctl.h"
 #include "drivers/netlink/tun_file.h"
 #include "drivers/process/cgroup.h"
+#include "drivers/process/empty_network.h"
 
 namespace forkplane::app {
 namespace {
@@ -89,6 +90,14 @@ Finding Cgroup() {
     if (!status.ok()) return Missing(what, status.error().message, remedy);
   }
   return Ok(what, fs::path(folder->path()).parent_path().string() + " is writable");
+}
+
+Finding Namespaces() {
+  const std::string what = "VMM namespaces";
+  const auto network = process::MakeEmptyNetwork();
+  if (network.ok()) return Ok(what, "an empty network, IPC and UTS");
+  return Missing(what, network.error().message,
+                 "CAP_SYS_ADMIN, and a kernel with CONFIG_NET_NS, CONFIG_IPC_NS and CONFIG_UTS_NS");
 }
 
 Status MakePrivateRoot() {
@@ -188,7 +197,8 @@ std::vector<Finding> ProbeHost(const Options& options) {
     for (Finding& finding : more) findings.push_back(std::move(finding));
   };
   add_all(Capabilities());
-  add_all({PidfdGetfd(), TunDevice(), Cgroup(), PrivateRoot(), Bpffs(options.bpffs), Forwarding()});
+  add_all({PidfdGetfd(), TunDevice(), Cgroup(), PrivateRoot(), Namespaces(), Bpffs(options.bpffs),
+           Forwarding()});
   add_all(StateDirectory(options.state_dir));
   return findings;
 }

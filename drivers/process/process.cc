@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "drivers/process/empty_network.h"
 #include "drivers/process/spawn_plan.h"
 
 namespace forkplane::process {
@@ -80,7 +81,10 @@ struct Cloned {
 Cloned Clone(const SpawnPlan& plan, int cgroup_fd, SpawnReport* report) {
   int pidfd = -1;
   clone_args arguments{};
-  arguments.flags = CLONE_VFORK | CLONE_PIDFD | CLONE_NEWNS | CLONE_CLEAR_SIGHAND;
+  // No CLONE_NEWNET: one is entered that is there (empty_network.h). These three cost 0.1 ms and no
+  // wait.
+  arguments.flags =
+      CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   arguments.exit_signal = SIGCHLD;
   if (cgroup_fd >= 0) {
@@ -129,11 +133,13 @@ Result<std::unique_ptr<HostProcessDriver>> HostProcessDriver::Open(HostProcessOp
   std::filesystem::create_directories(options.mount_point, error);
   if (error) return FromErrno(error.value(), "make " + options.mount_point);
   ASSIGN_OR_RETURN(CgroupFolder cgroups, CgroupFolder::Open(options.cgroup_parent));
+  ASSIGN_OR_RETURN(UniqueFd network, MakeEmptyNetwork());
   ASSIGN_OR_RETURN(std::string boot_id, ReadKernelFile("/proc/sys/kernel/random/boot_id"));
   while (!boot_id.empty() && boot_id.back() == '\n') boot_id.pop_back();
   ASSIGN_OR_RETURN(std::unique_ptr<ExitWatch> watch, ExitWatch::Start());
-  std::unique_ptr<HostProcessDriver> driver(new HostProcessDriver(
-      std::move(options), std::move(cgroups), std::move(boot_id), std::move(watch)));
+  std::unique_ptr<HostProcessDriver> driver(
+      new HostProcessDriver(std::move(options), std::move(cgroups), std::move(network),
+                            std::move(boot_id), std::move(watch)));
   if (metrics != nullptr) {
     const std::string help = "Processes begun in a private root.";
     driver->spawned_ =
@@ -196,6 +202,7 @@ Result<ProcessRecord> HostProcessDriver::SpawnInCgroup(const SpawnSpec& spec) {
   if (!tree.valid()) return FromErrno(errno, "clone the mount of " + spec.directory);
   ASSIGN_OR_RETURN(SpawnPlan plan, MakeSpawnPlan(spec, options_.mount_point, tree.get(),
                                                  {null.get(), output.get()}));
+  plan.network_fd = network_.get();
   ASSIGN_OR_RETURN(const UniqueFd cgroup, cgroups_.OpenDirectory(spec.owner));
   const SharedReport report;
   if (!report.valid()) return FromErrno(errno, "map a page");

@@ -37,10 +37,11 @@ class HostProcessDriver final : public ProcessDriver {
   Status RemoveCgroupFolder() { return cgroups_.RemoveFolder(); }
 
  private:
-  HostProcessDriver(HostProcessOptions options, CgroupFolder cgroups, std::string boot_id,
-                    std::unique_ptr<ExitWatch> watch)
+  HostProcessDriver(HostProcessOptions options, CgroupFolder cgroups, UniqueFd network,
+                    std::string boot_id, std::unique_ptr<ExitWatch> watch)
       : options_(std::move(options)),
         cgroups_(std::move(cgroups)),
+        network_(std::move(network)),
         boot_id_(std::move(boot_id)),
         watch_(std::move(watch)) {}
   Result<ProcessRecord> SpawnInCgroup(const SpawnSpec& spec);
@@ -48,6 +49,7 @@ class HostProcessDriver final : public ProcessDriver {
 
   HostProcessOptions options_;
   CgroupFolder cgroups_;
+  UniqueFd network_;  // an empty namespace, made at Open and never on the road of a spawn
   std::string boot_id_;
   std::unique_ptr<ExitWatch> watch_;
   metrics::Counter spawned_;

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 
 #include <array>
 #include <cerrno>
+#include <string_view>
 
 #include "drivers/process/spawn_plan.h"
 
@@ -20,6 +22,7 @@ namespace forkplane::process {
 namespace {
 
 constexpr int kCapabilitiesMax = 64;
+constexpr std::string_view kHostName = "vmm";
 
 struct Child {
   const SpawnPlan& plan;
@@ -42,6 +45,13 @@ void EnterCgroup(const Child& child) {
   if (child.plan.cgroup_procs_fd < 0) return;
   child.Begin(SpawnStep::kCgroup);
   child.Require(::write(child.plan.cgroup_procs_fd, "0", 1) == 1);
+}
+
+void EnterNamespaces(const Child& child) {
+  child.Begin(SpawnStep::kNamespaces);
+  child.Require(::setns(child.plan.network_fd, CLONE_NEWNET) == 0);
+  // The UTS namespace is its own since the clone, and still has the host's name.
+  child.Require(::sethostname(kHostName.data(), kHostName.size()) == 0);
 }
 
 void BuildRoot(const Child& child) {
@@ -153,6 +163,7 @@ void BoundFiles(const SpawnPlan& plan) {
 void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
   const Child child{plan, report};
   EnterCgroup(child);
+  EnterNamespaces(child);
   child.Begin(SpawnStep::kSession);
   child.Require(::setsid() >= 0);
   ::umask(022);  // the root's folders are for the unprivileged user too

@@ -54,6 +54,8 @@ const char* ToString(SpawnStep step) {
       return "start";
     case SpawnStep::kCgroup:
       return "enter the cgroup";
+    case SpawnStep::kNamespaces:
+      return "enter the empty network namespace (CAP_SYS_ADMIN)";
     case SpawnStep::kSession:
       return "make a session";
     case SpawnStep::kPrivatePropagation:

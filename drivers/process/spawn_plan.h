@@ -26,6 +26,7 @@ namespace forkplane::process {
 enum class SpawnStep : std::uint8_t {
   kNone,
   kCgroup,
+  kNamespaces,
   kSession,
   kPrivatePropagation,
   kMountRoot,
@@ -67,6 +68,7 @@ struct SpawnPlan {
   std::vector<std::string> arguments;
   std::vector<char*> argv;   // into the above; null-terminated
   std::vector<int> fds;      // to become 0, 1, 2, 3...
+  int network_fd = -1;       // the empty network namespace
   int cgroup_procs_fd = -1;  // >= 0: the child moves itself
   uid_t user = 0;
   gid_t group = 0;

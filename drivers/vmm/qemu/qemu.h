@@ -1,5 +1,6 @@
 // The driver for QEMU 7.2 and later on x86-64: microvm machines, each an unprivileged process in a
-// private root, memory in a memfd, monitors on sockets the daemon listened on.
+// private root without a network, memory in a memfd, monitors on sockets the daemon listened on.
+// TAPs come as open files: tun's ioctls work in the namespace that /dev/net/tun was opened in.
 //
 // Files in a VM directory: machine.json, vmm.log (stderr), console (the only file the VMM may
 // write), control and health (monitor sockets; health is for Query and Adopt alone, because a

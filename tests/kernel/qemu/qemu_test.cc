@@ -11,6 +11,7 @@
 
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -128,6 +129,12 @@ void QemuTest::CheckUnprivileged(pid_t pid) {
   EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
   EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
   EXPECT_THAT(status, HasSubstr("Seccomp:\t2")) << "the sandbox is off";
+  const std::string ns = "/proc/" + std::to_string(pid) + "/ns/";
+  for (const std::string kind : {"net", "ipc", "uts", "mnt"}) {
+    EXPECT_NE(std::filesystem::read_symlink(ns + kind),
+              std::filesystem::read_symlink("/proc/thread-self/ns/" + kind))
+        << kind;
+  }
 }
 
 void QemuTest::TakeSnapshot() {
