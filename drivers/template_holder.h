@@ -33,7 +33,9 @@ class TemplateHolder {
   // Starts a holder for an already sealed memfd (see SealedMemfd below). Holding the uid already is
   // success when the size is equal, Conflict otherwise. Invalid: not sealed against writes.
   virtual Status Keep(const std::string& uid, const UniqueFd& memfd) = 0;
-  // A descriptor of the template. nullopt: nobody holds it.
+  // A descriptor of the template. nullopt: nobody holds it, and that is proven. A holder that is
+  // slow or stopped is Unavailable: taken for none, it would be doubled, or forgotten with its
+  // memory.
   virtual Lookup<UniqueFd> Get(const std::string& uid) = 0;
   // Ends the holder. Forks that map the memory keep it. Absent is success.
   virtual Status Drop(const std::string& uid) = 0;

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,10 +17,15 @@ namespace {
 constexpr char kOwnerPrefix[] = "template-";
 constexpr char kSocketName[] = "socket";
 constexpr char kInnerExecutable[] = "/holder";
-constexpr int kReceiveSeconds = 5;
 
 constexpr int kListenerFd = process::PassedFdNumber(0);
 constexpr int kMemoryFd = process::PassedFdNumber(1);
+
+Status SetReceivePatience(int socket, std::chrono::milliseconds patience) {
+  const timeval time{patience.count() / 1000, patience.count() % 1000 * 1000};
+  if (::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0) return OkStatus();
+  return FromErrno(errno, "set the patience of a socket");
+}
 
 Result<std::uint64_t> SizeOf(int fd) {
   struct stat info {};
@@ -60,7 +66,7 @@ Status ProcessTemplateHolder::Keep(const std::string& uid, const UniqueFd& memfd
     if (held_size == size) return OkStatus();
     return Conflict("another template is held for " + uid);
   }
-  RETURN_IF_ERROR(Drop(uid));  // a holder that does not answer
+  RETURN_IF_ERROR(Drop(uid));  // what is left of one whose socket is gone
   if (::mkdir(DirectoryOf(uid).c_str(), 0700) != 0 && errno != EEXIST) {
     return FromErrno(errno, "make " + DirectoryOf(uid));
   }
@@ -81,19 +87,32 @@ Status ProcessTemplateHolder::Keep(const std::string& uid, const UniqueFd& memfd
 
 Lookup<UniqueFd> ProcessTemplateHolder::Get(const std::string& uid) {
   RETURN_IF_ERROR(CheckName(uid));
-  auto socket = ConnectTo(DirectoryOf(uid), kSocketName);
+  auto socket = ConnectTo(DirectoryOf(uid), kSocketName, options_.patience);
   if (!socket.ok()) {
-    const Code code = socket.error().code;
-    // No socket, or one that nobody listens on any more.
-    if (code == Code::kNotFound || code == Code::kUnavailable) return std::optional<UniqueFd>();
-    return std::move(socket).error();
+    // No socket, or one that nobody listens on: nobody ever will, the listener went with its
+    // holder. A holder whose queue is full is Unavailable as well, and holds all the same.
+    const bool gone =
+        socket.error().code == Code::kNotFound || socket.error().sys_errno == ECONNREFUSED;
+    if (gone) return std::optional<UniqueFd>();
+    return std::move(socket).error().WithContext("template of " + uid);
   }
-  const timeval patience{kReceiveSeconds, 0};
-  ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ASSIGN_OR_RETURN(UniqueFd fd, ReceiveFd(socket->get()));
-  if (!fd.valid()) return std::optional<UniqueFd>();
-  if (!IsSealed(fd.get())) return Internal("what is held for " + uid + " is not sealed");
-  return std::optional(std::move(fd));
+  RETURN_IF_ERROR(SetReceivePatience(socket->get(), options_.patience));
+  auto fd = ReceiveFd(socket->get());
+  if (fd.ok() && fd->valid()) {
+    if (!IsSealed(fd->get())) return Internal("what is held for " + uid + " is not sealed");
+    return std::optional(std::move(*fd));
+  }
+  return WhyNoAnswer(uid, std::move(fd));
+}
+
+// Connected, and nothing came: it ended meanwhile, or it is slow. Only its cgroup can tell.
+Lookup<UniqueFd> ProcessTemplateHolder::WhyNoAnswer(const std::string& uid,
+                                                    Result<UniqueFd> received) {
+  ASSIGN_OR_RETURN(const process::Observed observed, processes_->Observe(kOwnerPrefix + uid));
+  if (observed.running.empty()) return std::optional<UniqueFd>();
+  const std::string what = "template of " + uid;
+  if (!received.ok()) return std::move(received).error().WithContext(what);
+  return Unavailable(what + ": its holder closed the connection");
 }
 
 Status ProcessTemplateHolder::Drop(const std::string& uid) {

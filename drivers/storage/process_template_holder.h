@@ -5,6 +5,7 @@
 // 0700) and is uid 0 gets the descriptor.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct ProcessTemplateHolderOptions {
   std::vector<std::string> arguments = {"template-holder"};
   uid_t user = 0;  // unprivileged, shared by all holders; not 0
   gid_t group = 0;
+  std::chrono::milliseconds patience{5000};  // with a holder that is slow: once to connect, once to
+                                             // receive
 };
 
 class ProcessTemplateHolder final : public TemplateHolder {
@@ -36,6 +39,7 @@ class ProcessTemplateHolder final : public TemplateHolder {
   ProcessTemplateHolder(ProcessTemplateHolderOptions options, process::ProcessDriver* processes,
                         std::vector<process::Bind> binds)
       : options_(std::move(options)), processes_(processes), binds_(std::move(binds)) {}
+  Lookup<UniqueFd> WhyNoAnswer(const std::string& uid, Result<UniqueFd> received);
   std::string DirectoryOf(const std::string& uid) const { return options_.directory + "/" + uid; }
 
   ProcessTemplateHolderOptions options_;

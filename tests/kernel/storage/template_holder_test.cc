@@ -3,11 +3,16 @@
 // Method: two drivers on one directory are two daemons; the holder is a real process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <thread>
+
 #include "drivers/process/process.h"
 #include "drivers/storage/process_template_holder.h"
+#include "drivers/storage/unix_socket.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::storage {
@@ -45,7 +50,8 @@ class TemplateHolderTest : public ::testing::Test {
                                                .executable = FORKPLANE_TEST_HOLDER,
                                                .arguments = {},
                                                .user = 64100,
-                                               .group = 64100},
+                                               .group = 64100,
+                                               .patience = std::chrono::milliseconds(100)},
                                               processes);
     EXPECT_TRUE(holder.ok());
     return std::move(*holder);
@@ -54,6 +60,14 @@ class TemplateHolderTest : public ::testing::Test {
     struct stat info {};
     EXPECT_EQ(::fstat(fd, &info), 0);
     return info.st_ino;
+  }
+
+  // The holder's process; a failure when there is not exactly one.
+  pid_t PidOfHolder() {
+    const auto observed = processes_->Observe(std::string("template-") + kUid);
+    EXPECT_TRUE(observed.ok());
+    EXPECT_EQ(observed->running.size(), 1U);
+    return observed->running.empty() ? -1 : observed->running[0].pid;
   }
 
   testing::TempDir dir_;
@@ -104,6 +118,72 @@ TEST_F(TemplateHolderTest, AHolderThatDiedIsAbsentAndCanBeReplaced) {
   ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
   EXPECT_TRUE(holder_->Get(kUid)->has_value());
   EXPECT_THAT(*processes_->List(), ElementsAre(std::string("template-") + kUid));
+}
+
+// Another holder beside one that is only slow would be the memory twice.
+TEST_F(TemplateHolderTest, AHolderThatIsSlowHoldsAllTheSame) {
+  ASSERT_TRUE(Seal(memory_).ok());
+  ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
+  const pid_t pid = PidOfHolder();
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  // It does not answer; and, its queue full, it does not even let connect.
+  std::vector<UniqueFd> waiting;
+  bool full = false;
+  while (!full) {
+    const auto held = holder_->Get(kUid);
+    ASSERT_FALSE(held.ok()) << "a slow holder passed for none";
+    EXPECT_EQ(held.error().code, Code::kUnavailable) << held.error().message;
+    EXPECT_EQ(holder_->Keep(kUid, memory_).error().code, Code::kUnavailable);
+    auto connection =
+        ConnectTo(dir_.File("templates") + "/" + kUid, "socket", std::chrono::milliseconds(1));
+    full = !connection.ok();
+    if (!full) waiting.push_back(std::move(*connection));
+  }
+  const auto held = holder_->Get(kUid);
+  ASSERT_FALSE(held.ok()) << "a holder whose queue is full passed for none";
+  EXPECT_EQ(held.error().code, Code::kUnavailable) << held.error().message;
+  EXPECT_EQ(holder_->Keep(kUid, memory_).error().code, Code::kUnavailable);
+  EXPECT_FALSE(holder_->List().ok());
+  EXPECT_EQ(PidOfHolder(), pid) << "it was replaced";
+  waiting.clear();
+  ASSERT_EQ(::kill(pid, SIGCONT), 0);
+  std::optional<ino_t> inode;
+  for (int i = 0; i < 200 && !inode; ++i) {
+    const auto again = holder_->Get(kUid);
+    if (again.ok() && again->has_value()) inode = InodeOf((*again)->get());
+  }
+  EXPECT_EQ(inode, InodeOf(memory_.get()));
+}
+
+// A connection that ends without an answer says nothing; the holder's cgroup does.
+TEST_F(TemplateHolderTest, WhoHangsUpIsAbsentOnlyWithoutAProcess) {
+  ASSERT_TRUE(Seal(memory_).ok());
+  ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
+  const UniqueFd listener = std::move(*ListenAt(dir_.File("templates") + "/" + kUid, "socket"));
+  std::jthread hangs_up([&listener] {
+    for (int i = 0; i < 2; ++i) {
+      const UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
+  });
+  const auto running = holder_->Get(kUid);
+  EXPECT_TRUE(processes_->Kill(std::string("template-") + kUid).ok());
+  const auto ended = holder_->Get(kUid);
+  hangs_up.join();
+  ASSERT_FALSE(running.ok()) << "a holder that runs passed for none";
+  EXPECT_EQ(running.error().code, Code::kUnavailable) << running.error().message;
+  ASSERT_TRUE(ended.ok()) << ended.error().message;
+  EXPECT_FALSE(ended->has_value());
+}
+
+// Nobody can reach a holder whose socket was removed: it is replaced, and ends before.
+TEST_F(TemplateHolderTest, AHolderWithoutItsSocketIsReplaced) {
+  ASSERT_TRUE(Seal(memory_).ok());
+  ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
+  const pid_t before = PidOfHolder();
+  ASSERT_EQ(::unlink((dir_.File("templates") + "/" + kUid + "/socket").c_str()), 0);
+  ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
+  EXPECT_NE(PidOfHolder(), before);
+  EXPECT_TRUE(holder_->Get(kUid)->has_value());
 }
 
 }  // namespace
