@@ -38,6 +38,16 @@ struct Bind {
 inline constexpr int kFirstPassedFd = 3;
 constexpr int PassedFdNumber(std::size_t index) { return kFirstPassedFd + static_cast<int>(index); }
 
+// What a process's cgroup is held to; 0: no bound. Where the host's cgroup tree does not offer the
+// controller there is no bound either: `forkplane doctor` says so, and how to get it.
+struct Bounds {
+  // Counts each page for the cgroup that touched it first, page cache and the kernel's own memory
+  // included. Over it the kernel takes back what it can, then kills everything inside.
+  std::uint64_t memory_bytes_max = 0;
+  std::uint64_t pids_max = 0;  // threads count, too
+  bool operator==(const Bounds&) const = default;
+};
+
 struct SpawnSpec {
   std::string owner;                   // [A-Za-z0-9-.]{1,128}; the cgroup's name
   std::string executable;              // absolute, as seen inside the private root
@@ -52,6 +62,11 @@ struct SpawnSpec {
   // No file grows beyond this (RLIMIT_FSIZE; a write fails with EFBIG and no signal); 0: no bound.
   // Mapped memory is not a file's growth. Counts for what it prints, too.
   std::uint64_t file_bytes_max = 0;
+  Bounds bounds;
+  // When the host runs out of memory: 1000 goes first, -1000 never (oom_score_adj). Never
+  // inherited: a service manager protects the daemon by it, and would protect every VMM. Only a
+  // privileged daemon (CAP_SYS_RESOURCE) gives less than it has itself; else the child keeps that.
+  int oom_score_adj = 0;
 };
 
 // Enough to know the process again after a restart of the daemon or of the host.

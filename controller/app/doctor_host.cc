@@ -76,20 +76,24 @@ Status TryCgroup(process::CgroupFolder& folder) {
   return OkStatus();
 }
 
-Finding Cgroup() {
+std::vector<Finding> Cgroup() {
   const std::string what = "cgroup v2";
   const std::string remedy =
       "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with "
       "systemd.unified_cgroup_hierarchy=1; in a unit Delegate=yes; in a container a writable tree";
   auto folder = process::CgroupFolder::Open(fmt::format("forkplane-doctor-{}", ::getpid()));
-  if (!folder.ok()) return Missing(what, folder.error().message, remedy);
+  if (!folder.ok()) return {Missing(what, folder.error().message, remedy)};
   const Status tried = TryCgroup(*folder);
   const Status removed = folder->KillAndRemove("vm", std::chrono::seconds(1));
   const Status gone = folder->RemoveFolder();
   for (const Status& status : {tried, removed, gone}) {
-    if (!status.ok()) return Missing(what, status.error().message, remedy);
+    if (!status.ok()) return {Missing(what, status.error().message, remedy)};
   }
-  return Ok(what, fs::path(folder->path()).parent_path().string() + " is writable");
+  const std::string tree = fs::path(folder->path()).parent_path().string();
+  const auto offered = process::ReadControllers(tree);
+  return {
+      Ok(what, tree + " is writable"),
+      JudgeBounds(tree, offered.ok() ? *offered : process::Controllers{}, folder->controllers())};
 }
 
 Finding Namespaces() {
@@ -197,8 +201,9 @@ std::vector<Finding> ProbeHost(const Options& options) {
     for (Finding& finding : more) findings.push_back(std::move(finding));
   };
   add_all(Capabilities());
-  add_all({PidfdGetfd(), TunDevice(), Cgroup(), PrivateRoot(), Namespaces(), Bpffs(options.bpffs),
-           Forwarding()});
+  add_all({PidfdGetfd(), TunDevice()});
+  add_all(Cgroup());
+  add_all({PrivateRoot(), Namespaces(), Bpffs(options.bpffs), Forwarding()});
   add_all(StateDirectory(options.state_dir));
   return findings;
 }

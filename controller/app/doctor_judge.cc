@@ -44,6 +44,7 @@ constexpr std::uint64_t kSetUid = Bit(7);
 constexpr std::uint64_t kNetAdmin = Bit(12);
 constexpr std::uint64_t kSysPtrace = Bit(19);
 constexpr std::uint64_t kSysAdmin = Bit(21);
+constexpr std::uint64_t kSysResource = Bit(24);
 constexpr std::uint64_t kPerfmon = Bit(38);
 constexpr std::uint64_t kBpf = Bit(39);
 
@@ -64,6 +65,8 @@ constexpr Need kNeeds[] = {
     {"CAP_CHOWN", kChown, false, Level::kMissing, "a VM's console cannot be given to its uid"},
     {"CAP_SYS_PTRACE", kSysPtrace, false, Level::kDegraded,
      "a TAP deleted under a running VMM is not healed"},
+    {"CAP_SYS_RESOURCE", kSysResource, false, Level::kDegraded,
+     "what holds a snapshot's memory is not kept from the OOM killer better than the daemon is"},
 };
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
@@ -103,6 +106,27 @@ std::vector<Finding> JudgeCapabilities(std::uint64_t effective) {
   }
   if (findings.empty()) findings.push_back(Ok("capabilities", names));
   return findings;
+}
+
+Finding JudgeBounds(const std::string& tree, const process::Controllers& offered,
+                    const process::Controllers& given) {
+  const std::string what = "VMM bounds";
+  const std::string missing = given.Missing();
+  if (missing.empty()) return Ok(what, "memory and pids by cgroup");
+  const std::string detail = fmt::format(
+      "{} gives a VMM no controller for: {}; a VMM that leaks or was taken over is held there only "
+      "by the host's own limits",
+      tree, missing);
+  if (!offered.Missing().empty()) {
+    return Degraded(what, detail,
+                    "a tree that has them: boot with systemd.unified_cgroup_hierarchy=1 "
+                    "(cgroup v1 holds them now, or the kernel lacks CONFIG_MEMCG or "
+                    "CONFIG_CGROUP_PIDS)");
+  }
+  return Degraded(what, detail,
+                  fmt::format("echo '+memory +pids' > {}/cgroup.subtree_control (no process may "
+                              "live in that cgroup itself unless it is the root)",
+                              tree));
 }
 
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes) {

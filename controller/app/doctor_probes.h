@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "controller/app/doctor.h"
+#include "drivers/process/bounds.h"
 
 namespace forkplane::app {
 
@@ -27,6 +28,10 @@ Finding JudgeKernel(std::string_view release);
 // `effective` is CapEff of /proc/self/status. One finding when all are there, else one for each
 // that is not.
 std::vector<Finding> JudgeCapabilities(std::uint64_t effective);
+// `given` is what a VM's cgroup was given in the tree mounted at `tree`, `offered` what the tree's
+// root has to give.
+Finding JudgeBounds(const std::string& tree, const process::Controllers& offered,
+                    const process::Controllers& given);
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes);
 // `wanted` is --leaf or --redirect; `has` what the kernel was found to do.
 Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);

@@ -50,8 +50,13 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
 
 Status OpenMachines(const Options& options, metrics::Registry& metrics, HostDrivers& host) {
   const std::string& state = options.state_dir;
-  RETURN_IF_ERROR(Take(process::HostProcessDriver::Open({.mount_point = state + "/root"}, &metrics),
-                       host, host.processes));
+  auto processes = process::HostProcessDriver::Open({.mount_point = state + "/root"}, &metrics);
+  const std::string unbounded = processes.ok() ? (*processes)->controllers().Missing() : "";
+  if (!unbounded.empty()) {
+    log::Warn("the cgroup tree offers no controller that bounds VMMs; see forkplane doctor",
+              {{"missing", unbounded}});
+  }
+  RETURN_IF_ERROR(Take(std::move(processes), host, host.processes));
   RETURN_IF_ERROR(
       Take(storage::HostStorage::Open({.state_dir = state, .image_roots = options.image_roots}),
            host, host.storage));

@@ -63,12 +63,19 @@ Result<CgroupFolder> CgroupFolder::Open(const std::string& parent) {
     return Unavailable(FromErrno(error, "make cgroup " + path).message +
                        ": run as root, or have this folder delegated (systemd: Delegate=yes)");
   }
-  return CgroupFolder(std::move(path));
+  return OpenAt(std::move(path));
 }
 
-Status CgroupFolder::Create(const std::string& name) {
-  if (::mkdir(PathOf(name).c_str(), 0755) == 0 || errno == EEXIST) return OkStatus();
-  return FromErrno(errno, "make cgroup " + PathOf(name));
+Result<CgroupFolder> CgroupFolder::OpenAt(std::string path) {
+  ASSIGN_OR_RETURN(const Controllers controllers, HandOnControllers(path));
+  return CgroupFolder(std::move(path), controllers);
+}
+
+Status CgroupFolder::Create(const std::string& name, const Bounds& bounds) {
+  if (::mkdir(PathOf(name).c_str(), 0755) != 0 && errno != EEXIST) {
+    return FromErrno(errno, "make cgroup " + PathOf(name));
+  }
+  return WriteBounds(PathOf(name), bounds, controllers_);
 }
 
 Result<UniqueFd> CgroupFolder::OpenDirectory(const std::string& name) const {

@@ -177,8 +177,8 @@ Result<ProcessRecord> HostProcessDriver::Spawn(const SpawnSpec& spec) {
   if (before.has_value() && !before->empty()) {
     return Exists("cgroup of " + spec.owner + " already holds a process");
   }
-  RETURN_IF_ERROR(cgroups_.Create(spec.owner));
-  auto record = SpawnInCgroup(spec);
+  const Status created = cgroups_.Create(spec.owner, spec.bounds);
+  auto record = created.ok() ? SpawnInCgroup(spec) : Result<ProcessRecord>(created.error());
   if (record.ok()) {
     spawned_.Increment();
     return record;

@@ -33,6 +33,9 @@ class HostProcessDriver final : public ProcessDriver {
   Status Watch(const std::string& owner, const ProcessRecord& record,
                ExitCallback callback) override;
 
+  // Which bounds of a spec take effect on this host.
+  const Controllers& controllers() const { return cgroups_.controllers(); }
+
   // Removes the cgroup folder itself when nothing is in it (tests, uninstall).
   Status RemoveCgroupFolder() { return cgroups_.RemoveFolder(); }
 

@@ -54,6 +54,15 @@ void EnterNamespaces(const Child& child) {
   child.Require(::sethostname(kHostName.data(), kHostName.size()) == 0);
 }
 
+// Through the host's /proc, so before the root changes. One that may not be lowered stays.
+void SetOomScore(const SpawnPlan& plan) {
+  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  const ssize_t ignored = ::write(fd, plan.oom_score_adj.data(), plan.oom_score_adj.size());
+  static_cast<void>(ignored);
+  ::close(fd);
+}
+
 void BuildRoot(const Child& child) {
   const SpawnPlan& plan = child.plan;
   child.Begin(SpawnStep::kPrivatePropagation);
@@ -164,6 +173,7 @@ void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
   const Child child{plan, report};
   EnterCgroup(child);
   EnterNamespaces(child);
+  SetOomScore(plan);
   child.Begin(SpawnStep::kSession);
   child.Require(::setsid() >= 0);
   ::umask(022);  // the root's folders are for the unprivileged user too

@@ -114,6 +114,7 @@ Result<SpawnPlan> MakeSpawnPlan(const SpawnSpec& spec, const std::string& mount_
   plan.user = spec.user;
   plan.group = spec.group;
   plan.file_bytes_max = spec.file_bytes_max;
+  plan.oom_score_adj = std::to_string(spec.oom_score_adj);
   return plan;
 }
 

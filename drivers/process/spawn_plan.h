@@ -73,6 +73,7 @@ struct SpawnPlan {
   uid_t user = 0;
   gid_t group = 0;
   std::uint64_t file_bytes_max = 0;
+  std::string oom_score_adj;  // as written into /proc/self/oom_score_adj
 };
 
 // `directory_tree_fd` is a detached mount of the VM directory (open_tree with OPEN_TREE_CLONE), to

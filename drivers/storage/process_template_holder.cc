@@ -17,6 +17,14 @@ namespace {
 constexpr char kOwnerPrefix[] = "template-";
 constexpr char kSocketName[] = "socket";
 constexpr char kInnerExecutable[] = "/holder";
+// A holder never begins another process or thread.
+constexpr std::uint64_t kPidsMax = 8;
+// The last to go when memory runs out: itself it has 2 MiB, and the template's pages are free only
+// once no fork maps them. Lost, the memory would be loaded again beside the pages that forks still
+// have: twice, when there is too little. Not -1000: a host whose templates alone are too much must
+// be able to end one. No bound of bytes, for the same reason: the template is charged to whoever
+// wrote it (the daemon), so a holder reaches no bound but by a mistake.
+constexpr int kOomScoreAdj = -900;
 
 constexpr int kListenerFd = process::PassedFdNumber(0);
 constexpr int kMemoryFd = process::PassedFdNumber(1);
@@ -81,6 +89,8 @@ Status ProcessTemplateHolder::Keep(const std::string& uid, const UniqueFd& memfd
   spec.fds = {listener.get(), memfd.get()};
   spec.user = options_.user;
   spec.group = options_.group;
+  spec.bounds.pids_max = kPidsMax;
+  spec.oom_score_adj = kOomScoreAdj;
   RETURN_IF_ERROR(processes_->Spawn(spec));
   return OkStatus();
 }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "drivers/storage/beneath.h"
 #include "drivers/storage/unix_socket.h"
 #include "drivers/template_holder.h"
+#include "drivers/vmm/qemu/bounds.h"
 #include "drivers/vmm/qemu/kvm_probe.h"
 
 namespace forkplane::vmm {
@@ -65,11 +67,23 @@ Status MakeConsole(const MachineSpec& spec) {
   return OkStatus();
 }
 
-Status CheckTemplate(const RestoreSource& source, std::uint64_t memory_bytes) {
+struct TemplateSize {
+  std::uint64_t bytes = 0;
+  std::uint64_t hole_bytes = 0;  // without pages so far
+};
+
+Result<TemplateSize> SizeOfTemplate(int memory_fd) {
   struct stat info {};
-  if (::fstat(source.memory_fd, &info) != 0) return FromErrno(errno, "stat the template");
+  if (::fstat(memory_fd, &info) != 0) return FromErrno(errno, "stat the template");
+  const auto bytes = static_cast<std::uint64_t>(info.st_size);
+  const auto held = static_cast<std::uint64_t>(info.st_blocks) * 512;
+  return TemplateSize{bytes, bytes - std::min(bytes, held)};
+}
+
+Status CheckTemplate(const RestoreSource& source, std::uint64_t memory_bytes) {
+  ASSIGN_OR_RETURN(const TemplateSize size, SizeOfTemplate(source.memory_fd));
   if (!storage::IsSealed(source.memory_fd)) return Invalid("the template's memory is not sealed");
-  if (static_cast<std::uint64_t>(info.st_size) != memory_bytes) {
+  if (size.bytes != memory_bytes) {
     return Invalid("spec.memory differs from the snapshot's memory");
   }
   return OkStatus();
@@ -212,6 +226,12 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
   if (!restore) spawn.fds.push_back(spec.boot->kernel_fd);
   if (initramfs) spawn.fds.push_back(spec.boot->initramfs_fd);
   RETURN_IF_ERROR(WriteMachineFile(directory, machine));
+  TemplateSize source;
+  if (restore) {
+    ASSIGN_OR_RETURN(source, SizeOfTemplate(memory_fd));
+  }
+  spawn.bounds = QemuBounds(spec.memory_bytes, source.hole_bytes);
+  spawn.oom_score_adj = kQemuOomScoreAdj;
   spawn.owner = spec.ref.uid;
   spawn.executable = options_.binary;
   spawn.arguments = QemuArguments(command, layout);

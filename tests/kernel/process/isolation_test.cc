@@ -1,6 +1,6 @@
-// Goal: a child reaches nothing of the host's network and System V IPC. Method: one probe program,
-// run beside the test (it reaches everything) and by the process driver, from the same thread and
-// network namespace.
+// Goal: a child reaches nothing of the host's network and System V IPC, and what it inherits of the
+// daemon when memory runs out is set, not left. Method: one probe program, run beside the test (it
+// reaches everything) and by the process driver, from the same thread and network namespace.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -185,6 +185,34 @@ TEST_F(IsolationTest, AllChildrenOfOneDriverAreInOneNetworkNamespace) {
   EXPECT_EQ(networks.size(), 1U);
   EXPECT_FALSE(networks.contains(std::filesystem::read_symlink("/proc/self/ns/net")));
   EXPECT_FALSE(ipcs.contains(std::filesystem::read_symlink("/proc/self/ns/ipc")));
+}
+
+// The test's own value stands for what a service manager gave the daemon.
+TEST_F(IsolationTest, TheOomScoreIsSetAndNotInherited) {
+  const std::string mine = ReadAll("/proc/self/oom_score_adj");
+  std::ofstream("/proc/self/oom_score_adj") << 100;
+  SpawnSpec spec = Spec("/bin/sh", {"-c", "read x < /proc/self/oom_score_adj; echo $x"});
+  EXPECT_EQ(Run(spec), "0\n");
+  spec.oom_score_adj = 500;
+  EXPECT_EQ(Run(spec), "0\n500\n");
+  std::ofstream("/proc/self/oom_score_adj") << mine;
+}
+
+TEST_F(IsolationTest, BoundsAreInForceWhereTheTreeOffersThem) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  const UniqueFd reader(ends[0]);
+  const UniqueFd writer(ends[1]);
+  SpawnSpec spec = Spec("/bin/sh", {"-c", "read x <&3"});
+  spec.fds = {reader.get()};
+  spec.bounds = {.memory_bytes_max = 64U << 20U, .pids_max = 17};
+  ASSERT_TRUE(driver_->Spawn(spec).ok()) << "a tree without controllers is enough";
+  const auto folder = CgroupFolder::Open(options_.cgroup_parent);
+  ASSERT_TRUE(folder.ok());
+  const std::string cgroup = folder->path() + "/" + kOwner;
+  EXPECT_EQ(ReadAll(cgroup + "/memory.max"), driver_->controllers().memory ? "67108864\n" : "");
+  EXPECT_EQ(ReadAll(cgroup + "/memory.oom.group"), driver_->controllers().memory ? "1\n" : "");
+  EXPECT_EQ(ReadAll(cgroup + "/pids.max"), driver_->controllers().pids ? "17\n" : "");
 }
 
 }  // namespace

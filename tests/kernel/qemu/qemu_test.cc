@@ -129,6 +129,7 @@ void QemuTest::CheckUnprivileged(pid_t pid) {
   EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
   EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
   EXPECT_THAT(status, HasSubstr("Seccomp:\t2")) << "the sandbox is off";
+  EXPECT_EQ(ReadProc(pid, "oom_score_adj"), "500\n");
   const std::string ns = "/proc/" + std::to_string(pid) + "/ns/";
   for (const std::string kind : {"net", "ipc", "uts", "mnt"}) {
     EXPECT_NE(std::filesystem::read_symlink(ns + kind),

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
 #include <thread>
 
 #include "drivers/process/process.h"
@@ -184,6 +185,28 @@ TEST_F(TemplateHolderTest, AHolderWithoutItsSocketIsReplaced) {
   ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
   EXPECT_NE(PidOfHolder(), before);
   EXPECT_TRUE(holder_->Get(kUid)->has_value());
+}
+
+bool MayLowerOomScores() {
+  constexpr int kSysResource = 24;
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    if (word == "CapEff:" && status >> word) {
+      return (std::stoull(word, nullptr, 16) >> kSysResource & 1U) != 0;
+    }
+  }
+  return false;
+}
+
+// Its loss would cost the memory a second time: it is the last to go, where that is ours to say.
+TEST_F(TemplateHolderTest, AHolderIsTheLastToGoWhenMemoryRunsOut) {
+  ASSERT_TRUE(Seal(memory_).ok());
+  ASSERT_TRUE(holder_->Keep(kUid, memory_).ok());
+  int score = 0;
+  std::ifstream("/proc/" + std::to_string(PidOfHolder()) + "/oom_score_adj") >> score;
+  int ours = 0;
+  std::ifstream("/proc/self/oom_score_adj") >> ours;
+  EXPECT_EQ(score, MayLowerOomScores() ? -900 : ours);
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ TEST(DoctorTest, EachCapabilityThatIsNotThereIsALine) {
   constexpr std::uint64_t kSysPtrace = 1U << 19U;
   constexpr std::uint64_t kSysAdmin = 1U << 21U;
   EXPECT_THAT(JudgeCapabilities(kAll), ElementsAre(Field(&Finding::level, Level::kOk)));
-  EXPECT_THAT(JudgeCapabilities(0), SizeIs(6));
+  EXPECT_THAT(JudgeCapabilities(0), SizeIs(7));
   EXPECT_THAT(JudgeCapabilities(kAll & ~kSysPtrace),
               ElementsAre(AllOf(Field(&Finding::level, Level::kDegraded),
                                 Field(&Finding::what, "CAP_SYS_PTRACE"))));
@@ -102,6 +102,21 @@ TEST(DoctorTest, AFlagThatCannotBeHadIsMissingAndAChoiceThatFellIsDegraded) {
   EXPECT_EQ(JudgeRedirect("mirred", true).level, Level::kOk);
 }
 
+TEST(DoctorTest, ControllersThatAreNotGivenAreNamedWithTheRightRemedy) {
+  using process::Controllers;
+  constexpr Controllers kBoth = {.memory = true, .pids = true};
+  EXPECT_EQ(JudgeBounds("/tree", kBoth, kBoth), Ok("VMM bounds", "memory and pids by cgroup"));
+  EXPECT_THAT(JudgeBounds("/tree", {}, {}),
+              AllOf(Field(&Finding::level, Level::kDegraded),
+                    Field(&Finding::detail, HasSubstr("no controller for: memory, pids;")),
+                    Field(&Finding::remedy, HasSubstr("unified_cgroup_hierarchy=1"))));
+  // The tree has them and keeps them to itself.
+  EXPECT_THAT(JudgeBounds("/tree", kBoth, {.memory = true, .pids = false}),
+              AllOf(Field(&Finding::level, Level::kDegraded),
+                    Field(&Finding::detail, HasSubstr("no controller for: pids;")),
+                    Field(&Finding::remedy, HasSubstr("> /tree/cgroup.subtree_control"))));
+}
+
 TEST(DoctorTest, FreeSpaceHasTwoBounds) {
   EXPECT_EQ(JudgeFreeSpace("/srv", 5ULL << 30U), Ok("free space", "5120 MiB below /srv"));
   EXPECT_EQ(JudgeFreeSpace("/srv", 500ULL << 20U).level, Level::kDegraded);
@@ -112,7 +127,8 @@ TEST(DoctorTest, WhatIsNotOkSaysHowToGetItAndOnlyThat) {
   for (const Finding& finding :
        {JudgeKernel("5.4.0"), JudgeKernel("4.9"), JudgeLeaf("auto", false), JudgeLeaf("auto", true),
         JudgeLeaf("fq_codel", false), JudgeRedirect("auto", false), JudgeRedirect("bpf", false),
-        JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U), JudgeCapabilities(0).front()}) {
+        JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U),
+        JudgeCapabilities(0).front()}) {
     EXPECT_EQ(finding.remedy.empty(), finding.level == Level::kOk) << finding.what;
     EXPECT_FALSE(finding.detail.empty()) << finding.what;
   }

@@ -56,6 +56,21 @@ TEST(MemoryTest, WhatCannotBeFixedIsRefused) {
   EXPECT_EQ(FixSize(unsealable.get()).error().code, Code::kConflict);
 }
 
+// What a fork's cgroup may be charged for beside its own memory (drivers/vmm/qemu/bounds.h).
+TEST(MemoryTest, APrivateWriteIntoAHoleMakesAPageInTheTemplateToo) {
+  const UniqueFd memory = MemoryWithData();
+  ASSERT_TRUE(Seal(memory).ok());
+  const std::uint64_t before = Allocated(memory);
+  void* const at = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE, memory.get(), 0);
+  ASSERT_NE(at, MAP_FAILED);
+  auto* const bytes = static_cast<volatile char*>(at);
+  bytes[0] = 'x';  // there is data: only the copy is new
+  EXPECT_EQ(Allocated(memory), before);
+  bytes[kSize / 2] = 'x';
+  EXPECT_GT(Allocated(memory), before);
+  ::munmap(at, kSize);
+}
+
 TEST(MemoryTest, ASparseCopyIsEqualAndSparse) {
   const UniqueFd source = MemoryWithData();
   const UniqueFd copy = std::move(*MakeMemfd("copy", 0));
