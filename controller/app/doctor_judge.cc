@@ -69,7 +69,7 @@ constexpr Need kNeeds[] = {
      "what holds a snapshot's memory is not kept from the OOM killer better than the daemon is"},
 };
 
-constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kFreeMin = 64 * kMiB;       // databases, logs and sockets of a few VMs
 constexpr std::uint64_t kFreeEnough = 1024 * kMiB;  // a snapshot's memory and disk beside them
 

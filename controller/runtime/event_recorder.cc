@@ -118,7 +118,7 @@ Status EventRecorder::Write(const Pending& pending) {
                                            pending.reason, pending.message);
   const auto known = known_.find(identity);
   if (known != known_.end()) {
-    const Status counted = CountAgain(known->second.key, pending);
+    Status counted = CountAgain(known->second.key, pending);
     const Code code = counted.ok() ? Code::kInternal : counted.error().code;
     // Somebody deleted it, or changes it all the time: a new one.
     if (code != Code::kNotFound && code != Code::kConflict) return counted;

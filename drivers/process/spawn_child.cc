@@ -4,7 +4,6 @@
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <string_view>
 
 #include "drivers/process/spawn_plan.h"
