@@ -6,6 +6,8 @@
 #include <ctime>
 #include <utility>
 
+#include "crd/well_known.h"
+
 namespace forkplane::fork {
 namespace {
 
@@ -198,9 +200,9 @@ crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name) {
   vm.metadata.ns = fork.metadata.ns;
   vm.metadata.labels = fork.spec.vm_template.metadata.labels;
   vm.metadata.annotations = fork.spec.vm_template.metadata.annotations;
-  vm.metadata.annotations[std::string(kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
+  vm.metadata.annotations[std::string(crd::kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
   vm.metadata.owner_references = {OwnerOf(fork)};
-  vm.metadata.finalizers = {std::string(kVmFinalizer)};
+  vm.metadata.finalizers = {std::string(crd::kVmFinalizer)};
   vm.spec.host_name = wanted.host_name.empty() ? host_name : wanted.host_name;
   vm.spec.power_state = fork.spec.target_state;
   vm.spec.hypervisor = scene.snapshot->status.hypervisor;
@@ -223,7 +225,7 @@ crd::Snapshot MakeSnapshot(const crd::Fork& fork) {
   snapshot.metadata.name = SnapshotName(fork);
   snapshot.metadata.ns = fork.metadata.ns;
   snapshot.metadata.owner_references = {OwnerOf(fork)};
-  snapshot.metadata.finalizers = {std::string(kSnapshotFinalizer)};
+  snapshot.metadata.finalizers = {std::string(crd::kSnapshotFinalizer)};
   snapshot.spec.source.virtual_machine_name = fork.spec.source.name;
   return snapshot;
 }

@@ -13,12 +13,6 @@
 
 namespace forkplane::fork {
 
-// Named by the loops that own these objects too (virtual_machine, snapshot); loops do not include
-// each other.
-inline constexpr std::string_view kVmFinalizer = "forkplane.dev/virtual-machine";
-inline constexpr std::string_view kSnapshotFinalizer = "forkplane.dev/snapshot";
-inline constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapshot-uid";
-
 // Why no VM is made. `terminal`: only another Fork helps.
 struct Obstacle {
   std::string_view condition;

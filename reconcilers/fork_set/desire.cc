@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "crd/json.h"
+#include "crd/well_known.h"
 
 namespace forkplane::fork_set {
 namespace {
@@ -106,7 +107,7 @@ crd::LabelSelector SelectorOf(const crd::ForkSet& set) {
   crd::LabelSelector selector;
   selector.match_labels = set.spec.fork_template.metadata.labels;
   if (selector.match_labels.empty()) {
-    selector.match_labels[std::string(kSetLabel)] = set.metadata.name;
+    selector.match_labels[std::string(crd::kForkSetLabel)] = set.metadata.name;
   }
   return selector;
 }
@@ -137,8 +138,8 @@ crd::Fork MakeFork(const crd::ForkSet& set, std::int64_t ordinal) {
   fork.metadata.name = ForkName(set, ordinal);
   fork.metadata.ns = set.metadata.ns;
   fork.metadata.labels = set.spec.fork_template.metadata.labels;
-  fork.metadata.labels[std::string(kSetLabel)] = set.metadata.name;
-  fork.metadata.labels[std::string(kTemplateHashLabel)] = TemplateHash(set);
+  fork.metadata.labels[std::string(crd::kForkSetLabel)] = set.metadata.name;
+  fork.metadata.labels[std::string(crd::kTemplateHashLabel)] = TemplateHash(set);
   fork.metadata.annotations = set.spec.fork_template.metadata.annotations;
   fork.metadata.owner_references = {OwnerOf(set)};
   fork.spec = set.spec.fork_template.spec;
@@ -151,7 +152,7 @@ crd::Snapshot MakeSnapshot(const crd::ForkSet& set) {
   snapshot.metadata.name = SnapshotName(set);
   snapshot.metadata.ns = set.metadata.ns;
   snapshot.metadata.owner_references = {OwnerOf(set)};
-  snapshot.metadata.finalizers = {std::string(kSnapshotFinalizer)};
+  snapshot.metadata.finalizers = {std::string(crd::kSnapshotFinalizer)};
   snapshot.spec.source.virtual_machine_name = SourceOf(set).name;
   return snapshot;
 }
@@ -165,7 +166,7 @@ crd::ForkSetStatus BuildStatus(const Scene& scene) {
     if (OrdinalOf(set, fork->metadata.name) < 0) continue;
     status.replicas += 1;
     if (IsReady(*fork)) status.ready_replicas += 1;
-    const auto label = fork->metadata.labels.find(std::string(kTemplateHashLabel));
+    const auto label = fork->metadata.labels.find(std::string(crd::kTemplateHashLabel));
     if (label != fork->metadata.labels.end() && label->second == hash) status.updated_replicas += 1;
   }
   status.selector = SelectorOf(set).ToString();

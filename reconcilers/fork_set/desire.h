@@ -12,11 +12,6 @@
 
 namespace forkplane::fork_set {
 
-// Named by the snapshot loop too; loops do not include each other.
-inline constexpr std::string_view kSnapshotFinalizer = "forkplane.dev/snapshot";
-inline constexpr std::string_view kSetLabel = "forkplane.dev/fork-set";
-inline constexpr std::string_view kTemplateHashLabel = "forkplane.dev/template-hash";
-
 struct Obstacle {
   std::string_view reason;
   std::string message;  // names the field and the remedy

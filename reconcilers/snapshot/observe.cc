@@ -132,7 +132,7 @@ Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::Snapshot> sna
   Scene scene;
   scene.snapshot = std::move(snapshot);
   scene.goal.gone = scene.snapshot->metadata.IsBeingDeleted();
-  scene.goal.finalizer = scene.snapshot->metadata.HasFinalizer(kFinalizer);
+  scene.goal.finalizer = scene.snapshot->metadata.HasFinalizer(crd::kSnapshotFinalizer);
   scene.refusal = Unsupported(scene.snapshot->spec);
   scene.goal.refused = scene.refusal.has_value();
   SeeSource(deps, scene);

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "controller/base/mutex.h"
+#include "crd/well_known.h"
 #include "reconcilers/snapshot/deps.h"
 #include "reconcilers/snapshot/description.h"
 #include "reconcilers/snapshot/plan.h"
 
 namespace forkplane::snapshot {
 
-inline constexpr std::string_view kFinalizer = "forkplane.dev/snapshot";
 // Each attempt pauses the source.
 inline constexpr int kCapturesMax = 3;
 

@@ -1,14 +1,12 @@
 #include "reconcilers/snapshot/users.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
+
+#include "crd/well_known.h"
 
 namespace forkplane::snapshot {
 namespace {
-
-// On VMs made by forks: which snapshot their restoreFrom means.
-constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapshot-uid";
 
 bool CameInTime(const crd::ObjectMeta& user, const crd::ObjectMeta& snapshot) {
   // RFC 3339 in UTC with seconds: the order of the texts is the order of the times.
@@ -17,7 +15,7 @@ bool CameInTime(const crd::ObjectMeta& user, const crd::ObjectMeta& snapshot) {
 
 bool Uses(const crd::VirtualMachine& vm, const crd::Snapshot& snapshot) {
   const crd::ObjectMeta& meta = snapshot.metadata;
-  const auto pin = vm.metadata.annotations.find(std::string(kSnapshotUidAnnotation));
+  const auto pin = vm.metadata.annotations.find(std::string(crd::kSnapshotUidAnnotation));
   if (pin != vm.metadata.annotations.end()) return pin->second == meta.uid;
   return vm.spec.restore_from && vm.spec.restore_from->snapshot_name == meta.name &&
          CameInTime(vm.metadata, meta);

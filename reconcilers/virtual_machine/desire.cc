@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crd/well_known.h"
 #include "reconcilers/virtual_machine/obstacles.h"
 
 namespace forkplane::virtual_machine {
@@ -30,7 +31,7 @@ Goal GoalOf(const Inputs& inputs) {
   goal.power = Power::kRunning;
   if (vm.spec.power_state == crd::PowerState::kStopped) goal.power = Power::kStopped;
   if (vm.metadata.IsBeingDeleted()) goal.power = Power::kGone;
-  goal.finalizer = vm.metadata.HasFinalizer(kFinalizer);
+  goal.finalizer = vm.metadata.HasFinalizer(crd::kVmFinalizer);
   goal.restore = Restores(inputs);
   goal.discard_directory = goal.restore;
   goal.restart = vm.spec.EffectiveRestartPolicy();

@@ -20,11 +20,6 @@
 
 namespace forkplane::virtual_machine {
 
-inline constexpr std::string_view kFinalizer = "forkplane.dev/virtual-machine";
-// On a VM made by a fork: the uid of the Snapshot its restoreFrom means. A namesake made later is
-// another state.
-inline constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapshot-uid";
-
 // Why no start may be begun. Shown in `condition` (and in Ready); nothing is claimed or made.
 struct Block {
   std::string_view condition;

@@ -7,6 +7,7 @@
 
 #include "controller/base/check.h"
 #include "controller/runtime/finalizer.h"
+#include "crd/well_known.h"
 #include "reconcilers/virtual_machine/report.h"
 
 namespace forkplane::virtual_machine {
@@ -98,11 +99,11 @@ vmm::Hypervisor& Execution::CurrentDriver() const {
 // ---- store and ledger
 
 Status Execution::Do(const AddFinalizer& /*action*/) {
-  return runtime::AddFinalizer(deps_.store, key(), uid(), kFinalizer);
+  return runtime::AddFinalizer(deps_.store, key(), uid(), crd::kVmFinalizer);
 }
 
 Status Execution::Do(const RemoveFinalizer& /*action*/) {
-  return runtime::RemoveFinalizer(deps_.store, key(), uid(), kFinalizer);
+  return runtime::RemoveFinalizer(deps_.store, key(), uid(), crd::kVmFinalizer);
 }
 
 Status Execution::Do(const Claim& action) {

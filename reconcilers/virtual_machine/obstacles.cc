@@ -7,6 +7,8 @@
 #include <iterator>
 #include <utility>
 
+#include "crd/well_known.h"
+
 namespace forkplane::virtual_machine {
 namespace {
 
@@ -106,7 +108,7 @@ std::optional<Block> SnapshotObstacle(const Inputs& inputs) {
   if (!inputs.snapshot) {
     return block("SnapshotNotFound", "does not exist: create it, or make a VM that names another");
   }
-  const auto pinned = vm.metadata.annotations.find(std::string(kSnapshotUidAnnotation));
+  const auto pinned = vm.metadata.annotations.find(std::string(crd::kSnapshotUidAnnotation));
   const bool has_pin = pinned != vm.metadata.annotations.end();
   if (has_pin && pinned->second != inputs.snapshot->metadata.uid) {
     return block("SnapshotReplaced", "is another one by now: fork again", true);
