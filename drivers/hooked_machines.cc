@@ -137,10 +137,12 @@ Result<vmm::Capture> HookedHypervisor::Snapshot(const vmm::MachineRef& ref,
 Result<vmm::Observation> HookedHypervisor::Query(const vmm::MachineRef& ref) {
   return CallThrough(hook_, {"hypervisor", "query", false}, [&] { return inner_.Query(ref); });
 }
-Status HookedHypervisor::Quit(const vmm::MachineRef& ref, std::chrono::milliseconds grace,
-                              const std::stop_token& stop) {
-  return CallThrough(hook_, {"hypervisor", "quit", true},
-                     [&] { return inner_.Quit(ref, grace, stop); });
+Status HookedHypervisor::AskPowerOff(const vmm::MachineRef& ref) {
+  return CallThrough(hook_, {"hypervisor", "ask_power_off", true},
+                     [&] { return inner_.AskPowerOff(ref); });
+}
+Status HookedHypervisor::Quit(const vmm::MachineRef& ref) {
+  return CallThrough(hook_, {"hypervisor", "quit", true}, [&] { return inner_.Quit(ref); });
 }
 Result<bool> HookedHypervisor::Adopt(const vmm::MachineRef& ref,
                                      const process::ProcessRecord& record) {

@@ -93,8 +93,8 @@ class HookedHypervisor final : public vmm::Hypervisor {
   Result<vmm::Capture> Snapshot(const vmm::MachineRef& ref, const std::string& directory,
                                 const std::stop_token& stop) override;
   Result<vmm::Observation> Query(const vmm::MachineRef& ref) override;
-  Status Quit(const vmm::MachineRef& ref, std::chrono::milliseconds grace,
-              const std::stop_token& stop) override;
+  Status AskPowerOff(const vmm::MachineRef& ref) override;
+  Status Quit(const vmm::MachineRef& ref) override;
   Result<bool> Adopt(const vmm::MachineRef& ref, const process::ProcessRecord& record) override;
   std::vector<std::string> ConsoleTail(const vmm::MachineRef& ref, std::size_t lines_max) override {
     return inner_.ConsoleTail(ref, lines_max);

@@ -11,8 +11,7 @@
 namespace forkplane::app {
 namespace {
 
-// A pass may wait for a VMM (spawn, load, a guest's grace period), so a burst of forks needs many;
-// they sleep.
+// A pass may wait for a VMM (spawn, load), so a burst of forks needs many; they sleep.
 constexpr int kVmWorkers = 32;
 // A capture keeps its worker until the memory is on disk.
 constexpr int kSnapshotWorkers = 4;

@@ -154,10 +154,12 @@ class Hypervisor {
 
   virtual Result<Observation> Query(const MachineRef& ref) = 0;
 
-  // Asks the guest to switch off and waits for `grace` (0: not at all), then ends the process and
-  // confirms that it is gone. Absent is success.
-  virtual Status Quit(const MachineRef& ref, std::chrono::milliseconds grace,
-                      const std::stop_token& stop) = 0;
+  // Presses the power button of a running guest and returns: whether and when the guest follows is
+  // its own affair; the end of its process is told as any other. Asking again is harmless.
+  virtual Status AskPowerOff(const MachineRef& ref) = 0;
+
+  // Ends the process without asking the guest, and confirms that it is gone. Absent is success.
+  virtual Status Quit(const MachineRef& ref) = 0;
 
   // A machine of an earlier daemon: true when `record` is its live process and it answers as this
   // VM. Watches its exit from now on. False: what is there is not this machine.

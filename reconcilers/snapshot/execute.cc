@@ -37,7 +37,8 @@ vmm::MachineRef Execution::SourceRef() const {
 }
 
 Status Execution::Do(const AddFinalizer& /*action*/) {
-  return runtime::AddFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(), crd::kSnapshotFinalizer);
+  return runtime::AddFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(),
+                               crd::kSnapshotFinalizer);
 }
 
 Status Execution::Do(const Begin& /*action*/) {
@@ -84,7 +85,8 @@ Status Execution::Do(const DropTemplate& /*action*/) { return deps_.templates.Dr
 Status Execution::Do(const RemoveFiles& /*action*/) { return deps_.storage.RemoveSnapshot(uid()); }
 
 Status Execution::Do(const RemoveFinalizer& /*action*/) {
-  return runtime::RemoveFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(), crd::kSnapshotFinalizer);
+  return runtime::RemoveFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(),
+                                  crd::kSnapshotFinalizer);
 }
 
 Description Execution::Describe() const {

@@ -161,6 +161,11 @@ Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& co
   if (phase == crd::VmPhase::kTerminating) return No("Terminating");
   if (const Block* block = BlockOf(scene)) return Blocked(*block);
   if (!report.memory.trouble.empty()) return No("LastPassFailed", report.memory.trouble);
+  if (report.waiting == Waiting::kGrace) {
+    return No("Stopping",
+              "the guest was asked to switch itself off and has "
+              "spec.terminationGracePeriodSeconds for it");
+  }
   if (scene.desired.goal.power == Power::kStopped) {
     return phase == crd::VmPhase::kStopped ? Yes("Stopped") : No("Stopping");
   }

@@ -252,8 +252,23 @@ Status Execution::Do(const Adopt& /*action*/) {
   return OkStatus();
 }
 
-Status Execution::Do(const Quit& action) {
-  RETURN_IF_ERROR(CurrentDriver().Quit(scene_.ref, action.grace, stop_));
+Status Execution::Do(const BeginStop& /*action*/) {
+  if (!scene_.machine.process) return Conflict("begin stop: the process is gone");
+  // As the file keeps it.
+  const MonotonicTime now = std::chrono::floor<milliseconds>(deps_.clock.Now());
+  RETURN_IF_ERROR(WriteStop(deps_.storage, uid(), *scene_.machine.process, now));
+  stop_begun_ = now;
+  return OkStatus();
+}
+
+Status Execution::Do(const AskPowerOff& /*action*/) {
+  RETURN_IF_ERROR(CurrentDriver().AskPowerOff(scene_.ref));
+  memory_.asked = stop_begun_ ? stop_begun_ : scene_.sight.stopping;
+  return OkStatus();
+}
+
+Status Execution::Do(const Quit& /*action*/) {
+  RETURN_IF_ERROR(CurrentDriver().Quit(scene_.ref));
   memory_.watched.reset();
   return OkStatus();
 }

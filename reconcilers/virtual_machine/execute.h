@@ -46,6 +46,8 @@ class Execution {
   Status Do(const SetVmm& action);
   Status Do(const Adopt& action);
   Status Do(const RecordExit& action);
+  Status Do(const BeginStop& action);
+  Status Do(const AskPowerOff& action);
   Status Do(const Quit& action);
   Status Do(const ClearVmm& action);
   Status Do(const RemoveDirectory& action);
@@ -69,6 +71,7 @@ class Execution {
   VmMemory& memory_;
   const std::stop_token& stop_;
   std::optional<process::ProcessRecord> launched_ = {};
+  std::optional<MonotonicTime> stop_begun_ = {};
   std::optional<Error> error_ = {};
 };
 

@@ -27,6 +27,7 @@ struct VmMemory {
   crd::Timings timings = {};
   std::string started = {};  // RFC 3339, when the process in `watched` was begun or found
   std::optional<process::ProcessRecord> watched = {};
+  std::optional<MonotonicTime> asked = {};  // to switch itself off, for the stop begun then
 
   // The last attempt to start, or the last run, failed.
   int failures = 0;

@@ -93,11 +93,21 @@ bool IsOf(const vmm::Observation& machine, const process::ProcessRecord& record)
   return !machine.process || *machine.process == record;
 }
 
+std::optional<process::ProcessRecord> LastProcess(const ledger::VmLease& lease) {
+  if (!lease.vmm) return std::nullopt;
+  return ToProcess(*lease.vmm);
+}
+
 Status SeeRun(const Deps& deps, Scene& scene) {
   Sight& sight = scene.sight;
   const std::optional<ledger::VmmRecord>& record = scene.lease->vmm;
   sight.run_written = scene.inputs.run.has_value();
   sight.run_boots = sight.run_written && scene.inputs.run->boots;
+  const std::optional<process::ProcessRecord> process =
+      scene.machine.process ? scene.machine.process : LastProcess(*scene.lease);
+  if (process) {
+    ASSIGN_OR_RETURN(sight.stopping, ReadStop(deps.storage, scene.vm().metadata.uid, *process));
+  }
   if (!record) return OkStatus();
   sight.recorded =
       scene.machine.state == MachineState::kAbsent || IsOf(scene.machine, ToProcess(*record));
@@ -197,6 +207,7 @@ Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   if (scene.desired.foreign) return scene;
   RETURN_IF_ERROR(LookAtMachine(deps, scene));
   Sight& sight = scene.sight;
+  sight.now = deps.clock.Now();
   sight.machine = scene.machine.state;
   sight.restored = scene.machine.restored;
   sight.capturing = scene.machine.capturing;
@@ -207,6 +218,7 @@ Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
     sight.releasing = scene.lease->releasing;
     SeeInterfaces(deps, scene);
     RETURN_IF_ERROR(SeeRun(deps, scene));
+    sight.asked = sight.stopping && memory.asked == sight.stopping;
     SeeSlot(deps, memory, scene);
   }
   if (AboutToStart(scene)) RETURN_IF_ERROR(OpenFiles(deps, scene));

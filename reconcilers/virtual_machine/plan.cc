@@ -7,7 +7,6 @@
 namespace forkplane::virtual_machine {
 namespace {
 
-using std::chrono::milliseconds;
 using vmm::MachineState;
 
 template <typename... Ts>
@@ -45,15 +44,27 @@ class Planner {
 
   void WantEnded() {
     if (sight_.capturing) return Wait(Waiting::kCapture);
-    if (sight_.machine != MachineState::kAbsent) EndMachine();
     GiveUpSlot();
+    if (sight_.machine != MachineState::kAbsent && !EndMachine()) return;
     ForgetRun();
     if (goal_.power == Power::kGone) LetGo();
   }
 
-  void EndMachine() {
-    const bool runs = sight_.machine == MachineState::kRunning;
-    Do(Quit{runs ? goal_.grace : milliseconds{0}});
+  // True: the process ends in this plan. False: its guest was asked and has until the deadline.
+  bool EndMachine() {
+    const bool asks = sight_.machine == MachineState::kRunning && goal_.grace.count() > 0;
+    const MonotonicTime deadline = sight_.stopping.value_or(sight_.now) + goal_.grace;
+    if (!asks || sight_.now >= deadline) {
+      Do(Quit{});
+      return true;
+    }
+    if (!sight_.stopping) Do(BeginStop{});
+    // Without a watch nobody would tell us that the guest has followed.
+    if (!sight_.watched) Do(Adopt{});
+    if (!sight_.asked) Do(AskPowerOff{});
+    Wait(Waiting::kGrace);
+    plan_.until = deadline;
+    return false;
   }
 
   // After the process is gone: the record goes, and what it says about the next start is kept.
@@ -97,8 +108,16 @@ class Planner {
   }
 
   void KeepRunning() {
+    if (sight_.stopping) return Restart();
     if (!sight_.watched) Do(Adopt{});
     KeepRecord();
+  }
+
+  // Its stop was begun and it is wanted again: the guest may be going down already.
+  void Restart() {
+    GiveUpSlot();
+    if (sight_.capturing) return Wait(Waiting::kCapture);
+    EndMachine();
   }
 
   void KeepRecord() {
@@ -119,12 +138,13 @@ class Planner {
 
   // Only the process ends here; the next look decides with fresh eyes whether it starts again.
   void BeginAnew() {
-    Do(Quit{milliseconds{0}});
+    Do(Quit{});
     GiveUpSlot();
   }
 
   void AfterEnd() {
-    const bool again = goal_.restart == crd::RestartPolicy::kAlways ||
+    // What was ended by us, to stop, is no end its policy speaks of.
+    const bool again = sight_.stopping || goal_.restart == crd::RestartPolicy::kAlways ||
                        (goal_.restart == crd::RestartPolicy::kOnFailure && !sight_.exited_clean);
     if (!again) {
       GiveUpSlot();
@@ -209,6 +229,8 @@ std::string_view ToString(Waiting waiting) {
       return "backoff";
     case Waiting::kCapture:
       return "capture";
+    case Waiting::kGrace:
+      return "grace";
     case Waiting::kRelease:
       return "release";
     case Waiting::kEnded:
@@ -233,7 +255,9 @@ std::string ToString(const Action& action) {
           [](const SetVmm&) { return string("set vmm"); },
           [](const Adopt&) { return string("adopt"); },
           [](const RecordExit&) { return string("record exit"); },
-          [](const Quit& a) { return fmt::format("quit in {} ms", a.grace.count()); },
+          [](const BeginStop&) { return string("begin stop"); },
+          [](const AskPowerOff&) { return string("ask power off"); },
+          [](const Quit&) { return string("quit"); },
           [](const ClearVmm&) { return string("clear vmm"); },
           [](const RemoveDirectory&) { return string("remove directory"); },
           [](const Release&) { return string("release"); },

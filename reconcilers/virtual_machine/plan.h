@@ -9,6 +9,10 @@
 //               place.
 //   One resume  a machine that was restored and not seen resumed is ended and begun anew; Resume
 //               of a found machine is planned only when its record says that it ran before.
+//   Grace       a running guest is asked to switch itself off and has its grace period, counted
+//   from
+//               BeginStop, before Quit; a stop once begun is carried through, whatever is wanted
+//               by then, so that Stopped and back always is a restart.
 //   Order       Quit before ClearVmm before RemoveDirectory before Release before RemoveFinalizer;
 //               CreateDirectory before Launch; Claim before all of them.
 //   Slots       a slot is given up as soon as the guest runs, and by every plan that cannot use it
@@ -18,11 +22,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "controller/base/clock.h"
 #include "controller/ledger/records.h"
 #include "crd/virtual_machine.h"
 #include "drivers/vmm/hypervisor.h"
@@ -55,6 +61,10 @@ struct Sight {
   bool run_written = false;   // run.json is there
   bool run_boots = false;     // and says that it booted, or is to boot next time
   bool exited_clean = false;  // exit.json of the recorded process: the guest switched itself off
+  // When the end of this very process was begun, by whichever daemon (stop.json).
+  std::optional<MonotonicTime> stopping;
+  bool asked = false;  // by this daemon, to switch itself off
+  MonotonicTime now{};
 
   bool leased = false;
   bool releasing = false;
@@ -76,6 +86,7 @@ enum class Waiting : std::uint8_t {
   kNetwork,
   kBackoff,
   kCapture,
+  kGrace,    // the guest was asked to switch itself off and has time for it
   kRelease,  // tap and shaping have not confirmed yet
   kEnded,    // ended, and not to be started again
 };
@@ -100,22 +111,24 @@ struct FreeSlot {};
 struct SetVmm {};
 struct Adopt {};
 struct RecordExit {};
-struct Quit {
-  std::chrono::milliseconds grace{0};
-};
+// Durable, before the guest is asked: from here on its grace period runs.
+struct BeginStop {};
+struct AskPowerOff {};
+struct Quit {};
 struct ClearVmm {};
 struct RemoveDirectory {};
 struct Release {};
 struct RemoveFinalizer {};
 
 using Action = std::variant<AddFinalizer, Claim, ReleaseInterface, CreateDirectory, WriteRun,
-                            Launch, Load, Resume, FreeSlot, SetVmm, Adopt, RecordExit, Quit,
-                            ClearVmm, RemoveDirectory, Release, RemoveFinalizer>;
+                            Launch, Load, Resume, FreeSlot, SetVmm, Adopt, RecordExit, BeginStop,
+                            AskPowerOff, Quit, ClearVmm, RemoveDirectory, Release, RemoveFinalizer>;
 std::string ToString(const Action& action);
 
 struct Plan {
   std::vector<Action> actions;
   Waiting waiting = Waiting::kNothing;  // after the actions
+  std::optional<MonotonicTime> until;   // kGrace: when it ends, whatever the guest does
 };
 // "claim with slot; wait: network"
 std::string ToString(const Plan& plan);

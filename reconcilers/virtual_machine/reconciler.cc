@@ -63,7 +63,9 @@ Result<VirtualMachineReconciler::Pass> VirtualMachineReconciler::Converge(
     NoteEnd(scene, memory);
     const Plan plan = MakePlan(scene.desired.goal, scene.sight);
     Remember(scene, plan.waiting, memory);
-    if (plan.actions.empty() || round == kPassesMax) return Pass{std::move(scene), plan.waiting};
+    if (plan.actions.empty() || round == kPassesMax) {
+      return Pass{std::move(scene), plan.waiting, plan.until};
+    }
     Execution execution(deps_, scene, memory, stop);
     ASSIGN_OR_RETURN(const bool claim_waits, Run(plan, execution, stale, stop));
     if (claim_waits) return Pass{std::move(scene), plan.waiting};
@@ -120,6 +122,7 @@ void VirtualMachineReconciler::Remember(const Scene& scene, Waiting waiting, VmM
 void VirtualMachineReconciler::NoteEnd(const Scene& scene, VmMemory& memory) {
   const bool ended = scene.sight.recorded && scene.machine.state == vmm::MachineState::kAbsent;
   if (!ended || memory.end_noted || scene.desired.goal.power != Power::kRunning) return;
+  if (scene.sight.stopping) return;  // by us: no failure, nothing to tell
   const MonotonicTime now = deps_.clock.Now();
   if (memory.running && now - *memory.running > kGoodRun) memory.failures = 0;
   CountFailure(memory, now);
@@ -200,6 +203,8 @@ Next VirtualMachineReconciler::NextLook(const Pass& pass, const VmMemory& memory
       return Next::After(kResync);
     case Waiting::kCapture:
       return Next::After(milliseconds(200));
+    case Waiting::kGrace:  // the end of its process wakes us
+      return Next::After(std::max<std::chrono::nanoseconds>(*pass.until - now, milliseconds(1)));
     case Waiting::kClaim:
     case Waiting::kNetwork:
     case Waiting::kRelease:
@@ -237,6 +242,7 @@ Result<std::string> VirtualMachineReconciler::Explain(const std::string& key) {
       {"observed",
        {{"machine", vmm::ToString(sight.machine)},
         {"recorded", sight.recorded},
+        {"stopping", sight.stopping.has_value()},
         {"capturing", sight.capturing},
         {"leased", sight.leased},
         {"releasing", sight.releasing},

@@ -1,11 +1,11 @@
 // The virtual_machine loop: leases, VMM process and directory of each VirtualMachine on this host,
 // and its status. Key: "namespace/name".
 //
-// NOTE Threading: any number of workers; one key is in one worker's hands. Quit waits for the
-// guest's grace period inside the pass, so give it enough workers.
-// NOTE Restart: everything is found again from the ledger, the process driver and the VM's
-// directory; a resumed machine is adopted, one that was not is ended and begun anew.
-// NOTE Budget: between the claim and the resume there is no durable commit of ours.
+// NOTE Threading: any number of workers; one key is in one worker's hands. A pass may wait for a
+// VMM to start or to load, so give it enough workers; it never waits for a guest. NOTE Restart:
+// everything is found again from the ledger, the process driver and the VM's directory; a resumed
+// machine is adopted, one that was not is ended and begun anew. NOTE Budget: between the claim and
+// the resume there is no durable commit of ours.
 #pragma once
 
 #include <functional>
@@ -38,6 +38,7 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
   struct Pass {
     Scene scene;
     Waiting waiting = Waiting::kNothing;
+    std::optional<MonotonicTime> until = {};  // as in Plan
   };
 
   Result<Pass> Converge(const std::shared_ptr<const crd::VirtualMachine>& vm, VmMemory& memory,

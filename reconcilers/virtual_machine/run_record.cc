@@ -11,10 +11,12 @@ namespace forkplane::virtual_machine {
 namespace {
 
 using crd::Json;
+using std::chrono::milliseconds;
 
 constexpr const char* kRunFile = "run.json";
+constexpr const char* kStopFile = "stop.json";
 constexpr const char* kExitFile = "exit.json";
-constexpr std::size_t kBytesMax = 64 * 1024;
+constexpr std::size_t kBytesMax = std::size_t{64} * 1024;
 
 Lookup<Json> ReadJson(storage::StorageDriver& storage, const std::string& uid, const char* name) {
   ASSIGN_OR_RETURN(const std::optional<std::string> text,
@@ -35,6 +37,13 @@ std::string TextOf(const Json& json, const char* key) {
 std::int64_t NumberOf(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
+}
+
+bool IsOf(const Json& json, const process::ProcessRecord& process) {
+  const auto ticks = json.find("startTimeTicks");
+  return NumberOf(json, "pid") == process.pid && ticks != json.end() &&
+         ticks->is_number_integer() && ticks->get<std::uint64_t>() == process.start_ticks &&
+         TextOf(json, "bootID") == process.boot_id;
 }
 
 Json ExitJson(const ledger::VmmRecord& record) {
@@ -85,6 +94,24 @@ Result<bool> ReadExitedClean(storage::StorageDriver& storage, const std::string&
 Status WriteExitedClean(storage::StorageDriver& storage, const std::string& uid,
                         const ledger::VmmRecord& record) {
   return storage.WriteVmFile(uid, kExitFile, crd::DumpJson(ExitJson(record)));
+}
+
+Lookup<MonotonicTime> ReadStop(storage::StorageDriver& storage, const std::string& uid,
+                               const process::ProcessRecord& process) {
+  ASSIGN_OR_RETURN(const std::optional<Json> json, ReadJson(storage, uid, kStopFile));
+  if (!json || !IsOf(*json, process)) return std::optional<MonotonicTime>();
+  return std::optional(MonotonicTime(milliseconds(NumberOf(*json, "begunMonotonicMs"))));
+}
+
+Status WriteStop(storage::StorageDriver& storage, const std::string& uid,
+                 const process::ProcessRecord& process, MonotonicTime begun) {
+  const auto since = std::chrono::floor<milliseconds>(begun.time_since_epoch());
+  const Json json = {{"format", 1},
+                     {"pid", process.pid},
+                     {"startTimeTicks", process.start_ticks},
+                     {"bootID", process.boot_id},
+                     {"begunMonotonicMs", since.count()}};
+  return storage.WriteVmFile(uid, kStopFile, crd::DumpJson(json));
 }
 
 std::vector<std::string> Differences(const RunRecord& running,

@@ -46,7 +46,8 @@ void CheckRefusals(const HypervisorUnderTest& under_test) {
 
   EXPECT_EQ(StateOf(driver, spec.ref), MachineState::kAbsent);
   EXPECT_FALSE(driver->Resume(spec.ref).ok()) << "resumed what is absent";
-  EXPECT_TRUE(driver->Quit(spec.ref, std::chrono::milliseconds(0), kGoOn).ok());
+  EXPECT_FALSE(driver->AskPowerOff(spec.ref).ok()) << "asked what is absent";
+  EXPECT_TRUE(driver->Quit(spec.ref).ok());
 }
 
 void CheckPauseAndResume(vmm::Hypervisor* driver, const vmm::MachineRef& ref) {
@@ -75,7 +76,7 @@ void CheckClone(const HypervisorUnderTest& under_test, const vmm::MachineSpec& s
   EXPECT_EQ(observation->state, MachineState::kRunning);
   EXPECT_TRUE(observation->restored);
   EXPECT_EQ(observation->process, *record);
-  EXPECT_TRUE(driver->Quit(spec.ref, std::chrono::milliseconds(0), kGoOn).ok());
+  EXPECT_TRUE(driver->Quit(spec.ref).ok());
   EXPECT_EQ(StateOf(driver, spec.ref), MachineState::kAbsent);
 }
 
@@ -96,7 +97,7 @@ void CheckAdoption(const HypervisorUnderTest& under_test, const vmm::MachineRef&
   ASSERT_TRUE(adopted.ok()) << adopted.error().message;
   EXPECT_TRUE(*adopted);
   EXPECT_EQ(StateOf(other, ref), MachineState::kRunning);
-  EXPECT_TRUE(other->Quit(ref, std::chrono::milliseconds(0), kGoOn).ok());
+  EXPECT_TRUE(other->Quit(ref).ok());
   auto future = ended.get_future();
   ASSERT_EQ(future.wait_for(std::chrono::seconds(20)), std::future_status::ready)
       << "the end of an adopted machine was not reported";

@@ -129,6 +129,13 @@ Status Qemu::Pause(const MachineRef& ref) {
   return OkStatus();
 }
 
+Status Qemu::AskPowerOff(const MachineRef& ref) {
+  ASSIGN_OR_RETURN(const BusySet::Claim claim, busy_.Take(ref.uid, "power off"));
+  ASSIGN_OR_RETURN(Qmp qmp, Qmp::Connect(ref.directory, "control", In(kMonitorPatience)));
+  RETURN_IF_ERROR(qmp.Execute("system_powerdown", In(kMonitorPatience)));
+  return OkStatus();
+}
+
 Result<MachineFile> Qemu::CheckCapturable(const MachineRef& ref) const {
   ASSIGN_OR_RETURN(MachineFile machine, ReadMachineFile(ref.directory));
   if (machine.restored) {

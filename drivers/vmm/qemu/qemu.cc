@@ -2,9 +2,7 @@
 #include "drivers/vmm/qemu/qemu.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,13 +20,11 @@
 namespace forkplane::vmm {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr std::uint64_t kMemoryMin = 96 * kMiB;
 constexpr seconds kUpPatience{20};
-constexpr milliseconds kStopSlice{100};
 
 // "QEMU emulator version 7.2.22 (Debian ...)" -> "7.2.22".
 std::string ParseVersion(const std::string& text) {
@@ -259,20 +255,8 @@ void Qemu::OnExit(std::function<void(const std::string& uid)> callback) {
   on_exit_->callback = std::move(callback);
 }
 
-Status Qemu::Quit(const MachineRef& ref, milliseconds grace, const std::stop_token& stop) {
+Status Qemu::Quit(const MachineRef& ref) {
   ASSIGN_OR_RETURN(const BusySet::Claim claim, busy_.Take(ref.uid, "quit"));
-  ASSIGN_OR_RETURN(const process::Observed observed, processes_->Observe(ref.uid));
-  if (grace.count() > 0 && !observed.running.empty()) {
-    const auto deadline = std::chrono::steady_clock::now() + grace;
-    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, observed.running[0].pid, 0)));
-    auto qmp = Qmp::Connect(ref.directory, "control", deadline);
-    // A machine that cannot be asked is ended without being asked.
-    bool asked = pidfd.valid() && qmp.ok() && qmp->Execute("system_powerdown", deadline).ok();
-    while (asked && !stop.stop_requested() && std::chrono::steady_clock::now() < deadline) {
-      pollfd ended{pidfd.get(), POLLIN, 0};
-      asked = ::poll(&ended, 1, static_cast<int>(kStopSlice.count())) == 0;
-    }
-  }
   return processes_->Kill(ref.uid);
 }
 

@@ -49,8 +49,8 @@ class Qemu final : public Hypervisor {
   Result<Capture> Snapshot(const MachineRef& ref, const std::string& directory,
                            const std::stop_token& stop) override;
   Result<Observation> Query(const MachineRef& ref) override;
-  Status Quit(const MachineRef& ref, std::chrono::milliseconds grace,
-              const std::stop_token& stop) override;
+  Status AskPowerOff(const MachineRef& ref) override;
+  Status Quit(const MachineRef& ref) override;
   Result<bool> Adopt(const MachineRef& ref, const process::ProcessRecord& record) override;
   std::vector<std::string> ConsoleTail(const MachineRef& ref, std::size_t lines_max) override;
   void OnExit(std::function<void(const std::string& uid)> callback) override;

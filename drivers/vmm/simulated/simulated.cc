@@ -253,8 +253,17 @@ Result<Observation> Simulated::Query(const MachineRef& ref) {
   return observation;
 }
 
-Status Simulated::Quit(const MachineRef& ref, milliseconds /*grace*/,
-                       const std::stop_token& /*stop*/) {
+Status Simulated::AskPowerOff(const MachineRef& ref) {
+  return Do("power off", ref.uid, [&]() -> Status {
+    ASSIGN_OR_RETURN(const auto machine, Read(ref));
+    if (!machine.has_value()) return NotFound("machine " + ref.uid + " has no process");
+    const bool runs = machine->state == MachineState::kRunning;
+    const bool obeys = !options_.obeys_power_button || options_.obeys_power_button(ref.uid);
+    return runs && obeys ? Crash(ref) : OkStatus();
+  });
+}
+
+Status Simulated::Quit(const MachineRef& ref) {
   return Do("quit", ref.uid, [&]() -> Status { return Crash(ref); });
 }
 

@@ -36,11 +36,14 @@ struct SimulatedFailure {
 
 struct SimulatedOptions {
   SimulatedLatency latency;
-  // Asked at each changing operation ("launch", "load", "resume", "pause", "snapshot", "quit").
+  // Asked at each changing operation ("launch", "load", "resume", "pause", "snapshot", "power off",
+  // "quit").
   // Called from any thread; empty: nothing fails.
   std::function<std::optional<SimulatedFailure>(const std::string& operation,
                                                 const std::string& uid)>
       failure;
+  // Whether the guest follows its power button, which it does at once; empty: every guest does.
+  std::function<bool(const std::string& uid)> obeys_power_button;
   int concurrent_restores_max = 32;
   bool durable = true;  // fsync of the machine's file; off for 100 000 of them
 };
@@ -60,8 +63,8 @@ class Simulated final : public Hypervisor {
   Result<Capture> Snapshot(const MachineRef& ref, const std::string& directory,
                            const std::stop_token& stop) override;
   Result<Observation> Query(const MachineRef& ref) override;
-  Status Quit(const MachineRef& ref, std::chrono::milliseconds grace,
-              const std::stop_token& stop) override;
+  Status AskPowerOff(const MachineRef& ref) override;
+  Status Quit(const MachineRef& ref) override;
   Result<bool> Adopt(const MachineRef& ref, const process::ProcessRecord& record) override;
   std::vector<std::string> ConsoleTail(const MachineRef& ref, std::size_t lines_max) override;
   void OnExit(std::function<void(const std::string& uid)> callback) override;

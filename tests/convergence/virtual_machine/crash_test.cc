@@ -92,6 +92,10 @@ class Script {
         return world_.Wrong();
       case Step::kDelete:
         next(Step::kGone);
+        // One guest follows its power button, the other has to be ended.
+        world_.obeys = [source = world_.Vm("source")->metadata.uid](const std::string& uid) {
+          return uid != source;
+        };
         static_cast<void>(world_.Delete("Fork", "f"));
         return Say(world_.Delete("VirtualMachine", "source"));
       case Step::kGone:

@@ -201,9 +201,11 @@ class HypervisorDoor final : public vmm::Hypervisor {
     return Through(door_, "vmm.Snapshot", [&] { return next_.Snapshot(ref, directory, stop); });
   }
   Result<vmm::Observation> Query(const vmm::MachineRef& ref) override { return next_.Query(ref); }
-  Status Quit(const vmm::MachineRef& ref, std::chrono::milliseconds grace,
-              const std::stop_token& stop) override {
-    return Through(door_, "vmm.Quit", [&] { return next_.Quit(ref, grace, stop); });
+  Status AskPowerOff(const vmm::MachineRef& ref) override {
+    return Through(door_, "vmm.AskPowerOff", [&] { return next_.AskPowerOff(ref); });
+  }
+  Status Quit(const vmm::MachineRef& ref) override {
+    return Through(door_, "vmm.Quit", [&] { return next_.Quit(ref); });
   }
   Result<bool> Adopt(const vmm::MachineRef& ref, const process::ProcessRecord& record) override {
     return Through(door_, "vmm.Adopt", [&] { return next_.Adopt(ref, record); });

@@ -77,6 +77,7 @@ World::World() : types(crd::NewTypeRegistry().value()) {
   storage = storage::HostStorage::Open({dir.File("state"), {dir.File("images")}}).value();
   vmm::SimulatedOptions simulation;
   simulation.durable = false;
+  simulation.obeys_power_button = [this](const std::string& uid) { return obeys(uid); };
   simulated = vmm::Simulated::Open(std::move(simulation), rng).value();
   Must([this]() -> Status {
     RETURN_IF_ERROR(

@@ -58,6 +58,8 @@ class World {
   // The agent's mood, and what every changing call passes through.
   bool network_up = true;
   bool shaping_up = true;
+  // Whether a guest follows its power button.
+  std::function<bool(const std::string& uid)> obeys = [](const std::string&) { return true; };
   Door door = [](const std::string&, bool) { return std::nullopt; };
 
   void StartDaemon();

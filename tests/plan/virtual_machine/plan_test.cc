@@ -67,6 +67,24 @@ Sight Up() {
   return sight;
 }
 
+Sight Booted() {
+  Sight sight = Up();
+  sight.run_boots = true;
+  return sight;
+}
+
+constexpr MonotonicTime kNow{std::chrono::hours(1)};
+
+// Asked so many milliseconds ago.
+Sight Stopping(Sight sight, int since) {
+  sight.now = kNow;
+  sight.stopping = kNow - milliseconds(since);
+  sight.asked = true;
+  return sight;
+}
+
+Sight Overdue(Sight sight) { return Stopping(sight, 3'600'000); }
+
 Sight Change(Sight sight, const std::function<void(Sight&)>& change) {
   change(sight);
   return sight;
@@ -136,14 +154,14 @@ std::vector<Row> MachineRows() {
                 s.machine = MachineState::kLoading;
                 s.restored = true;
               }),
-       "quit in 0 ms; free slot"},
+       "quit; free slot"},
       {"ALoadedGuestThatWasNotResumedIsBegunAnew", Restores(),
        Change(Granted(),
               [](Sight& s) {
                 s.machine = MachineState::kPaused;
                 s.restored = true;
               }),
-       "quit in 0 ms; free slot"},
+       "quit; free slot"},
       {"ASourceLeftPausedByACrashGoesOn", Boots(),
        Change(Up(),
               [](Sight& s) {
@@ -159,10 +177,9 @@ std::vector<Row> MachineRows() {
               }),
        "wait: capture"},
       {"AShutdownIsRecordedBeforeItsProcessEnds", Boots(),
-       Change(Up(), [](Sight& s) { s.machine = MachineState::kShutdown; }),
-       "record exit; quit in 0 ms"},
+       Change(Up(), [](Sight& s) { s.machine = MachineState::kShutdown; }), "record exit; quit"},
       {"AFailedVmmIsEnded", Boots(),
-       Change(Up(), [](Sight& s) { s.machine = MachineState::kFailed; }), "quit in 0 ms"},
+       Change(Up(), [](Sight& s) { s.machine = MachineState::kFailed; }), "quit"},
   };
 }
 
@@ -179,8 +196,7 @@ std::vector<Row> EndRows() {
   Goal boots_next = Restores();
   boots_next.restore = false;
   boots_next.discard_directory = false;
-  Sight booted = Up();
-  booted.run_boots = true;
+  const Sight booted = Booted();
   return {
       {"ACrashIsFollowedByAStart", Boots(), Change(booted, ended), "clear vmm"},
       {"AShutdownIsRespected", Boots(), Change(booted, shut_down), "wait: ended"},
@@ -194,20 +210,57 @@ std::vector<Row> EndRows() {
                 s.backoff = true;
               }),
        "wait: backoff"},
-      {"StopKeepsTheLeases", With(Boots(), Power::kStopped), booted, "quit in 10000 ms; clear vmm"},
-      {"ARestoredVmThatBootsNextRemembersIt", With(boots_next, Power::kStopped), Up(),
-       "quit in 10000 ms; write boot; clear vmm"},
+      {"StopKeepsTheLeases", With(Boots(), Power::kStopped), Overdue(booted), "quit; clear vmm"},
+      {"ARestoredVmThatBootsNextRemembersIt", With(boots_next, Power::kStopped), Overdue(Up()),
+       "quit; write boot; clear vmm"},
       {"AStoppedVmIsLeftAlone", With(Boots(), Power::kStopped), Leased(), ""},
-      {"ADeletedVmLosesEverythingInOrder", With(Boots(), Power::kGone), booted,
-       "quit in 10000 ms; clear vmm; remove directory; release; wait: release"},
+      {"ADeletedVmLosesEverythingInOrder", With(Boots(), Power::kGone), Overdue(booted),
+       "quit; clear vmm; remove directory; release; wait: release"},
       {"AGuestThatNeverRanGetsNoGrace", With(Restores(), Power::kGone),
        Change(Granted(), [](Sight& s) { s.machine = MachineState::kLoading; }),
-       "quit in 0 ms; free slot; remove directory; release; wait: release"},
+       "free slot; quit; remove directory; release; wait: release"},
       {"TheFinalizerWaitsForTheLeases", With(Boots(), Power::kGone),
        Change(Leased(), [](Sight& s) { s.releasing = true; }), "wait: release"},
       {"TheFinalizerFallsLast", With(Boots(), Power::kGone), Sight{}, "remove finalizer"},
       {"ADeletionWaitsForACapture", With(Boots(), Power::kGone),
        Change(Up(), [](Sight& s) { s.capturing = true; }), "wait: capture"},
+  };
+}
+
+std::vector<Row> GraceRows() {
+  const Goal stopped = With(Boots(), Power::kStopped);
+  Goal no_grace = stopped;
+  no_grace.grace = milliseconds(0);
+  Goal longer = stopped;
+  longer.grace = milliseconds(60'000);
+  const auto unwatched = [](Sight& s) { s.watched = false; };
+  const auto unasked = [](Sight& s) { s.asked = false; };
+  const auto paused = [](Sight& s) { s.machine = MachineState::kPaused; };
+  const auto ended = [](Sight& s) {
+    s.machine = MachineState::kAbsent;
+    s.exited_clean = true;
+  };
+  Sight with_slot = Stopping(Booted(), 0);
+  with_slot.slot = true;
+  return {
+      {"TheWaitIsOnRecordBeforeTheGuestIsAsked", stopped, Booted(),
+       "begin stop; ask power off; wait: grace"},
+      {"TheGuestIsAskedOnce", stopped, Stopping(Booted(), 3'000), "wait: grace"},
+      {"ANewDaemonListensForTheEndAndAsksToo", stopped,
+       Change(Change(Stopping(Booted(), 3'000), unwatched), unasked),
+       "adopt; ask power off; wait: grace"},
+      {"UntilTheLastMillisecond", stopped, Stopping(Booted(), 9'999), "wait: grace"},
+      {"ThenItIsEnded", stopped, Stopping(Booted(), 10'000), "quit; clear vmm"},
+      {"AlsoWhenItCouldNotBeAsked", stopped, Change(Stopping(Booted(), 10'000), unasked),
+       "quit; clear vmm"},
+      {"ALongerPeriodHoldsAtOnce", longer, Stopping(Booted(), 10'000), "wait: grace"},
+      {"NoPeriodMeansAtOnce", no_grace, Booted(), "quit; clear vmm"},
+      {"APausedGuestHearsNothing", stopped, Change(Booted(), paused), "quit; clear vmm"},
+      {"NoSlotIsHeldMeanwhile", stopped, with_slot, "free slot; wait: grace"},
+      {"WantedAgainItIsStillAskedToStop", Boots(), Stopping(Booted(), 3'000), "wait: grace"},
+      {"WantedAgainItIsEndedAtTheDeadline", Boots(), Stopping(Booted(), 10'000), "quit"},
+      {"AndStartedAnewWhateverItsPolicy", Boots(), Change(Stopping(Booted(), 3'000), ended),
+       "clear vmm"},
   };
 }
 
@@ -221,6 +274,14 @@ std::string NameOf(const testing::TestParamInfo<Row>& row) { return row.param.na
 INSTANTIATE_TEST_SUITE_P(Start, PlanTable, testing::ValuesIn(StartRows()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Machine, PlanTable, testing::ValuesIn(MachineRows()), NameOf);
 INSTANTIATE_TEST_SUITE_P(End, PlanTable, testing::ValuesIn(EndRows()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Grace, PlanTable, testing::ValuesIn(GraceRows()), NameOf);
+
+TEST(PlanTest, TheLoopIsToldWhenTheGracePeriodEnds) {
+  const Plan first = MakePlan(With(Boots(), Power::kStopped), Up());
+  EXPECT_EQ(first.until, Up().now + milliseconds(10'000));
+  const Sight later = Stopping(Up(), 3'000);
+  EXPECT_EQ(MakePlan(With(Boots(), Power::kStopped), later).until, later.now + milliseconds(7'000));
+}
 
 // ---- every combination -------------------------------------------------------------------------
 
@@ -275,7 +336,18 @@ World WorldOf(Power power, MachineState machine, unsigned goal_bits, unsigned bi
   return world;
 }
 
+enum class Stop : std::uint8_t { kNone, kBegun, kAsked, kOver };
+
+void SetStop(Stop stop, World& world) {
+  world.goal.grace = milliseconds(10'000);
+  world.sight.now = kNow;
+  if (stop == Stop::kNone) return;
+  world.sight.stopping = kNow - milliseconds(stop == Stop::kOver ? 10'000 : 9'999);
+  world.sight.asked = stop == Stop::kAsked;
+}
+
 void CheckOrder(const Plan& plan) {
+  EXPECT_TRUE((InOrder<BeginStop, AskPowerOff>(plan)));
   EXPECT_TRUE((InOrder<Quit, ClearVmm>(plan)));
   EXPECT_TRUE((InOrder<ClearVmm, RemoveDirectory>(plan)));
   EXPECT_TRUE((InOrder<RemoveDirectory, Release>(plan)));
@@ -318,18 +390,49 @@ void CheckEnds(const World& world, const Plan& plan) {
   }
 }
 
+// A running guest is not ended before its period is over, and no longer after it.
+void CheckGrace(const World& world, const Plan& plan) {
+  const bool runs = world.sight.machine == MachineState::kRunning;
+  const std::optional<MonotonicTime>& begun = world.sight.stopping;
+  const bool over = begun && world.sight.now - *begun >= world.goal.grace;
+  if (runs && At<Quit>(plan) >= 0) {
+    EXPECT_TRUE(over);
+  }
+  if (runs && over && !world.sight.capturing) {
+    EXPECT_GE(At<Quit>(plan), 0);
+  }
+  EXPECT_EQ(plan.until.has_value(), plan.waiting == Waiting::kGrace);
+  if (plan.waiting == Waiting::kGrace) {
+    EXPECT_TRUE(begun || At<BeginStop>(plan) >= 0) << "a wait that nobody recorded";
+    EXPECT_LT(At<ClearVmm>(plan), 0);
+    EXPECT_LT(At<Release>(plan), 0);
+  }
+}
+
+void CheckEveryWorld(Power power, MachineState state, Stop stop) {
+  for (unsigned goal = 0; goal < (1U << kGoalBits); ++goal) {
+    for (unsigned sight = 0; sight < (1U << kSightBits); ++sight) {
+      World world = WorldOf(power, state, goal, sight);
+      SetStop(stop, world);
+      const Plan plan = MakePlan(world.goal, world.sight);
+      CheckOrder(plan);
+      CheckIdentity(world, plan);
+      CheckEnds(world, plan);
+      CheckGrace(world, plan);
+      if (testing::Test::HasFailure()) FAIL() << ToString(plan);
+    }
+  }
+}
+
 TEST(PlanTest, InvariantsHoldInEveryWorld) {
   for (const Power power : {Power::kRunning, Power::kStopped, Power::kGone}) {
-    for (int state = 0; state <= static_cast<int>(MachineState::kFailed); ++state) {
-      for (unsigned goal = 0; goal < (1U << kGoalBits); ++goal) {
-        for (unsigned sight = 0; sight < (1U << kSightBits); ++sight) {
-          const World world = WorldOf(power, static_cast<MachineState>(state), goal, sight);
-          const Plan plan = MakePlan(world.goal, world.sight);
-          CheckOrder(plan);
-          CheckIdentity(world, plan);
-          CheckEnds(world, plan);
-          if (testing::Test::HasFailure()) FAIL() << ToString(plan);
-        }
+    for (int n = 0; n <= static_cast<int>(MachineState::kFailed); ++n) {
+      const auto state = static_cast<MachineState>(n);
+      CheckEveryWorld(power, state, Stop::kNone);
+      // A stop is on record of a process that ran, and may have ended since.
+      if (state != MachineState::kRunning && state != MachineState::kAbsent) continue;
+      for (const Stop stop : {Stop::kBegun, Stop::kAsked, Stop::kOver}) {
+        CheckEveryWorld(power, state, stop);
       }
     }
   }

@@ -97,6 +97,23 @@ TEST_F(SimulatedTest, ASnapshotHoldsOthersOffAndIsVisible) {
   EXPECT_EQ(driver->Query(spec.ref)->state, MachineState::kRunning);
 }
 
+TEST_F(SimulatedTest, AGuestFollowsItsPowerButtonOrNot) {
+  bool obeys = false;
+  SimulatedOptions options;
+  options.obeys_power_button = [&](const std::string&) { return obeys; };
+  const auto driver = Open(options);
+  std::vector<std::string> ended;
+  driver->OnExit([&](const std::string& uid) { ended.push_back(uid); });
+  const MachineSpec spec = Boot("vm");
+  ASSERT_TRUE(driver->Launch(spec, kGoOn).ok());
+  EXPECT_TRUE(driver->AskPowerOff(spec.ref).ok());
+  EXPECT_EQ(driver->Query(spec.ref)->state, MachineState::kRunning);
+  obeys = true;
+  EXPECT_TRUE(driver->AskPowerOff(spec.ref).ok());
+  EXPECT_EQ(driver->Query(spec.ref)->state, MachineState::kAbsent);
+  EXPECT_EQ(ended, std::vector<std::string>{"vm"});
+}
+
 TEST_F(SimulatedTest, ACrashIsReportedOnceAndTheMachineIsGone) {
   const auto driver = Open();
   std::vector<std::string> ended;
