@@ -99,8 +99,8 @@ class HookedHypervisor final : public vmm::Hypervisor {
   std::vector<std::string> ConsoleTail(const vmm::MachineRef& ref, std::size_t lines_max) override {
     return inner_.ConsoleTail(ref, lines_max);
   }
-  void OnExit(std::function<void(const std::string& uid)> callback) override {
-    inner_.OnExit(std::move(callback));
+  std::shared_ptr<void> OnExit(std::function<void(const std::string& uid)> callback) override {
+    return inner_.OnExit(std::move(callback));
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "controller/app/machine_loops.h"
 
+#include <type_traits>
+
 #include "reconcilers/fork/reconciler.h"
 #include "reconcilers/fork_set/reconciler.h"
 #include "reconcilers/orphan/reconciler.h"
@@ -27,11 +29,17 @@ struct Loop {
                    needs.metrics) {}
 
   void Attach() {
-    reconciler.Attach([this](const std::string& key) { controller.Add(key); });
+    const auto enqueue = [this](const std::string& key) { controller.Add(key); };
+    if constexpr (std::is_void_v<decltype(reconciler.Attach(enqueue))>) {
+      reconciler.Attach(enqueue);
+    } else {
+      attached = reconciler.Attach(enqueue);
+    }
   }
 
   Reconciler reconciler;
   runtime::Controller controller;
+  std::shared_ptr<void> attached;  // destroyed first: then nobody calls into the two above
 };
 
 std::vector<const vmm::Hypervisor*> Constant(const std::vector<vmm::Hypervisor*>& hypervisors) {

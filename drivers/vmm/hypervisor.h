@@ -19,6 +19,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -168,9 +169,11 @@ class Hypervisor {
   // Last lines the guest wrote to its console, oldest first.
   virtual std::vector<std::string> ConsoleTail(const MachineRef& ref, std::size_t lines_max) = 0;
 
-  // Called when a machine's process ends, from a thread of the driver; must not block. Set once,
-  // before the first Launch or Adopt.
-  virtual void OnExit(std::function<void(const std::string& uid)> callback) = 0;
+  // Called when a machine's process ends, from a thread of the driver; must not block. Set before
+  // the first Launch or Adopt. Ends with the returned handle: when that is destroyed, no call is
+  // under way and none will begin.
+  [[nodiscard]] virtual std::shared_ptr<void> OnExit(
+      std::function<void(const std::string& uid)> callback) = 0;
 };
 
 }  // namespace forkplane::vmm

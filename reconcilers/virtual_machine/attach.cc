@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "reconcilers/virtual_machine/reconciler.h"
 
@@ -61,9 +62,10 @@ void VirtualMachineReconciler::AttachObjects(const Enqueue& enqueue) {
   });
 }
 
-void VirtualMachineReconciler::Attach(Enqueue enqueue) {
+std::shared_ptr<void> VirtualMachineReconciler::Attach(Enqueue enqueue) {
   AttachObjects(enqueue);
-  subscription_ = deps_.ledger.Subscribe([this, enqueue](const ledger::Change& change) {
+  auto handles = std::make_shared<std::vector<std::shared_ptr<void>>>();
+  handles->push_back(deps_.ledger.Subscribe([this, enqueue](const ledger::Change& change) {
     if (!change.owner_uid.empty()) return EnqueueUid(change.owner_uid, enqueue);
     if (change.kind != ledger::Change::Kind::kNetwork) return;
     // A Network was leased: those who waited for it hold nothing yet.
@@ -71,7 +73,7 @@ void VirtualMachineReconciler::Attach(Enqueue enqueue) {
       const bool waits = Uses(*vm, change.network_name) && !deps_.ledger.GetVm(vm->metadata.uid);
       if (waits) enqueue(vm->metadata.Key());
     }
-  });
+  }));
   deps_.interface_facts.Subscribe([this, enqueue](const std::string& key) {
     const std::optional<ledger::LeaseId> id = ledger::LeaseIdOf(key);
     if (!id) return;
@@ -81,8 +83,10 @@ void VirtualMachineReconciler::Attach(Enqueue enqueue) {
   deps_.alias_facts.Subscribe(
       [this, enqueue](const std::string& uid) { EnqueueUid(uid, enqueue); });
   for (vmm::Hypervisor* hypervisor : deps_.hypervisors) {
-    hypervisor->OnExit([this, enqueue](const std::string& uid) { EnqueueUid(uid, enqueue); });
+    handles->push_back(
+        hypervisor->OnExit([this, enqueue](const std::string& uid) { EnqueueUid(uid, enqueue); }));
   }
+  return handles;
 }
 
 }  // namespace forkplane::virtual_machine

@@ -30,9 +30,10 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
   Result<std::string> Explain(const std::string& key) override;
 
   // Calls `enqueue` with the key of every VM that a change concerns: objects, leases, facts, exits.
-  // Before the informers start; what `enqueue` uses must outlive the informers, the boards and the
-  // hypervisors' last callback.
-  void Attach(std::function<void(const std::string& key)> enqueue);
+  // Before the informers start; what `enqueue` uses must outlive the informers and the boards.
+  // Machines end whenever they like, in threads of the drivers: what they wake ends with the
+  // handle, which must be destroyed before this loop and before what `enqueue` uses.
+  [[nodiscard]] std::shared_ptr<void> Attach(std::function<void(const std::string& key)> enqueue);
 
  private:
   struct Pass {
@@ -57,7 +58,6 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
 
   Deps deps_;
   Memory memory_;
-  std::shared_ptr<void> subscription_;
 };
 
 }  // namespace forkplane::virtual_machine

@@ -85,7 +85,7 @@ void CheckAdoption(const HypervisorUnderTest& under_test, const vmm::MachineRef&
   vmm::Hypervisor* other = under_test.restart();
   std::promise<std::string> ended;
   std::atomic<int> calls{0};
-  other->OnExit([&](const std::string& uid) {
+  std::shared_ptr<void> listening = other->OnExit([&](const std::string& uid) {
     if (calls++ == 0) ended.set_value(uid);
   });
   process::ProcessRecord stranger = record;
@@ -102,7 +102,7 @@ void CheckAdoption(const HypervisorUnderTest& under_test, const vmm::MachineRef&
   ASSERT_EQ(future.wait_for(std::chrono::seconds(20)), std::future_status::ready)
       << "the end of an adopted machine was not reported";
   EXPECT_EQ(future.get(), ref.uid);
-  other->OnExit(nullptr);
+  listening.reset();
 }
 
 }  // namespace

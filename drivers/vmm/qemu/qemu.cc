@@ -240,19 +240,12 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
 }
 
 Status Qemu::WatchExit(const std::string& uid, const process::ProcessRecord& record) {
-  return processes_->Watch(uid, record, [hook = on_exit_](const std::string& owner, const auto&) {
-    std::function<void(const std::string&)> callback;
-    {
-      const MutexLock lock(hook->mu);
-      callback = hook->callback;
-    }
-    if (callback) callback(owner);
-  });
+  return processes_->Watch(
+      uid, record, [hook = on_exit_](const std::string& owner, const auto&) { hook->Call(owner); });
 }
 
-void Qemu::OnExit(std::function<void(const std::string& uid)> callback) {
-  const MutexLock lock(on_exit_->mu);
-  on_exit_->callback = std::move(callback);
+std::shared_ptr<void> Qemu::OnExit(std::function<void(const std::string& uid)> callback) {
+  return on_exit_->Listen(std::move(callback));
 }
 
 Status Qemu::Quit(const MachineRef& ref) {

@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "controller/base/mutex.h"
 #include "drivers/process_driver.h"
 #include "drivers/vmm/busy_set.h"
+#include "drivers/vmm/exit_hook.h"
 #include "drivers/vmm/hypervisor.h"
 #include "drivers/vmm/machine_file.h"
 #include "drivers/vmm/qemu/command_line.h"
@@ -53,7 +53,7 @@ class Qemu final : public Hypervisor {
   Status Quit(const MachineRef& ref) override;
   Result<bool> Adopt(const MachineRef& ref, const process::ProcessRecord& record) override;
   std::vector<std::string> ConsoleTail(const MachineRef& ref, std::size_t lines_max) override;
-  void OnExit(std::function<void(const std::string& uid)> callback) override;
+  std::shared_ptr<void> OnExit(std::function<void(const std::string& uid)> callback) override;
 
  private:
   Qemu(QemuOptions options, process::ProcessDriver* processes)
@@ -71,10 +71,6 @@ class Qemu final : public Hypervisor {
   std::uint64_t tsc_khz_ = 0;
   BusySet busy_;
   // Shared with the watches in the process driver, which may outlive this object.
-  struct ExitHook {
-    Mutex mu;
-    std::function<void(const std::string&)> callback GUARDED_BY(mu);
-  };
   std::shared_ptr<ExitHook> on_exit_ = std::make_shared<ExitHook>();
 };
 

@@ -270,12 +270,7 @@ Status Simulated::Quit(const MachineRef& ref) {
 Status Simulated::Crash(const MachineRef& ref) {
   ASSIGN_OR_RETURN(const auto machine, Read(ref));
   RETURN_IF_ERROR(Remove(ref));
-  std::function<void(const std::string&)> callback;
-  {
-    const MutexLock lock(mu_);
-    callback = on_exit_;
-  }
-  if (machine.has_value() && callback) callback(ref.uid);
+  if (machine.has_value()) on_exit_->Call(ref.uid);
   return OkStatus();
 }
 
@@ -289,9 +284,8 @@ std::vector<std::string> Simulated::ConsoleTail(const MachineRef& /*ref*/,
   return {};
 }
 
-void Simulated::OnExit(std::function<void(const std::string& uid)> callback) {
-  const MutexLock lock(mu_);
-  on_exit_ = std::move(callback);
+std::shared_ptr<void> Simulated::OnExit(std::function<void(const std::string& uid)> callback) {
+  return on_exit_->Listen(std::move(callback));
 }
 
 }  // namespace forkplane::vmm

@@ -15,9 +15,9 @@
 #include <string>
 
 #include "controller/base/clock.h"
-#include "controller/base/mutex.h"
 #include "controller/base/rng.h"
 #include "drivers/vmm/busy_set.h"
+#include "drivers/vmm/exit_hook.h"
 #include "drivers/vmm/hypervisor.h"
 
 namespace forkplane::vmm {
@@ -67,7 +67,7 @@ class Simulated final : public Hypervisor {
   Status Quit(const MachineRef& ref) override;
   Result<bool> Adopt(const MachineRef& ref, const process::ProcessRecord& record) override;
   std::vector<std::string> ConsoleTail(const MachineRef& ref, std::size_t lines_max) override;
-  void OnExit(std::function<void(const std::string& uid)> callback) override;
+  std::shared_ptr<void> OnExit(std::function<void(const std::string& uid)> callback) override;
 
   // The machine dies without being asked.
   Status Crash(const MachineRef& ref);
@@ -91,8 +91,7 @@ class Simulated final : public Hypervisor {
   std::string boot_id_;
   Capabilities capabilities_;
   BusySet busy_;
-  Mutex mu_;
-  std::function<void(const std::string&)> on_exit_ GUARDED_BY(mu_);
+  std::shared_ptr<ExitHook> on_exit_ = std::make_shared<ExitHook>();
 };
 
 }  // namespace forkplane::vmm

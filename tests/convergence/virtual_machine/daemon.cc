@@ -77,7 +77,7 @@ Daemon::Daemon(World& w)
       fork_control({"fork"}, fork_loop, w.clock, w.rng, w.registry),
       set_control({"fork_set"}, set_loop, w.clock, w.rng, w.registry),
       orphan_control({"orphan"}, orphan_loop, w.clock, w.rng, w.registry) {
-  vm_loop.Attach([this](const std::string& key) { vm_control.Add(key); });
+  vms_attached = vm_loop.Attach([this](const std::string& key) { vm_control.Add(key); });
   snapshot_loop.Attach([this](const std::string& key) { snapshot_control.Add(key); });
   slot_loop.Attach([this](const std::string& key) { slot_control.Add(key); });
   alias_loop.Attach([this](const std::string& key) { alias_control.Add(key); });

@@ -68,6 +68,7 @@ struct Daemon {
   runtime::Controller fork_control;
   runtime::Controller set_control;
   runtime::Controller orphan_control;
+  std::shared_ptr<void> vms_attached;  // destroyed first
 
   // Reads what changed and takes every key that is ready once; false: there was
   // nothing to do.

@@ -213,8 +213,8 @@ class HypervisorDoor final : public vmm::Hypervisor {
   std::vector<std::string> ConsoleTail(const vmm::MachineRef& ref, std::size_t lines) override {
     return next_.ConsoleTail(ref, lines);
   }
-  void OnExit(std::function<void(const std::string& uid)> callback) override {
-    next_.OnExit(std::move(callback));
+  std::shared_ptr<void> OnExit(std::function<void(const std::string& uid)> callback) override {
+    return next_.OnExit(std::move(callback));
   }
 
  private:

@@ -98,10 +98,7 @@ World::~World() = default;
 
 void World::StartDaemon() { daemon_ = std::make_unique<Daemon>(*this); }
 
-void World::KillDaemon() {
-  simulated->OnExit({});
-  daemon_.reset();
-}
+void World::KillDaemon() { daemon_.reset(); }
 
 void World::Agent() {
   for (const ledger::VmLease& vm : ledger->ListAll().vms) {

@@ -103,7 +103,7 @@ TEST_F(SimulatedTest, AGuestFollowsItsPowerButtonOrNot) {
   options.obeys_power_button = [&](const std::string&) { return obeys; };
   const auto driver = Open(options);
   std::vector<std::string> ended;
-  driver->OnExit([&](const std::string& uid) { ended.push_back(uid); });
+  const auto listening = driver->OnExit([&](const std::string& uid) { ended.push_back(uid); });
   const MachineSpec spec = Boot("vm");
   ASSERT_TRUE(driver->Launch(spec, kGoOn).ok());
   EXPECT_TRUE(driver->AskPowerOff(spec.ref).ok());
@@ -117,7 +117,7 @@ TEST_F(SimulatedTest, AGuestFollowsItsPowerButtonOrNot) {
 TEST_F(SimulatedTest, ACrashIsReportedOnceAndTheMachineIsGone) {
   const auto driver = Open();
   std::vector<std::string> ended;
-  driver->OnExit([&](const std::string& uid) { ended.push_back(uid); });
+  const auto listening = driver->OnExit([&](const std::string& uid) { ended.push_back(uid); });
   const MachineSpec spec = Boot("vm");
   ASSERT_TRUE(driver->Launch(spec, kGoOn).ok());
   EXPECT_TRUE(driver->Crash(spec.ref).ok());
