@@ -6,6 +6,7 @@
 #include "reconcilers/fork_set/reconciler.h"
 #include "reconcilers/orphan/reconciler.h"
 #include "reconcilers/restore_slot/reconciler.h"
+#include "reconcilers/scheduler/reconciler.h"
 #include "reconcilers/snapshot/reconciler.h"
 #include "reconcilers/snapshot_alias/reconciler.h"
 #include "reconcilers/virtual_machine/reconciler.h"
@@ -15,9 +16,10 @@ namespace {
 
 // A pass may wait for a VMM (spawn, load), so a burst of forks needs many; they sleep.
 constexpr int kVmWorkers = 32;
+// Of loops whose passes wait for a commit, which they then share.
+constexpr int kForkWorkers = 8;
 // A capture keeps its worker until the memory is on disk.
 constexpr int kSnapshotWorkers = 4;
-constexpr int kForkWorkers = 8;
 
 // A loop and its queue, wired: whatever the loop hears of becomes a key.
 template <typename Reconciler>
@@ -101,6 +103,9 @@ struct MachineLoops::Loops {
       : informers(needs.informers),
         host_name(needs.options.host_name),
         pools(Constant(needs.drivers.hypervisors)),
+        placement(needs, "scheduler", kForkWorkers,
+                  scheduler::Deps{needs.objects, needs.informers.vms, needs.statuses, needs.clock,
+                                  needs.options.host_name}),
         vms(needs, "virtual_machine", kVmWorkers, VmDeps(needs, events)),
         snapshots(needs, "snapshot", kSnapshotWorkers, SnapshotDeps(needs, events)),
         aliases(needs, "snapshot_alias", 1, needs.informers.vms, needs.boards.aliases,
@@ -120,6 +125,7 @@ struct MachineLoops::Loops {
 
   template <typename Call>
   void ForEach(Call call) {
+    call(placement);
     call(vms);
     call(snapshots);
     call(aliases);
@@ -132,6 +138,7 @@ struct MachineLoops::Loops {
   Informers& informers;
   const std::string host_name;
   const std::vector<const vmm::Hypervisor*> pools;
+  Loop<scheduler::SchedulerReconciler> placement;
   Loop<virtual_machine::VirtualMachineReconciler> vms;
   Loop<snapshot::SnapshotReconciler> snapshots;
   Loop<snapshot_alias::SnapshotAliasReconciler> aliases;

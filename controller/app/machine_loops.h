@@ -1,5 +1,5 @@
-// Wires the loops virtual_machine, snapshot, snapshot_alias, restore_slot, fork, fork_set and
-// orphan.
+// Wires the loops scheduler, virtual_machine, snapshot, snapshot_alias, restore_slot, fork,
+// fork_set and orphan.
 #pragma once
 
 #include <memory>

@@ -38,6 +38,15 @@ std::optional<Obstacle> Unsupported(const crd::ForkSpec& spec) {
   return std::nullopt;
 }
 
+// The clone runs where its snapshot lies.
+std::optional<Obstacle> HostObstacle(const Scene& scene) {
+  const std::string& wanted = scene.fork->spec.vm_template.spec.host_name;
+  if (wanted.empty() || wanted == scene.host_name) return std::nullopt;
+  return Stuck("HostNotFound", fmt::format("spec.template.spec.hostName: there is no host {}: name "
+                                           "{} or leave it empty",
+                                           wanted, scene.host_name));
+}
+
 std::optional<Obstacle> SnapshotObstacle(const Scene& scene) {
   const crd::Fork& fork = *scene.fork;
   const std::string name = SnapshotName(fork);
@@ -120,6 +129,7 @@ std::optional<Obstacle> NetworkObstacle(const Scene& scene) {
 
 std::optional<Obstacle> FindObstacle(const Scene& scene) {
   if (auto obstacle = Unsupported(scene.fork->spec)) return obstacle;
+  if (auto obstacle = HostObstacle(scene)) return obstacle;
   if (scene.vm && !IsOurs(scene.vm->metadata, *scene.fork)) {
     return Stuck("NameTaken",
                  fmt::format("VirtualMachine \"{}\" exists and is not of this Fork: delete it or "
@@ -191,7 +201,7 @@ void Judge(Scene& scene, WallTime now) {
   sight.blocked = scene.obstacle.has_value();
 }
 
-crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name) {
+crd::VirtualMachine MakeVm(const Scene& scene) {
   const crd::Fork& fork = *scene.fork;
   const crd::VmOverrides& wanted = fork.spec.vm_template.spec;
   const crd::SnapshotMachine& machine = *scene.snapshot->status.machine;
@@ -203,7 +213,7 @@ crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name) {
   vm.metadata.annotations[std::string(crd::kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
   vm.metadata.owner_references = {OwnerOf(fork)};
   vm.metadata.finalizers = {std::string(crd::kVmFinalizer)};
-  vm.spec.host_name = wanted.host_name.empty() ? host_name : wanted.host_name;
+  vm.spec.host_name = scene.host_name;
   vm.spec.power_state = fork.spec.target_state;
   vm.spec.hypervisor = scene.snapshot->status.hypervisor;
   vm.spec.cpus = machine.cpus;

@@ -22,6 +22,7 @@ struct Obstacle {
 };
 
 struct Scene {
+  std::string host_name;  // the one there is
   std::shared_ptr<const crd::Fork> fork;
   std::shared_ptr<const crd::Snapshot> snapshot;  // the one to restore from
   std::shared_ptr<const crd::VirtualMachine> vm;  // of the child's name, ours or not
@@ -39,7 +40,8 @@ std::string SnapshotName(const crd::Fork& fork);
 // Fills obstacle, expires and sight from the rest.
 void Judge(Scene& scene, WallTime now);
 
-crd::VirtualMachine MakeVm(const Scene& scene, const std::string& host_name);
+// Bound already and with its finalizer: no second write follows.
+crd::VirtualMachine MakeVm(const Scene& scene);
 crd::Snapshot MakeSnapshot(const crd::Fork& fork);
 
 // The form of creationTimestamp; nothing when it is not that.

@@ -44,6 +44,7 @@ Status Create(store::ObjectStore& store, const T& object) {
 Scene ForkReconciler::Observe(const std::shared_ptr<const crd::Fork>& fork) const {
   const std::string& ns = fork->metadata.ns;
   Scene scene;
+  scene.host_name = deps_.host_name;
   scene.fork = fork;
   scene.snapshot = deps_.snapshots.Get(store::NamespacedName(ns, SnapshotName(*fork)));
   scene.vm = deps_.vms.Get(store::NamespacedName(ns, VmName(*fork)));
@@ -64,7 +65,7 @@ Status ForkReconciler::Do(const Scene& scene, const Action& action) {
     return Create(deps_.store, MakeSnapshot(fork));
   }
   if (std::holds_alternative<CreateVm>(action)) {
-    return Create(deps_.store, MakeVm(scene, deps_.host_name));
+    return Create(deps_.store, MakeVm(scene));
   }
   deps_.events.Record(ReferenceTo(fork), runtime::EventType::kNormal, "Expired",
                       "spec.ttl is over: the Fork and its VirtualMachine are deleted");

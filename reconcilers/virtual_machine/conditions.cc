@@ -30,7 +30,7 @@ Answer No(std::string reason, std::string message = {}) {
 // Nothing blocks what runs already, but a spec it cannot follow is still said.
 const Block* BlockOf(const Scene& scene) {
   if (!scene.desired.block) return nullptr;
-  const bool refused = scene.desired.foreign || scene.desired.block->reason == "NotSupported";
+  const bool refused = scene.desired.block->reason == "NotSupported";
   const bool starts = scene.desired.goal.power == Power::kRunning && !IsUp(scene);
   return starts || refused ? &*scene.desired.block : nullptr;
 }

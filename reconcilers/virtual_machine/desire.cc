@@ -91,17 +91,7 @@ std::vector<ledger::InterfaceClaim> ClaimsOf(const Inputs& inputs) {
 
 Desired Desire(const Inputs& inputs) {
   Desired desired;
-  const std::string& host = inputs.vm->spec.host_name;
   desired.goal = GoalOf(inputs);
-  if (!host.empty() && host != inputs.host_name) {
-    desired.foreign = true;
-    desired.block =
-        Block{crd::condition::kScheduled, "HostNotFound",
-              fmt::format("spec.hostName: this is host {}, not {}: name it or leave it empty",
-                          inputs.host_name, host),
-              true};
-    return desired;
-  }
   desired.blueprint = BlueprintOf(inputs, desired.goal.restore);
   desired.block = FindObstacle(inputs, desired.goal.restore, desired.blueprint);
   desired.goal.blocked = desired.block.has_value();

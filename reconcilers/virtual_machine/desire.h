@@ -53,7 +53,6 @@ struct Blueprint {
 };
 
 struct Desired {
-  bool foreign = false;  // bound to another host: not ours to touch
   Goal goal;
   std::optional<Block> block;
   Blueprint blueprint;

@@ -204,7 +204,6 @@ Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   scene.lease = deps.ledger.GetVm(uid);
   ASSIGN_OR_RETURN(scene.inputs, Gather(deps, std::move(vm), scene.lease));
   scene.desired = Desire(scene.inputs);
-  if (scene.desired.foreign) return scene;
   RETURN_IF_ERROR(LookAtMachine(deps, scene));
   Sight& sight = scene.sight;
   sight.now = deps.clock.Now();

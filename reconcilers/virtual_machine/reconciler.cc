@@ -35,7 +35,7 @@ std::string StatusText(const crd::VirtualMachine& vm, crd::VirtualMachineStatus 
 Result<Next> VirtualMachineReconciler::Reconcile(const std::string& key,
                                                  const std::stop_token& stop) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
-  if (!vm) {
+  if (!vm || !IsOurs(*vm)) {
     memory_.Forget(key);
     return Next::Done();
   }
@@ -59,7 +59,6 @@ Result<VirtualMachineReconciler::Pass> VirtualMachineReconciler::Converge(
   int stale = 0;
   for (int round = 0;; ++round) {
     ASSIGN_OR_RETURN(Scene scene, Observe(deps_, vm, memory));
-    if (scene.desired.foreign) return Pass{std::move(scene), Waiting::kBlocked};
     NoteEnd(scene, memory);
     const Plan plan = MakePlan(scene.desired.goal, scene.sight);
     Remember(scene, plan.waiting, memory);
@@ -226,6 +225,10 @@ Next VirtualMachineReconciler::NextLook(const Pass& pass, const VmMemory& memory
 Result<std::string> VirtualMachineReconciler::Explain(const std::string& key) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
   if (!vm) return NotFound("virtual machine " + key);
+  if (!IsOurs(*vm)) {
+    return NotFound(fmt::format("virtual machine {} is bound to \"{}\", this is host {}", key,
+                                vm->spec.host_name, deps_.host_name));
+  }
   const VmMemory memory = memory_.Shown(key);
   ASSIGN_OR_RETURN(const Scene scene, Observe(deps_, vm, memory));
   const Plan plan = MakePlan(scene.desired.goal, scene.sight);

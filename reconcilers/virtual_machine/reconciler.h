@@ -1,6 +1,8 @@
 // The virtual_machine loop: leases, VMM process and directory of each VirtualMachine on this host,
 // and its status. Key: "namespace/name".
 //
+// NOTE Binding: one whose spec.hostName is not this host is left alone, status too: it is another
+// host's, or the scheduler's as long as it has none.
 // NOTE Threading: any number of workers; one key is in one worker's hands. A pass may wait for a
 // VMM to start or to load, so give it enough workers; it never waits for a guest. NOTE Restart:
 // everything is found again from the ledger, the process driver and the VM's directory; a resumed
@@ -42,6 +44,7 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
     std::optional<MonotonicTime> until = {};  // as in Plan
   };
 
+  bool IsOurs(const crd::VirtualMachine& vm) const { return vm.spec.host_name == deps_.host_name; }
   Result<Pass> Converge(const std::shared_ptr<const crd::VirtualMachine>& vm, VmMemory& memory,
                         const std::stop_token& stop);
   static Result<bool> Run(const Plan& plan, Execution& execution, int& stale,

@@ -70,13 +70,15 @@ Daemon::Daemon(World& w)
       fork_loop({store, forks, vms, snapshots, networks, statuses, events, w.clock, kHost}),
       set_loop({store, fork_sets, forks, vms, snapshots, statuses, w.clock}),
       orphan_loop({ledger, vms, hosts, orphan_facts, events, w.registry, kHost}),
+      scheduler_loop({store, vms, statuses, w.clock, kHost}),
       vm_control({"virtual_machine"}, vm_loop, w.clock, w.rng, w.registry),
       snapshot_control({"snapshot"}, snapshot_loop, w.clock, w.rng, w.registry),
       slot_control({"restore_slot"}, slot_loop, w.clock, w.rng, w.registry),
       alias_control({"snapshot_alias"}, alias_loop, w.clock, w.rng, w.registry),
       fork_control({"fork"}, fork_loop, w.clock, w.rng, w.registry),
       set_control({"fork_set"}, set_loop, w.clock, w.rng, w.registry),
-      orphan_control({"orphan"}, orphan_loop, w.clock, w.rng, w.registry) {
+      orphan_control({"orphan"}, orphan_loop, w.clock, w.rng, w.registry),
+      scheduler_control({"scheduler"}, scheduler_loop, w.clock, w.rng, w.registry) {
   vms_attached = vm_loop.Attach([this](const std::string& key) { vm_control.Add(key); });
   snapshot_loop.Attach([this](const std::string& key) { snapshot_control.Add(key); });
   slot_loop.Attach([this](const std::string& key) { slot_control.Add(key); });
@@ -84,6 +86,7 @@ Daemon::Daemon(World& w)
   fork_loop.Attach([this](const std::string& key) { fork_control.Add(key); });
   set_loop.Attach([this](const std::string& key) { set_control.Add(key); });
   orphan_loop.Attach([this](const std::string& key) { orphan_control.Add(key); });
+  scheduler_loop.Attach([this](const std::string& key) { scheduler_control.Add(key); });
 }
 
 bool Daemon::Round() {
@@ -95,9 +98,9 @@ bool Daemon::Round() {
   static_cast<void>(forks.Step());
   static_cast<void>(fork_sets.Step());
   bool busy = false;
-  const std::array<runtime::Controller*, 7> controls = {
-      &fork_control, &set_control,   &snapshot_control, &vm_control,
-      &slot_control, &alias_control, &orphan_control};
+  const std::array<runtime::Controller*, 8> controls = {
+      &scheduler_control, &fork_control, &set_control,   &snapshot_control,
+      &vm_control,        &slot_control, &alias_control, &orphan_control};
   for (runtime::Controller* control : controls) busy = control->ProcessReady({}) || busy;
   while (statuses.ProcessDue()) busy = true;
   while (events.ProcessOne()) busy = true;

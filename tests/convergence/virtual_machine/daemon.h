@@ -10,6 +10,7 @@
 #include "reconcilers/fork_set/reconciler.h"
 #include "reconcilers/orphan/reconciler.h"
 #include "reconcilers/restore_slot/reconciler.h"
+#include "reconcilers/scheduler/reconciler.h"
 #include "reconcilers/snapshot/reconciler.h"
 #include "reconcilers/snapshot_alias/reconciler.h"
 #include "reconcilers/virtual_machine/reconciler.h"
@@ -61,6 +62,7 @@ struct Daemon {
   fork::ForkReconciler fork_loop;
   fork_set::ForkSetReconciler set_loop;
   orphan::OrphanReconciler orphan_loop;
+  scheduler::SchedulerReconciler scheduler_loop;
   runtime::Controller vm_control;
   runtime::Controller snapshot_control;
   runtime::Controller slot_control;
@@ -68,6 +70,7 @@ struct Daemon {
   runtime::Controller fork_control;
   runtime::Controller set_control;
   runtime::Controller orphan_control;
+  runtime::Controller scheduler_control;
   std::shared_ptr<void> vms_attached;  // destroyed first
 
   // Reads what changed and takes every key that is ready once; false: there was

@@ -66,6 +66,9 @@ class One:
         address = self.interface()["ip"]
         self.line(row[0].split()[:4] == ["NAME", "PHASE", "READY", "HOST"] and address in row[1], "get shows columns",
                   " ".join(row[1].split()))
+        self.line(row[1].split()[3] == "e2e", "HOST is where it runs", " ".join(row[1].split()))
+        scheduled = [c for c in self.kubectl.get("vm", "sim")["status"]["conditions"] if c["type"] == "Scheduled"]
+        self.line([(c["status"], c["reason"]) for c in scheduled] == [("True", "Bound")], "it says that it is bound")
         wide = self.kubectl("get", "vm", "sim", "-o", "wide").stdout
         self.line("simulated" in wide and "50M" in wide, "get -o wide shows more", " ".join(wide.splitlines()[1].split()))
         text = self.kubectl("describe", "vm", "sim").stdout

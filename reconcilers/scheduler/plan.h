@@ -1,0 +1,45 @@
+// Where a VirtualMachine runs: a pure function of what is wanted and what was seen.
+//
+// Invariants (held by tests/plan/scheduler):
+//   Fixpoint   a bound VM gives no action: hostName is never changed.
+//   Ownership  a VM is bound only to a host that is there; what is bound is its host's, status too.
+//   Progress   one write binds it, with the finalizer: from then on its host may hold things of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace forkplane::scheduler {
+
+struct Sight {
+  std::string bound = {};  // spec.hostName; empty: to none yet
+  bool gone = false;       // being deleted
+  bool finalizer = false;  // the host's: it may hold things of it
+};
+
+enum class Waiting : std::uint8_t {
+  kNothing,
+  kHost,  // the host it names is not there
+};
+std::string_view ToString(Waiting waiting);
+
+struct Bind {
+  std::string host;
+};
+
+using Action = std::variant<Bind>;
+std::string ToString(const Action& action);
+
+struct Plan {
+  std::vector<Action> actions;
+  Waiting waiting = Waiting::kNothing;
+};
+std::string ToString(const Plan& plan);
+
+// `host`: the one there is. `serve` is one host; placement over many begins here.
+Plan MakePlan(const std::string& host, const Sight& sight);
+
+}  // namespace forkplane::scheduler
