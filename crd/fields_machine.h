@@ -123,6 +123,7 @@ template <typename V>
 void VisitFields(V& v, Like<V, MachineInterface>& s) {
   v("name", s.name);
   v("network", s.network);
+  v("bandwidth", s.bandwidth);
 }
 
 template <typename V>
@@ -133,6 +134,7 @@ void VisitFields(V& v, Like<V, SnapshotMachine>& s) {
   v("disks", s.disks);
   v("interfaces", s.interfaces);
   v("vsock", s.vsock);
+  v("terminationGracePeriodSeconds", s.termination_grace_period_seconds);
 }
 
 template <typename V>

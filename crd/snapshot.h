@@ -65,6 +65,7 @@ struct SnapshotNetwork {
 struct MachineInterface {
   std::string name;
   std::string network;
+  std::optional<Bandwidth> bandwidth;  // absent: the Network's
   bool operator==(const MachineInterface&) const = default;
 };
 
@@ -76,6 +77,7 @@ struct SnapshotMachine {
   std::vector<Disk> disks;
   std::vector<MachineInterface> interfaces;
   Vsock vsock;
+  std::optional<std::int64_t> termination_grace_period_seconds;  // absent: not captured
   bool operator==(const SnapshotMachine&) const = default;
 };
 

@@ -152,13 +152,23 @@ crd::OwnerReference OwnerOf(const crd::Fork& fork) {
           true};
 }
 
+// Each direction as the Fork says, else as the source had it.
+std::optional<crd::Bandwidth> Merged(const std::optional<crd::Bandwidth>& captured,
+                                     const std::optional<crd::Bandwidth>& wanted) {
+  if (!captured || !wanted) return wanted ? wanted : captured;
+  return crd::Bandwidth{wanted->download ? wanted->download : captured->download,
+                        wanted->upload ? wanted->upload : captured->upload};
+}
+
 std::vector<crd::Interface> InterfacesOf(const Scene& scene) {
   std::vector<crd::Interface> interfaces;
   const auto& overrides = scene.fork->spec.vm_template.spec.interfaces;
   for (const crd::MachineInterface& captured : scene.snapshot->status.machine->interfaces) {
-    crd::Interface interface { captured.name, captured.network, "", std::nullopt };
+    crd::Interface interface { captured.name, captured.network, "", captured.bandwidth };
     for (const crd::InterfaceOverride& wanted : overrides) {
-      if (wanted.name == captured.name) interface.bandwidth = wanted.bandwidth;
+      if (wanted.name == captured.name) {
+        interface.bandwidth = Merged(captured.bandwidth, wanted.bandwidth);
+      }
     }
     interfaces.push_back(std::move(interface));
   }
@@ -201,6 +211,8 @@ void Judge(Scene& scene, WallTime now) {
   sight.blocked = scene.obstacle.has_value();
 }
 
+// What the guest and its devices are is as captured, how it is limited and stopped too. What clones
+// are is theirs: host, power, identity, addresses, and how they are restarted.
 crd::VirtualMachine MakeVm(const Scene& scene) {
   const crd::Fork& fork = *scene.fork;
   const crd::VmOverrides& wanted = fork.spec.vm_template.spec;
@@ -227,6 +239,9 @@ crd::VirtualMachine MakeVm(const Scene& scene) {
   vm.spec.restart_policy = wanted.restart_policy;
   vm.spec.restart_mode = wanted.restart_mode.value_or(crd::RestartMode::kBoot);
   vm.spec.admission_policy = fork.spec.admission_policy;
+  if (machine.termination_grace_period_seconds) {
+    vm.spec.termination_grace_period_seconds = *machine.termination_grace_period_seconds;
+  }
   return vm;
 }
 

@@ -98,9 +98,10 @@ Description Execution::Describe() const {
   machine.boot = spec.boot;
   machine.disks = spec.disks;
   for (const crd::Interface& interface : spec.interfaces) {
-    machine.interfaces.push_back({interface.name, interface.network});
+    machine.interfaces.push_back({interface.name, interface.network, interface.bandwidth});
   }
   machine.vsock = spec.vsock;
+  machine.termination_grace_period_seconds = spec.termination_grace_period_seconds;
   // Never shown as nothing: what was paused was paused.
   description.pause_milliseconds =
       std::chrono::ceil<std::chrono::milliseconds>(capture_->pause).count();

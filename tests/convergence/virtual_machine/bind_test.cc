@@ -1,5 +1,5 @@
-// Goal: every VirtualMachine comes to a host, with one write, whatever else is written at the time.
-// Method: the world of world.h.
+// Goal: every VirtualMachine comes to a host, with one write, whatever else is written at the time;
+// and a clone is what its source was. Method: the world of world.h.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -116,6 +116,37 @@ TEST_F(BindTest, AForkIsBoundByItsCreationAndANameOfAnotherHostIsRefused) {
   EXPECT_EQ(world_.Reason("Fork", "h", "Ready"), "HostNotFound");
   EXPECT_EQ(world_.Condition("Fork", "h", "Stalled"), "True");
   EXPECT_FALSE(world_.Exists("VirtualMachine", "h"));
+}
+
+TEST_F(BindTest, ACloneIsWhatItsSourceWas) {
+  MakeSnapshot(R"({"cpus":2,"memory":"128Mi","terminationGracePeriodSeconds":77,
+                   "restartPolicy":"Always","boot":{"cmdline":"quiet"},
+                   "interfaces":[{"name":"eth0","network":"default","ip":"10.90.0.9","bandwidth":
+                     {"download":{"rate":"20M"},"upload":{"rate":"5M","ceil":"8M"}}}]})");
+  const crd::VirtualMachineSpec source = world_.Vm("source")->spec;
+  const crd::VirtualMachineSpec clone = MakeFork("f").spec;
+  EXPECT_EQ(clone.cpus, source.cpus);
+  EXPECT_EQ(clone.memory.Value(), source.memory.Value());
+  EXPECT_EQ(clone.boot, source.boot);
+  EXPECT_EQ(clone.termination_grace_period_seconds, 77);
+  ASSERT_EQ(clone.interfaces.size(), 1U);
+  EXPECT_EQ(clone.interfaces[0].bandwidth, source.interfaces[0].bandwidth);
+  EXPECT_EQ(clone.interfaces[0].network, "default");
+  EXPECT_EQ(clone.interfaces[0].ip, "") << "an address is one machine's";
+  EXPECT_EQ(clone.restart_policy, std::nullopt) << "a restored VM has a default of its own";
+}
+
+TEST_F(BindTest, AForkMayDifferInOneDirectionOnly) {
+  MakeSnapshot(R"({"interfaces":[{"name":"eth0","network":"default","bandwidth":
+                     {"download":{"rate":"20M"},"upload":{"rate":"5M"}}}]})");
+  const crd::VirtualMachineSpec clone =
+      MakeFork("f", R"(,"template":{"spec":{"interfaces":[{"name":"eth0","bandwidth":
+                         {"download":{"rate":"50M"}}}]}})")
+          .spec;
+  const crd::Bandwidth bandwidth = clone.interfaces.at(0).bandwidth.value_or(crd::Bandwidth());
+  ASSERT_TRUE(bandwidth.download && bandwidth.upload);
+  EXPECT_EQ(bandwidth.download->rate->Text(), "50M");
+  EXPECT_EQ(bandwidth.upload->rate->Text(), "5M");
 }
 
 }  // namespace
