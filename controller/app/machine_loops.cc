@@ -18,6 +18,9 @@ namespace {
 constexpr int kVmWorkers = 32;
 // Of loops whose passes wait for a commit, which they then share.
 constexpr int kForkWorkers = 8;
+// Each takes further threads for the length of a burst, up to the second number in all.
+constexpr int kForkSetWorkers = 4;
+constexpr std::size_t kForkSetWritesAtOnce = 16;
 // A capture keeps its worker until the memory is on disk.
 constexpr int kSnapshotWorkers = 4;
 
@@ -114,10 +117,10 @@ struct MachineLoops::Loops {
               restore_slot::Deps{needs.ledger, needs.informers.hosts, pools, needs.clock,
                                  needs.metrics, needs.options.host_name}),
         forks(needs, "fork", kForkWorkers, ForkDeps(needs, events)),
-        fork_sets(needs, "fork_set", kForkWorkers,
+        fork_sets(needs, "fork_set", kForkSetWorkers,
                   fork_set::Deps{needs.objects, needs.informers.fork_sets, needs.informers.forks,
                                  needs.informers.vms, needs.informers.snapshots, needs.statuses,
-                                 needs.clock}),
+                                 needs.clock, kForkSetWritesAtOnce}),
         orphans(
             needs, "orphan", 1,
             orphan::Deps{needs.ledger, needs.informers.vms, needs.informers.hosts,

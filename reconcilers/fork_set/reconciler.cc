@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/parallel.h"
 #include "crd/json.h"
 
 namespace forkplane::fork_set {
@@ -89,16 +90,24 @@ Status ForkSetReconciler::Do(const Scene& scene, const Action& action) {
   return OkStatus();
 }
 
+Status ForkSetReconciler::Execute(const Scene& scene, const std::vector<Action>& actions,
+                                  const std::stop_token& stop) {
+  std::vector<Status> done(actions.size(), OkStatus());
+  runtime::ForEachParallel(actions.size(), deps_.writes_at_once, [&](std::size_t n) {
+    done[n] =
+        stop.stop_requested() ? Status(Cancelled("the pass was stopped")) : Do(scene, actions[n]);
+  });
+  for (Status& status : done) RETURN_IF_ERROR(std::move(status));
+  return OkStatus();
+}
+
 Result<Next> ForkSetReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::ForkSet> set = deps_.fork_sets.Get(key);
   if (!set) return Next::Done();
   const Scene scene = Observe(set);
   const Plan plan = MakePlan(scene.sight);
   if (plan.waiting == Waiting::kCache) return Next::After(kCacheRetry);
-  for (const Action& action : plan.actions) {
-    if (stop.stop_requested()) return Cancelled("the pass was stopped");
-    RETURN_IF_ERROR(Do(scene, action));
-  }
+  RETURN_IF_ERROR(Execute(scene, plan.actions, stop));
   Say(scene);
   return plan.waiting == Waiting::kNothing ? Next::Done() : Next::After(kRetry);
 }

@@ -2,12 +2,15 @@
 //
 // NOTE Expectations: after a write the next pass waits until the cache of Forks has seen that
 // write's revision, so a stale cache never makes one twice or deletes one too many.
+// NOTE Bursts: the writes of a pass are made some at once, so that they share the store's commits.
+// Each result is looked at; what failed is missing in the next pass and made then.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "controller/base/clock.h"
 #include "controller/base/mutex.h"
@@ -28,11 +31,13 @@ struct Deps {
   runtime::Informer<crd::Snapshot>& snapshots;
   runtime::StatusWriter& statuses;
   Clock& clock;
+  // Writes under way in one pass; 1: on the worker's own thread.
+  std::size_t writes_at_once = 1;
 };
 
 class ForkSetReconciler final : public runtime::Reconciler {
  public:
-  explicit ForkSetReconciler(Deps deps) : deps_(std::move(deps)) {}
+  explicit ForkSetReconciler(const Deps& deps) : deps_(deps) {}
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -42,6 +47,8 @@ class ForkSetReconciler final : public runtime::Reconciler {
 
  private:
   Scene Observe(const std::shared_ptr<const crd::ForkSet>& set);
+  Status Execute(const Scene& scene, const std::vector<Action>& actions,
+                 const std::stop_token& stop);
   Status Do(const Scene& scene, const Action& action);
   // This daemon's newest write for the set.
   void Expect(const std::string& uid, store::Revision revision) EXCLUDES(mu_);
