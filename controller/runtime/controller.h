@@ -40,6 +40,9 @@ class Controller {
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) {
     queue_.AddAfter(key, delay);
   }
+  void AddMerged(const std::string& key, std::chrono::nanoseconds window) {
+    queue_.AddMerged(key, window);
+  }
 
   void Start();
   // Asks the passes under way to stop, waits for them. Final.

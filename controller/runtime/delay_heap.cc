@@ -12,6 +12,13 @@ void DelayHeap::Add(const std::string& key, MonotonicTime due) {
   order_.emplace(due, key);
 }
 
+void DelayHeap::Remove(const std::string& key) {
+  const auto it = due_.find(key);
+  if (it == due_.end()) return;
+  order_.erase({it->second, key});
+  due_.erase(it);
+}
+
 std::optional<MonotonicTime> DelayHeap::Earliest() const {
   if (order_.empty()) return std::nullopt;
   return order_.begin()->first;

@@ -16,6 +16,7 @@ namespace forkplane::runtime {
 class DelayHeap {
  public:
   void Add(const std::string& key, MonotonicTime due);
+  void Remove(const std::string& key);
   std::optional<MonotonicTime> Earliest() const;
   // Takes out what is due, earliest first.
   std::vector<std::string> TakeDue(MonotonicTime now);

@@ -10,6 +10,10 @@ namespace forkplane::runtime {
 inline constexpr std::chrono::milliseconds kBackoffFirst{5};
 inline constexpr std::chrono::seconds kBackoffMax{1000};
 
+// What the kernel tells of a TAP or an IFB is gathered this long: one change is many events, and
+// each of our own comes back. Repair of what others broke begins this much later.
+inline constexpr std::chrono::milliseconds kEventMergeWindow{2};
+
 // Conflicts one status write may meet before the object goes back into the queue.
 inline constexpr int kStatusConflictsMax = 5;
 // Statuses of one object that wait to be written, each holding a False that must be seen.

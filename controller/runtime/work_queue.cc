@@ -67,6 +67,19 @@ void WorkQueue::AddAfter(const std::string& key, std::chrono::nanoseconds delay)
   changed_.NotifyOne();  // whoever waits may have to wait less
 }
 
+void WorkQueue::AddMerged(const std::string& key, std::chrono::nanoseconds window) {
+  MutexLock lock(mu_);
+  if (shut_down_ || dirty_.count(key) != 0) return;  // a pass that has not begun sees it
+  const auto before = merged_.Earliest();
+  merged_.Add(key, clock_.Now() + window);
+  if (merged_.Earliest() != before) changed_.NotifyOne();
+}
+
+void WorkQueue::Looking(const std::string& key) {
+  MutexLock lock(mu_);
+  merged_.Remove(key);
+}
+
 void WorkQueue::AddRateLimited(const std::string& key) {
   std::chrono::nanoseconds delay{};
   {
@@ -87,7 +100,15 @@ int WorkQueue::Failures(const std::string& key) const {
 }
 
 void WorkQueue::MoveDueLocked() {
-  for (const std::string& key : delayed_.TakeDue(clock_.Now())) AddLocked(key);
+  const MonotonicTime now = clock_.Now();
+  for (const std::string& key : delayed_.TakeDue(now)) AddLocked(key);
+  for (const std::string& key : merged_.TakeDue(now)) AddLocked(key);
+}
+
+std::optional<MonotonicTime> WorkQueue::EarliestLocked() const {
+  const auto delayed = delayed_.Earliest();
+  const auto merged = merged_.Earliest();
+  return delayed && merged ? std::min(*delayed, *merged) : (delayed ? delayed : merged);
 }
 
 std::optional<std::string> WorkQueue::PopLocked() {
@@ -98,6 +119,7 @@ std::optional<std::string> WorkQueue::PopLocked() {
   const auto since = dirty_.find(key);
   metrics_.queue_duration.Observe(Seconds(now - since->second));
   dirty_.erase(since);
+  merged_.Remove(key);
   processing_.emplace(key, now);
   metrics_.depth.Set(static_cast<double>(order_.size()));
   return key;
@@ -114,13 +136,13 @@ std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
   while (!stop.stop_requested() && !shut_down_) {
     MoveDueLocked();
     if (std::optional<std::string> key = PopLocked()) return key;
-    const std::optional<MonotonicTime> due = delayed_.Earliest();
+    const std::optional<MonotonicTime> due = EarliestLocked();
     std::chrono::nanoseconds wait = kLongestWait;
     if (due) wait = std::min(wait, *due - clock_.Now());
     // The wait is in real time whatever clock tells the delays.
     const MonotonicTime until = RealClock().Now() + wait;
     changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
-      return shut_down_ || !order_.empty() || delayed_.Earliest() != due;
+      return shut_down_ || !order_.empty() || EarliestLocked() != due;
     });
   }
   return std::nullopt;
@@ -151,7 +173,7 @@ std::size_t WorkQueue::size() const {
 
 std::optional<MonotonicTime> WorkQueue::NextDue() const {
   MutexLock lock(mu_);
-  return delayed_.Earliest();
+  return EarliestLocked();
 }
 
 void WorkQueue::RefreshMetrics() {

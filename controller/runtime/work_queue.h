@@ -2,7 +2,9 @@
 //   - a key waits at most once, however often it was added;
 //   - a key is in the hands of at most one worker; added meanwhile, it comes back after Done;
 //   - first come, first served; no wake-up is lost;
-//   - AddAfter keeps the earlier time of a key that waits already.
+//   - AddAfter keeps the earlier time of a key that waits already;
+//   - AddMerged gathers: the key comes once for all that was merged within the window, and not for
+//     what a pass has begun to read after (it begins, or says Looking).
 #pragma once
 
 #include <chrono>
@@ -34,6 +36,11 @@ class WorkQueue {
 
   void Add(const std::string& key) EXCLUDES(mu_);
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
+  // For what comes in swarms and where a little later is soon enough: events, counts in a status.
+  void AddMerged(const std::string& key, std::chrono::nanoseconds window) EXCLUDES(mu_);
+  // The pass under way for this key reads the world anew from here on: what was merged before is
+  // answered by it. Only for a queue to which nothing is merged but news of what the pass reads.
+  void Looking(const std::string& key) EXCLUDES(mu_);
   // After a failure: waits longer each time, until Forget.
   void AddRateLimited(const std::string& key) EXCLUDES(mu_);
   void Forget(const std::string& key) EXCLUDES(mu_);
@@ -68,6 +75,7 @@ class WorkQueue {
   void AddLocked(const std::string& key) REQUIRES(mu_);
   void MoveDueLocked() REQUIRES(mu_);
   std::optional<std::string> PopLocked() REQUIRES(mu_);
+  std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
 
   Clock& clock_;
   Metrics metrics_;
@@ -79,6 +87,7 @@ class WorkQueue {
   std::map<std::string, MonotonicTime> dirty_ GUARDED_BY(mu_);       // since when
   std::map<std::string, MonotonicTime> processing_ GUARDED_BY(mu_);  // since when
   DelayHeap delayed_ GUARDED_BY(mu_);
+  DelayHeap merged_ GUARDED_BY(mu_);
   Backoff backoff_ GUARDED_BY(mu_);
   bool shut_down_ GUARDED_BY(mu_) = false;
 };

@@ -80,6 +80,61 @@ TEST_F(WorkQueueTest, TheEarlierOfTwoDelaysCounts) {
   EXPECT_EQ(Take(), "");
 }
 
+TEST_F(WorkQueueTest, WhatIsMergedComesOnceWhenTheWindowEnds) {
+  queue_.AddMerged("a", milliseconds(50));
+  clock_.Advance(milliseconds(40));
+  queue_.AddMerged("a", milliseconds(50));
+  EXPECT_EQ(Take(), "");
+  EXPECT_EQ(*queue_.NextDue(), clock_.Now() + milliseconds(10));
+  clock_.Advance(milliseconds(10));
+  EXPECT_EQ(Take(), "a");
+  queue_.Done("a");
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(Take(), "");
+}
+
+TEST_F(WorkQueueTest, APassThatBeginsAnswersWhatWasMerged) {
+  queue_.AddMerged("a", milliseconds(50));
+  queue_.Add("a");
+  queue_.AddMerged("a", milliseconds(50));  // waits already, and not for a window
+  EXPECT_EQ(Take(), "a");
+  queue_.Done("a");
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(Take(), "");
+}
+
+TEST_F(WorkQueueTest, ALookAnswersWhatWasMergedBeforeItAndNothingElse) {
+  queue_.Add("a");
+  EXPECT_EQ(Take(), "a");
+  queue_.AddMerged("a", milliseconds(2));
+  queue_.Looking("a");
+  queue_.Done("a");
+  clock_.Advance(seconds(1));
+  EXPECT_EQ(Take(), "");
+
+  queue_.Add("a");
+  EXPECT_EQ(Take(), "a");
+  queue_.Looking("a");
+  queue_.AddMerged("a", milliseconds(2));
+  queue_.AddMerged("b", milliseconds(2));
+  queue_.Looking("b");
+  queue_.Done("a");
+  clock_.Advance(milliseconds(2));
+  EXPECT_EQ(Take(), "a");
+  queue_.Done("a");
+
+  queue_.Add("a");
+  EXPECT_EQ(Take(), "a");
+  queue_.Add("a");  // not merged: the look does not answer it
+  queue_.AddAfter("c", milliseconds(2));
+  queue_.Looking("a");
+  queue_.Looking("c");
+  queue_.Done("a");
+  EXPECT_EQ(Take(), "a");
+  clock_.Advance(milliseconds(2));
+  EXPECT_EQ(Take(), "c");
+}
+
 TEST_F(WorkQueueTest, FailuresDoubleTheWaitUntilForgotten) {
   milliseconds expected = milliseconds(5);
   for (int i = 0; i < 25; ++i) {
@@ -104,6 +159,7 @@ TEST_F(WorkQueueTest, NothingComesAfterShutDown) {
   queue_.ShutDown();
   queue_.Add("b");
   queue_.AddAfter("c", seconds(0));
+  queue_.AddMerged("d", seconds(0));
   EXPECT_EQ(Take(), "");
   EXPECT_EQ(queue_.Get(std::stop_token{}), std::nullopt);
 }
