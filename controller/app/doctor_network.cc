@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "controller/app/doctor_probes.h"
+#include "controller/app/host_drivers.h"
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/netlink/link.h"
@@ -159,14 +160,12 @@ class NetworkProbe {
   Status Clsact() { return qdiscs_->AddClsact(kTap); }
 
   void TryLeaf() {
-    const auto has = qdiscs_->HasFqCodel();
-    const bool fq_codel = has.ok() && *has;
-    Finding finding = JudgeLeaf(options_.leaf, fq_codel);
+    const auto kind = ChooseLeaf(options_.leaf, *qdiscs_);
+    Finding finding = JudgeLeaf(options_.leaf, kind.ok() && *kind == drivers::LeafKind::kFqCodel);
     if (finding.level != Level::kMissing) {
-      const auto kind = fq_codel && options_.leaf != "bfifo" ? drivers::LeafKind::kFqCodel
-                                                             : drivers::LeafKind::kBfifo;
-      const Status set =
-          qdiscs_->SetLeaf(kIfb, MinorOf(kNumber), {kind, drivers::DefaultQueueBytes(kRate)});
+      const drivers::Leaf leaf = {kind.ok() ? *kind : drivers::LeafKind::kBfifo,
+                                  drivers::DefaultQueueBytes(kRate)};
+      const Status set = qdiscs_->SetLeaf(kIfb, MinorOf(kNumber), leaf);
       if (!set.ok()) {
         finding = Missing(finding.what, set.error().message,
                           "a kernel with CONFIG_NET_SCHED (it has bfifo built in)");

@@ -63,8 +63,9 @@ struct HostDrivers {
   Parts parts;
 };
 
-// What --leaf means. "auto" is bfifo: it is in every kernel.
-drivers::LeafKind LeafOf(const Options& options);
+// What --leaf means on this kernel, to the daemon as to the doctor. "auto": fq_codel where the
+// kernel has it. Invalid: it is demanded and not there.
+Result<drivers::LeafKind> ChooseLeaf(const std::string& wanted, drivers::QdiscDriver& qdiscs);
 
 // Puts `hook` around every network driver. It must outlive them.
 void HookNetwork(HostDrivers& drivers, drivers::CallHook& hook);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "controller/app/host_drivers.h"
+#include "drivers/fake/drivers.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::app {
@@ -77,11 +78,20 @@ TEST(OptionsTest, ABadValueNamesItsFlag) {
   EXPECT_THAT(Complete(options).error().message, HasSubstr("--redirect \"magic\""));
 }
 
-TEST(OptionsTest, TheLeafIsTheOneNamed) {
-  Options options;
-  EXPECT_EQ(LeafOf(options), drivers::LeafKind::kBfifo);
-  options.leaf = "fq_codel";
-  EXPECT_EQ(LeafOf(options), drivers::LeafKind::kFqCodel);
+TEST(OptionsTest, TheLeafIsTheBestThisKernelHasOrTheOneNamed) {
+  fake::FakeKernel kernel;
+  fake::FakeQdiscDriver qdiscs(kernel);
+  const auto set = [&](bool has) {
+    kernel.Change([has](fake::State& state) { return state.has_fq_codel = has; });
+  };
+  set(true);
+  EXPECT_EQ(*ChooseLeaf("auto", qdiscs), drivers::LeafKind::kFqCodel);
+  EXPECT_EQ(*ChooseLeaf("fq_codel", qdiscs), drivers::LeafKind::kFqCodel);
+  EXPECT_EQ(*ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
+  set(false);
+  EXPECT_EQ(*ChooseLeaf("auto", qdiscs), drivers::LeafKind::kBfifo);
+  EXPECT_EQ(*ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
+  EXPECT_EQ(ChooseLeaf("fq_codel", qdiscs).error().code, Code::kInvalid);
 }
 
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
