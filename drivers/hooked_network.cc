@@ -67,6 +67,10 @@ Result<std::vector<Ipv4>> HookedRouteDriver::ListHostRoutes(std::uint32_t index)
   return CallThrough(hook_, {"route", "list_host_routes", false},
                      [&] { return inner_.ListHostRoutes(index); });
 }
+Result<bool> HookedRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
+  return CallThrough(hook_, {"route", "has_host_route", false},
+                     [&] { return inner_.HasHostRoute(index, address); });
+}
 Status HookedRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
   return CallThrough(hook_, {"route", "add_host_route", true},
                      [&] { return inner_.AddHostRoute(index, address); });
@@ -78,6 +82,10 @@ Status HookedRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
 Result<std::vector<Neighbour>> HookedRouteDriver::ListNeighbours(std::uint32_t index) {
   return CallThrough(hook_, {"route", "list_neighbours", false},
                      [&] { return inner_.ListNeighbours(index); });
+}
+Lookup<MacAddress> HookedRouteDriver::ObserveNeighbour(std::uint32_t index, Ipv4 address) {
+  return CallThrough(hook_, {"route", "observe_neighbour", false},
+                     [&] { return inner_.ObserveNeighbour(index, address); });
 }
 Status HookedRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& neighbour) {
   return CallThrough(hook_, {"route", "set_neighbour", true},
@@ -123,8 +131,12 @@ Result<PortQdiscs> HookedQdiscDriver::ObservePort(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_port", false},
                      [&] { return inner_.ObservePort(index); });
 }
-Result<std::map<std::uint32_t, PortQdiscs>> HookedQdiscDriver::ListPorts() {
-  return CallThrough(hook_, {"qdisc", "list_ports", false}, [&] { return inner_.ListPorts(); });
+Result<bool> HookedQdiscDriver::HasTbf(std::uint32_t index) {
+  return CallThrough(hook_, {"qdisc", "has_tbf", false}, [&] { return inner_.HasTbf(index); });
+}
+Result<DomainQdiscs> HookedQdiscDriver::ObserveDomain(std::uint32_t index) {
+  return CallThrough(hook_, {"qdisc", "observe_domain", false},
+                     [&] { return inner_.ObserveDomain(index); });
 }
 Result<UplinkQdiscs> HookedQdiscDriver::ObserveUplink(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_uplink", false},

@@ -46,9 +46,11 @@ class HookedRouteDriver final : public RouteDriver {
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Result<std::vector<Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
+  Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
   Status AddHostRoute(std::uint32_t index, Ipv4 address) override;
   Status DeleteHostRoute(std::uint32_t index, Ipv4 address) override;
   Result<std::vector<Neighbour>> ListNeighbours(std::uint32_t index) override;
+  Lookup<MacAddress> ObserveNeighbour(std::uint32_t index, Ipv4 address) override;
   Status SetNeighbour(std::uint32_t index, const Neighbour& neighbour) override;
   Status DeleteNeighbour(std::uint32_t index, Ipv4 address) override;
   Lookup<Uplink> DefaultUplink() override;
@@ -79,7 +81,8 @@ class HookedQdiscDriver final : public QdiscDriver {
  public:
   HookedQdiscDriver(QdiscDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
   Result<PortQdiscs> ObservePort(std::uint32_t index) override;
-  Result<std::map<std::uint32_t, PortQdiscs>> ListPorts() override;
+  Result<bool> HasTbf(std::uint32_t index) override;
+  Result<DomainQdiscs> ObserveDomain(std::uint32_t index) override;
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const Tbf& tbf) override;

@@ -1,6 +1,7 @@
 // What others (and we) change in the kernel, as it happens: rtnetlink groups LINK and TC. An event
 // says where to look, never what to believe: observers re-read.
 //
+// NOTE Kernel: a port that joins a bridge is told of five times, twice under the bridge's index.
 // NOTE Absence: the kernel does not announce what dies with its parent. kLinkGone implies that the
 // link's qdiscs, classes, filters, addresses, routes and neighbours are gone; kQdisc of an IFB's
 // root implies all its classes; kQdisc of clsact implies its filters.
@@ -24,6 +25,7 @@ struct LinkEvent {
   LinkEventKind kind = LinkEventKind::kLink;
   std::uint32_t index = 0;   // of the link; 0 with kLost
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
+  bool turned = false;       // kLink: it is new, or went up or down
   bool operator==(const LinkEvent&) const = default;
 };
 

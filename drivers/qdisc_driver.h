@@ -86,6 +86,12 @@ struct UplinkQdiscs {
   std::vector<ObservedClass> classes = {};  // ordered by minor; only of our HTB
 };
 
+// An IFB, and every TAP of ours that has a qdisc somebody made, by interface index.
+struct DomainQdiscs {
+  std::optional<UplinkQdiscs> uplink = {};  // absent: no such link
+  std::map<std::uint32_t, PortQdiscs> ports = {};
+};
+
 // The kernel keeps bursts as time in ticks of 64 ns, so a burst comes back rounded. True when the
 // kernel, told `desired`, would report `observed`.
 bool Equivalent(const Tbf& desired, const Tbf& observed);
@@ -106,10 +112,14 @@ class QdiscDriver {
  public:
   virtual ~QdiscDriver() = default;
 
+  // The kernel tells of the qdiscs of one link only together with those of all others: the cost
+  // grows with their number. On a path that many interfaces take, HasTbf or ObserveDomain.
   virtual Result<PortQdiscs> ObservePort(std::uint32_t index) = 0;
-  // Every TAP of ours that has a qdisc somebody made, by interface index: one look for them all.
-  // The kernel tells of one link only together with all others, so a look per link is quadratic.
-  virtual Result<std::map<std::uint32_t, PortQdiscs>> ListPorts() = 0;
+  // Whether the root of a link is a TBF with our handle, whatever its rate; not with an absent
+  // link. A cost that does not grow with the number of links.
+  virtual Result<bool> HasTbf(std::uint32_t index) = 0;
+  // One look for an IFB and all TAPs.
+  virtual Result<DomainQdiscs> ObserveDomain(std::uint32_t index) = 0;
   virtual Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) = 0;
   // What the kernel offers, found by asking for one that it must refuse: nothing is changed.
   virtual Result<bool> HasFqCodel() = 0;

@@ -52,12 +52,16 @@ class RouteDriver {
   virtual Result<std::vector<Route>> ListRoutes() = 0;
   // The /32 routes through one of our links, ordered.
   virtual Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) = 0;
+  // Whether one of them is there. A cost that does not grow with the number of routes.
+  virtual Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) = 0;
   // Scope link, protocol static. Conflict: the link is down.
   virtual Status AddHostRoute(std::uint32_t index, Ipv4 address) = 0;
   virtual Status DeleteHostRoute(std::uint32_t index, Ipv4 address) = 0;
 
   // Ordered by address.
   virtual Result<std::vector<Neighbour>> ListNeighbours(std::uint32_t index) = 0;
+  // The one of this address. A cost that does not grow with their number.
+  virtual Lookup<MacAddress> ObserveNeighbour(std::uint32_t index, Ipv4 address) = 0;
   // Creates or replaces (one learned by ARP may already stand there).
   virtual Status SetNeighbour(std::uint32_t index, const Neighbour& neighbour) = 0;
   virtual Status DeleteNeighbour(std::uint32_t index, Ipv4 address) = 0;

@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/app/host_facts.h"
+#include "controller/base/network_names.h"
 #include "controller/runtime/finalizer.h"
+#include "controller/runtime/limits.h"
 
 namespace forkplane::app {
 namespace {
@@ -12,8 +14,19 @@ namespace {
 // faster.
 constexpr int kTapWorkers = 4;
 
+constexpr std::chrono::nanoseconds kNow{0};
+
+// Every lease and slot changes a count in a status, and nobody waits for that: as long as the
+// status writer merges.
+constexpr std::chrono::nanoseconds kCountMergeWindow = runtime::kStatusMergeWindow;
+
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) controller.Add(key);
+}
+
+void MergeAll(runtime::Controller& controller, const std::vector<std::string>& keys,
+              std::chrono::nanoseconds window) {
+  for (const std::string& key : keys) controller.AddMerged(key, window);
 }
 
 template <typename T, typename S>
@@ -86,9 +99,11 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                 {*needs.drivers.links, *needs.drivers.taps, *needs.drivers.qdiscs,
                  *needs.drivers.identities, *needs.drivers.routes, *needs.drivers.sysctls},
                 needs.boards.interfaces, needs.boards.vmms,
-                {.requeue = [this](const std::string& key) { tap_.Add(key); }}),
+                {.requeue = [this](const std::string& key) { tap_.Add(key); },
+                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); }}),
       shaping_loop_(needs.ledger, *specs_, *needs.drivers.qdiscs, needs.boards.interfaces,
-                    {.leaf = needs.drivers.leaf}),
+                    {.leaf = needs.drivers.leaf,
+                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); }}),
       host_({.name = "host"}, host_loop_, needs.clock, needs.rng, needs.metrics),
       network_({.name = "network"}, network_loop_, needs.clock, needs.rng, needs.metrics),
       tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, needs.clock, needs.rng,
@@ -127,8 +142,8 @@ void NetworkLoops::AttachLedger() {
   ledger_subscription_ = needs_.ledger.Subscribe([this](const ledger::Change& change) {
     AddAll(tap_, tap_loop_.KeysOf(change));
     AddAll(shaping_, shaping_loop_.KeysOf(change));
-    AddAll(network_, network_loop_.KeysOf(change));
-    if (change.kind == ledger::Change::Kind::kSlot) host_.Add(host::kKey);
+    MergeAll(network_, network_loop_.KeysOf(change), kCountMergeWindow);
+    if (change.kind == ledger::Change::Kind::kSlot) host_.AddMerged(host::kKey, kCountMergeWindow);
   });
 }
 
@@ -136,15 +151,20 @@ void NetworkLoops::AttachFacts() {
   needs_.boards.vmms.Subscribe(
       [this](const std::string& uid) { AddAll(tap_, tap_loop_.KeysOfVm(uid)); });
   needs_.boards.interfaces.Subscribe(
-      [this](const std::string& lease) { AddAll(shaping_, shaping_loop_.KeyOfLease(lease)); });
+      [this](const std::string& lease) { AddAll(shaping_, shaping_loop_.KeyOfFact(lease)); });
   needs_.boards.orphans.Subscribe([this](const std::string&) { host_.Add(host::kKey); });
 }
 
 void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
-  AddAll(tap_, tap_loop_.KeysOf(event));
-  AddAll(shaping_, shaping_loop_.KeysOf(event));
-  AddAll(network_, network_loop_.KeysOf(event));
-  AddAll(host_, host_loop_.KeysOf(event));
+  // A bridge that comes up is what TAPs wait for, one that goes is to be made again; that a port
+  // has joined it or a class its IFB can wait.
+  const bool urgent = event.turned || event.kind == drivers::LinkEventKind::kLinkGone ||
+                      event.kind == drivers::LinkEventKind::kLost;
+  const bool own = IsTapIndex(event.index);
+  MergeAll(tap_, tap_loop_.KeysOf(event), own ? runtime::kEventMergeWindow : kNow);
+  MergeAll(shaping_, shaping_loop_.KeysOf(event), runtime::kEventMergeWindow);
+  MergeAll(network_, network_loop_.KeysOf(event), urgent ? kNow : kCountMergeWindow);
+  MergeAll(host_, host_loop_.KeysOf(event), urgent ? kNow : kCountMergeWindow);
 }
 
 Status NetworkLoops::Start() {

@@ -54,9 +54,11 @@ class FakeRouteDriver final : public drivers::RouteDriver {
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
+  Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
   Status AddHostRoute(std::uint32_t index, Ipv4 address) override;
   Status DeleteHostRoute(std::uint32_t index, Ipv4 address) override;
   Result<std::vector<drivers::Neighbour>> ListNeighbours(std::uint32_t index) override;
+  Lookup<MacAddress> ObserveNeighbour(std::uint32_t index, Ipv4 address) override;
   Status SetNeighbour(std::uint32_t index, const drivers::Neighbour& neighbour) override;
   Status DeleteNeighbour(std::uint32_t index, Ipv4 address) override;
   Lookup<drivers::Uplink> DefaultUplink() override;
@@ -70,7 +72,8 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
  public:
   explicit FakeQdiscDriver(FakeKernel& kernel) : kernel_(kernel) {}
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
-  Result<std::map<std::uint32_t, drivers::PortQdiscs>> ListPorts() override;
+  Result<bool> HasTbf(std::uint32_t index) override;
+  Result<drivers::DomainQdiscs> ObserveDomain(std::uint32_t index) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;

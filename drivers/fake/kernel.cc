@@ -65,6 +65,10 @@ void Announce(State& state, LinkEventKind kind, std::uint32_t index, std::uint32
   state.events.push_back({kind, index, handle});
 }
 
+void AnnounceLink(State& state, std::uint32_t index, bool turned) {
+  state.events.push_back({LinkEventKind::kLink, index, 0, turned});
+}
+
 Status AddLink(State& state, drivers::Link link) {
   const bool taken = std::any_of(state.links.begin(), state.links.end(), [&](const auto& entry) {
     return entry.first == link.index || entry.second.link.name == link.name;
@@ -74,7 +78,7 @@ Status AddLink(State& state, drivers::Link link) {
   FakeLink made;
   made.link = std::move(link);
   state.links[index] = std::move(made);
-  Announce(state, LinkEventKind::kLink, index);
+  AnnounceLink(state, index, true);
   return OkStatus();
 }
 

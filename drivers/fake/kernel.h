@@ -104,6 +104,8 @@ FakeLink* Find(State& state, std::uint32_t index);
 Error NoDevice(std::string_view what, std::uint32_t index);
 void Announce(State& state, drivers::LinkEventKind kind, std::uint32_t index,
               std::uint32_t handle = 0);
+// kLink of a link that is new, or went up or down (`turned`), or else changed.
+void AnnounceLink(State& state, std::uint32_t index, bool turned);
 // Exists when the index or the name is taken.
 Status AddLink(State& state, drivers::Link link);
 // The link and everything that goes with it.

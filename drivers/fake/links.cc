@@ -24,8 +24,9 @@ Status EditLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, 
   return kernel.Change([&](State& state) -> Status {
     FakeLink* link = Find(state, index);
     if (link == nullptr) return NoDevice(what, index);
+    const bool was_up = link->link.up;
     edit(*link);
-    Announce(state, LinkEventKind::kLink, index);
+    AnnounceLink(state, index, link->link.up != was_up);
     return OkStatus();
   });
 }
@@ -126,7 +127,8 @@ Status FakeLinkDriver::SetMaster(std::uint32_t index, std::uint32_t master) {
     if (master != 0 && ports >= kBridgePortsMax) return Exhausted("set master: Exchange full");
     if (link->link.master != master) link->link.isolated = false;
     link->link.master = master;
-    Announce(state, LinkEventKind::kLink, index);
+    AnnounceLink(state, index, false);
+    if (master != 0) AnnounceLink(state, master, false);
     return OkStatus();
   });
 }
@@ -138,8 +140,9 @@ Status FakeLinkDriver::SetPort(std::uint32_t index, bool isolated, bool up) {
     if (link == nullptr) return NoDevice("set port", index);
     if (link->link.master == 0) return Conflict("set port: Operation not supported");
     link->link.isolated = isolated;
+    const bool turned = up && !link->link.up;
     link->link.up = link->link.up || up;
-    Announce(state, LinkEventKind::kLink, index);
+    AnnounceLink(state, index, turned);
     return OkStatus();
   });
 }

@@ -5,6 +5,7 @@
 namespace forkplane::fake {
 namespace {
 
+using drivers::DomainQdiscs;
 using drivers::HtbClass;
 using drivers::LinkEventKind;
 using drivers::ObservedClass;
@@ -29,6 +30,13 @@ Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, co
   });
 }
 
+UplinkQdiscs UplinkOf(const FakeLink& link) {
+  UplinkQdiscs uplink;
+  uplink.root = link.root;
+  for (const auto& [minor, observed] : link.classes) uplink.classes.push_back(observed);
+  return uplink;
+}
+
 bool IsHtb(const FakeLink& link) { return link.root && link.root->handle == kHtbHandle; }
 
 }  // namespace
@@ -41,13 +49,11 @@ Result<PortQdiscs> FakeQdiscDriver::ObservePort(std::uint32_t index) {
   });
 }
 
-Result<std::map<std::uint32_t, PortQdiscs>> FakeQdiscDriver::ListPorts() {
-  return kernel_.Change([](State& state) -> Result<std::map<std::uint32_t, PortQdiscs>> {
-    std::map<std::uint32_t, PortQdiscs> ports;
-    for (const auto& [index, link] : state.links) {
-      if (IsTapIndex(index) && (link.root || link.clsact)) ports[index] = {link.root, link.clsact};
-    }
-    return ports;
+Result<bool> FakeQdiscDriver::HasTbf(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Result<bool> {
+    const FakeLink* link = Find(state, index);
+    if (link == nullptr || !link->root) return false;
+    return link->root->tbf.has_value() && link->root->handle == kTbfHandle;
   });
 }
 
@@ -55,10 +61,20 @@ Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t index) {
   return kernel_.Change([&](State& state) -> Result<UplinkQdiscs> {
     const FakeLink* link = Find(state, index);
     if (link == nullptr) return NoDevice("observe qdiscs of", index);
-    UplinkQdiscs uplink;
-    uplink.root = link->root;
-    for (const auto& [minor, observed] : link->classes) uplink.classes.push_back(observed);
-    return uplink;
+    return UplinkOf(*link);
+  });
+}
+
+Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Result<DomainQdiscs> {
+    DomainQdiscs domain;
+    if (const FakeLink* link = Find(state, index)) domain.uplink = UplinkOf(*link);
+    for (const auto& [tap, link] : state.links) {
+      if (IsTapIndex(tap) && (link.root || link.clsact)) {
+        domain.ports[tap] = {link.root, link.clsact};
+      }
+    }
+    return domain;
   });
 }
 

@@ -83,6 +83,13 @@ Result<std::vector<Ipv4>> FakeRouteDriver::ListHostRoutes(std::uint32_t index) {
   });
 }
 
+Result<bool> FakeRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
+  return kernel_.Change([&](State& state) -> Result<bool> {
+    const FakeLink* link = Find(state, index);
+    return link != nullptr && link->host_routes.contains(address);
+  });
+}
+
 Status FakeRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
   return OnLink(kernel_, "add route", index, [&](FakeLink& link) -> Status {
     if (!link.link.up) return Conflict("add route: Network is down");
@@ -100,6 +107,15 @@ Status FakeRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
 Result<std::vector<Neighbour>> FakeRouteDriver::ListNeighbours(std::uint32_t index) {
   return ListOf<Neighbour>(kernel_, index, [](const FakeLink& link, auto& items) {
     for (const auto& [address, mac] : link.neighbours) items.push_back({address, mac});
+  });
+}
+
+Lookup<MacAddress> FakeRouteDriver::ObserveNeighbour(std::uint32_t index, Ipv4 address) {
+  return kernel_.Change([&](State& state) -> Lookup<MacAddress> {
+    const FakeLink* link = Find(state, index);
+    if (link == nullptr) return std::optional<MacAddress>();
+    const auto found = link->neighbours.find(address);
+    return found == link->neighbours.end() ? std::optional<MacAddress>() : found->second;
   });
 }
 

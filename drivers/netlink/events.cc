@@ -3,6 +3,7 @@
 #include <linux/netlink.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -30,8 +31,9 @@ std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
   if (header == nullptr) return std::nullopt;
   // A port that leaves its bridge is announced as DELLINK of family AF_BRIDGE: the link lives on.
   const bool gone = message->nlmsg_type == RTM_DELLINK && header->ifi_family == AF_UNSPEC;
-  return LinkEvent{gone ? LinkEventKind::kLinkGone : LinkEventKind::kLink,
-                   static_cast<std::uint32_t>(header->ifi_index), 0};
+  const auto index = static_cast<std::uint32_t>(header->ifi_index);
+  if (gone) return LinkEvent{LinkEventKind::kLinkGone, index, 0};
+  return LinkEvent{LinkEventKind::kLink, index, 0, (header->ifi_change & IFF_UP) != 0};
 }
 
 std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) {

@@ -14,6 +14,7 @@
 namespace forkplane::netlink {
 namespace {
 
+using drivers::DomainQdiscs;
 using drivers::HtbClass;
 using drivers::Leaf;
 using drivers::ObservedClass;
@@ -52,6 +53,20 @@ Status DumpQdiscs(SharedSocket& socket, const std::function<void()>& reset,
                      });
 }
 
+// Those of one link, which the kernel lists alone.
+Status VisitClasses(SharedSocket& socket, std::uint32_t index, const std::function<void()>& reset,
+                    const std::function<void(const tcmsg&, const Attributes&)>& visit) {
+  return socket.Dump([index] { return TcMessage(RTM_GETTCLASS, 0, TcHeader(index, 0, 0)); },
+                     fmt::format("list classes of link {:#x}", index), reset,
+                     [&](const nlmsghdr* part) {
+                       const auto* header = HeaderOf<tcmsg>(part);
+                       if (header == nullptr || header->tcm_ifindex != static_cast<int>(index)) {
+                         return;
+                       }
+                       visit(*header, Attributes(part, sizeof *header));
+                     });
+}
+
 // Adds one qdisc of a link to what is known of it, if it is its root or clsact.
 void Note(const tcmsg& header, const Attributes& attributes, PortQdiscs& port) {
   // Handle 0 is the default qdisc, which nobody made.
@@ -64,6 +79,22 @@ void Note(const tcmsg& header, const Attributes& attributes, PortQdiscs& port) {
 }
 
 }  // namespace
+
+// What a dump of all qdiscs tells of one IFB.
+struct NetlinkQdiscDriver::UplinkDump {
+  explicit UplinkDump(std::uint32_t i) : index(i) {}
+  void Note(const tcmsg& header, const Attributes& attributes) {
+    if (header.tcm_ifindex != static_cast<int>(index)) return;
+    seen = true;
+    netlink::Note(header, attributes, port);
+    if (TC_H_MAJ(header.tcm_parent) != kHtbHandle) return;
+    if (const auto leaf = LeafOf(attributes)) leaves[TC_H_MIN(header.tcm_parent)] = *leaf;
+  }
+  std::uint32_t index;
+  PortQdiscs port = {};
+  std::map<std::uint32_t, Leaf> leaves = {};  // by the class's minor
+  bool seen = false;
+};
 
 Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open() {
   ASSIGN_OR_RETURN(Socket socket, Socket::Open());
@@ -93,67 +124,82 @@ Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
   return ListQdiscs(socket_, index);
 }
 
-Result<std::map<std::uint32_t, PortQdiscs>> NetlinkQdiscDriver::ListPorts() {
-  std::map<std::uint32_t, PortQdiscs> ports;
-  RETURN_IF_ERROR(DumpQdiscs(
-      socket_, [&] { ports.clear(); },
-      [&](const tcmsg& header, const Attributes& attributes) {
-        const auto index = static_cast<std::uint32_t>(header.tcm_ifindex);
-        if (!IsTapIndex(index)) return;
-        PortQdiscs port;
-        Note(header, attributes, port);
-        if (port.root) ports[index].root = std::move(port.root);
-        if (port.clsact) ports[index].clsact = true;
+// By its class, which a TBF has one of: the kernel lists the classes of a link alone. A TBF of ours
+// below somebody else's root would show together with that root's classes.
+Result<bool> NetlinkQdiscDriver::HasTbf(std::uint32_t index) {
+  int classes = 0;
+  bool ours = false;
+  const auto reset = [&] {
+    classes = 0;
+    ours = false;
+  };
+  RETURN_IF_ERROR(
+      VisitClasses(socket_, index, reset, [&](const tcmsg& header, const Attributes& attributes) {
+        ++classes;
+        ours = TC_H_MAJ(header.tcm_handle) == kTbfHandle && attributes.Text(TCA_KIND) == "tbf";
       }));
-  return ports;
+  return ours && classes == 1;
 }
 
 Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t index) {
-  PortQdiscs port;
-  std::map<std::uint32_t, Leaf> leaves;  // by the class's minor
-  bool seen = false;
-  const auto reset = [&] {
-    port = {};
-    leaves.clear();
-    seen = false;
-  };
-  RETURN_IF_ERROR(
-      DumpQdiscs(socket_, reset, [&](const tcmsg& header, const Attributes& attributes) {
-        if (header.tcm_ifindex != static_cast<int>(index)) return;
-        seen = true;
-        Note(header, attributes, port);
-        if (TC_H_MAJ(header.tcm_parent) != kHtbHandle) return;
-        if (const auto leaf = LeafOf(attributes)) leaves[TC_H_MIN(header.tcm_parent)] = *leaf;
-      }));
-  if (!seen) {
+  UplinkDump dump(index);
+  RETURN_IF_ERROR(DumpQdiscs(
+      socket_, [&] { dump = UplinkDump(index); },
+      [&](const tcmsg& header, const Attributes& attributes) { dump.Note(header, attributes); }));
+  if (!dump.seen) {
     ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, index));
     if (!link) return NotFound(fmt::format("observe qdiscs: no link {:#x}", index));
   }
+  return Finish(std::move(dump));
+}
+
+Result<DomainQdiscs> NetlinkQdiscDriver::ObserveDomain(std::uint32_t index) {
+  DomainQdiscs domain;
+  UplinkDump dump(index);
+  const auto reset = [&] {
+    domain = {};
+    dump = UplinkDump(index);
+  };
+  RETURN_IF_ERROR(
+      DumpQdiscs(socket_, reset, [&](const tcmsg& header, const Attributes& attributes) {
+        dump.Note(header, attributes);
+        const auto link = static_cast<std::uint32_t>(header.tcm_ifindex);
+        if (!IsTapIndex(link)) return;
+        PortQdiscs port;
+        Note(header, attributes, port);
+        if (port.root) domain.ports[link].root = std::move(port.root);
+        if (port.clsact) domain.ports[link].clsact = true;
+      }));
+  if (!dump.seen) {
+    ASSIGN_OR_RETURN(const auto link, ObserveLink(socket_, index));
+    if (!link) return domain;
+  }
+  ASSIGN_OR_RETURN(domain.uplink, Finish(std::move(dump)));
+  return domain;
+}
+
+Result<UplinkQdiscs> NetlinkQdiscDriver::Finish(UplinkDump dump) {
   UplinkQdiscs uplink;
-  uplink.root = std::move(port.root);
+  uplink.root = std::move(dump.port.root);
   if (!uplink.root || uplink.root->handle != kHtbHandle || uplink.root->kind != "htb") {
     return uplink;
   }
-  ASSIGN_OR_RETURN(uplink.classes, DumpClasses(index));
+  ASSIGN_OR_RETURN(uplink.classes, DumpClasses(dump.index));
   for (ObservedClass& observed : uplink.classes) {
-    const auto leaf = leaves.find(observed.htb.minor);
-    if (leaf != leaves.end()) observed.leaf = leaf->second;
+    const auto leaf = dump.leaves.find(observed.htb.minor);
+    if (leaf != dump.leaves.end()) observed.leaf = leaf->second;
   }
   return uplink;
 }
 
 Result<std::vector<ObservedClass>> NetlinkQdiscDriver::DumpClasses(std::uint32_t index) {
   std::vector<ObservedClass> classes;
-  RETURN_IF_ERROR(
-      socket_.Dump([index] { return TcMessage(RTM_GETTCLASS, 0, TcHeader(index, 0, 0)); },
-                   fmt::format("list classes of link {:#x}", index), [&] { classes.clear(); },
-                   [&](const nlmsghdr* part) {
-                     const auto* header = HeaderOf<tcmsg>(part);
-                     if (header == nullptr || header->tcm_ifindex != static_cast<int>(index))
-                       return;
-                     if (TC_H_MAJ(header->tcm_handle) != kHtbHandle) return;
-                     classes.push_back(ClassOf(*header, Attributes(part, sizeof *header)));
-                   }));
+  RETURN_IF_ERROR(VisitClasses(
+      socket_, index, [&] { classes.clear(); },
+      [&](const tcmsg& header, const Attributes& attributes) {
+        if (TC_H_MAJ(header.tcm_handle) != kHtbHandle) return;
+        classes.push_back(ClassOf(header, attributes));
+      }));
   std::sort(classes.begin(), classes.end(), [](const ObservedClass& a, const ObservedClass& b) {
     return a.htb.minor < b.htb.minor;
   });

@@ -16,7 +16,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   static Result<std::unique_ptr<NetlinkQdiscDriver>> Open();
 
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
-  Result<std::map<std::uint32_t, drivers::PortQdiscs>> ListPorts() override;
+  Result<bool> HasTbf(std::uint32_t index) override;
+  Result<drivers::DomainQdiscs> ObserveDomain(std::uint32_t index) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
@@ -32,6 +33,9 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
 
  private:
   explicit NetlinkQdiscDriver(Socket socket) : socket_(std::move(socket)) {}
+  struct UplinkDump;
+  // Adds the classes, if there can be any.
+  Result<drivers::UplinkQdiscs> Finish(UplinkDump dump);
   Result<std::vector<drivers::ObservedClass>> DumpClasses(std::uint32_t index);
   Status PutClass(std::uint32_t index, const drivers::HtbClass& htb, int flags,
                   std::string_view verb);

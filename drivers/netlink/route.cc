@@ -75,6 +75,20 @@ Message NeighbourMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv
   return message;
 }
 
+// What the route that leads to the address out of this link says of the /32 we mean; nullopt: it
+// says nothing of it.
+std::optional<bool> TellsOfHostRoute(const nlmsghdr* part, std::uint32_t index) {
+  const auto* header = HeaderOf<rtmsg>(part);
+  if (header == nullptr) return std::nullopt;
+  const Attributes attributes(part, sizeof *header);
+  if (attributes.U32(RTA_TABLE).value_or(header->rtm_table) != RT_TABLE_MAIN) return std::nullopt;
+  // The longest prefix wins: behind a shorter one there is no /32 in this table.
+  if (header->rtm_dst_len != 32) return false;
+  const bool ours = header->rtm_type == RTN_UNICAST && header->rtm_protocol == RTPROT_STATIC &&
+                    header->rtm_scope == RT_SCOPE_LINK && attributes.U32(RTA_OIF) == index;
+  return ours ? std::optional(true) : std::nullopt;
+}
+
 Route RouteOf(const rtmsg& header, const Attributes& attributes) {
   Route route;
   route.destination = {FromWire(attributes.U32(RTA_DST).value_or(0)), header.rtm_dst_len};
@@ -199,6 +213,25 @@ Result<std::vector<Ipv4>> NetlinkRouteDriver::ListHostRoutes(std::uint32_t index
   return addresses;
 }
 
+// Asks which route the kernel would take out of this link, not for all there are. Where that is no
+// answer (a rule leads to another table, a route of somebody else covers ours, the link is down),
+// the list is.
+Result<bool> NetlinkRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
+  rtmsg header = {};
+  header.rtm_family = AF_INET;
+  header.rtm_dst_len = 32;
+  header.rtm_flags = RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE;
+  Message message(RTM_GETROUTE, 0);
+  message.Header(header).U32(RTA_DST, Wire(address)).U32(RTA_OIF, index);
+  std::optional<bool> told;
+  const Status status =
+      socket_.Get(message, fmt::format("get route {} on {:#x}", ToString(address), index),
+                  [&](const nlmsghdr* part) { told = TellsOfHostRoute(part, index); });
+  if (status.ok() && told) return *told;
+  ASSIGN_OR_RETURN(const std::vector<Ipv4> all, ListHostRoutes(index));
+  return std::binary_search(all.begin(), all.end(), address);
+}
+
 Status NetlinkRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("add route", address, index));
   Message message = RouteMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, address);
@@ -233,6 +266,23 @@ Result<std::vector<Neighbour>> NetlinkRouteDriver::ListNeighbours(std::uint32_t 
       })));
   std::sort(neighbours.begin(), neighbours.end());
   return neighbours;
+}
+
+Lookup<MacAddress> NetlinkRouteDriver::ObserveNeighbour(std::uint32_t index, Ipv4 address) {
+  ndmsg header = {};
+  header.ndm_family = AF_INET;
+  header.ndm_ifindex = static_cast<int>(index);
+  Message message(RTM_GETNEIGH, 0);
+  message.Header(header).U32(NDA_DST, Wire(address));
+  std::optional<MacAddress> found;
+  const auto note = [&](const nlmsghdr* part) {
+    const auto* neighbour = HeaderOf<ndmsg>(part);
+    if (neighbour == nullptr || (neighbour->ndm_state & NUD_PERMANENT) == 0) return;
+    found = Attributes(part, sizeof *neighbour).Read<MacAddress>(NDA_LLADDR);
+  };
+  RETURN_IF_ERROR(NothingIfGone(socket_.Get(
+      message, fmt::format("get neighbour {} on {:#x}", ToString(address), index), note)));
+  return found;
 }
 
 Status NetlinkRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& neighbour) {

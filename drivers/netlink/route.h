@@ -20,9 +20,11 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
+  Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
   Status AddHostRoute(std::uint32_t index, Ipv4 address) override;
   Status DeleteHostRoute(std::uint32_t index, Ipv4 address) override;
   Result<std::vector<drivers::Neighbour>> ListNeighbours(std::uint32_t index) override;
+  Lookup<MacAddress> ObserveNeighbour(std::uint32_t index, Ipv4 address) override;
   Status SetNeighbour(std::uint32_t index, const drivers::Neighbour& neighbour) override;
   Status DeleteNeighbour(std::uint32_t index, Ipv4 address) override;
   Lookup<drivers::Uplink> DefaultUplink() override;

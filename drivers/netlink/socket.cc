@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <string>
@@ -19,6 +20,12 @@ namespace {
 
 constexpr timeval kAnswerTimeout = {30, 0};
 constexpr int kOn = 1;
+
+std::atomic<std::uint64_t> requests_sent = 0;
+std::atomic<std::uint64_t> answers_read = 0;
+
+// No part of an answer is larger: the kernel cuts dumps to 32 KiB.
+constexpr std::size_t kAnswerBytesMax = 32 * 1024;
 
 struct FreeBuffer {
   void operator()(unsigned char* buffer) const { std::free(buffer); }  // libnl's malloc
@@ -61,6 +68,8 @@ Result<Socket> Socket::Open() {
   if (const int rc = nl_connect(socket.socket_.get(), NETLINK_ROUTE); rc < 0) {
     return Unavailable(fmt::format("netlink socket: {}", nl_geterror(rc)));
   }
+  // With a size given libnl reads at once, instead of asking for the size of each answer first.
+  nl_socket_set_msg_buf_size(socket.socket_.get(), kAnswerBytesMax);
   const int fd = nl_socket_get_fd(socket.socket_.get());
   // Strict checking makes the kernel honour the filters in dump requests (5.0).
   for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK}) {
@@ -81,6 +90,7 @@ Status Socket::Exchange(Message& message, std::string_view what, const OnMessage
   if (const int rc = nl_send(socket_.get(), message.raw()); rc < 0) {
     return Unavailable(fmt::format("{}: send: {}", what, nl_geterror(rc)));
   }
+  requests_sent.fetch_add(1, std::memory_order_relaxed);
   return Receive(sequence, what, on_message, interrupted);
 }
 
@@ -95,6 +105,7 @@ Status Socket::Receive(std::uint32_t sequence, std::string_view what, const OnMe
     for (auto* part = reinterpret_cast<nlmsghdr*>(raw); nlmsg_ok(part, left);
          part = nlmsg_next(part, &left)) {
       if (part->nlmsg_seq != sequence) continue;  // of an exchange that was given up
+      answers_read.fetch_add(1, std::memory_order_relaxed);
       interrupted = interrupted || (part->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
       if (part->nlmsg_type == NLMSG_DONE) {
         const int error = DoneErrno(part);
@@ -129,6 +140,7 @@ Status Socket::RequestAll(std::span<Message> messages, std::string_view what) {
   if (const int rc = nl_sendto(socket_.get(), bytes.data(), bytes.size()); rc < 0) {
     return Unavailable(fmt::format("{}: send: {}", what, nl_geterror(rc)));
   }
+  requests_sent.fetch_add(messages.size(), std::memory_order_relaxed);
   bool interrupted = false;
   Status outcome = OkStatus();
   for (const std::uint32_t sequence : sequences) {
@@ -156,6 +168,11 @@ Status Socket::Dump(const std::function<Message()>& make, std::string_view what,
     if (!interrupted) return OkStatus();
   }
   return Unavailable(fmt::format("{}: interrupted {} times by changes", what, kDumpTriesMax));
+}
+
+Traffic TrafficSoFar() {
+  return {requests_sent.load(std::memory_order_relaxed),
+          answers_read.load(std::memory_order_relaxed)};
 }
 
 Status SharedSocket::Request(Message& message, std::string_view what) {

@@ -9,6 +9,7 @@
 
 #include <linux/netlink.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -55,6 +56,15 @@ class Socket {
 
   std::unique_ptr<nl_sock, Free> socket_;
 };
+
+// What this process has exchanged with the kernel through all its sockets: requests, and messages
+// of answers, of which a list has one for each thing in it. Says what a pass costs.
+struct Traffic {
+  std::uint64_t requests = 0;
+  std::uint64_t answers = 0;
+  bool operator==(const Traffic&) const = default;
+};
+Traffic TrafficSoFar();
 
 // A socket that several threads use in turn.
 class SharedSocket {

@@ -5,7 +5,8 @@
 // them never gets as far as this loop.
 //
 // NOTE Wiring (app): one worker. Add kKey for a LinkEvent on an IFB of ours and for kLost, a change
-// of our Host object, an OrphanFacts change, a ledger Change of kind kSlot, and a periodic resync.
+// of our Host object, an OrphanFacts change, a ledger Change of kind kSlot (merged: it is a count),
+// and a periodic resync.
 #pragma once
 
 #include <functional>

@@ -56,6 +56,7 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   // otherwise.
   std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
   const auto observe = [&]() -> Result<Observed> {
+    if (options_.looking) options_.looking(key);
     ASSIGN_OR_RETURN(Observed is, Observe(ifb, leases));
     if (!first) first = is.tbfs;
     std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); });
@@ -107,10 +108,10 @@ Desired ShapingReconciler::Desire(const Leases& leases, const Observed& observed
 
 Result<Observed> ShapingReconciler::Observe(std::uint32_t ifb, const Leases& leases) {
   Observed observed;
-  auto uplink = qdiscs_.ObserveUplink(IfbIndex(ifb));
-  if (!uplink.ok() && uplink.error().code != Code::kNotFound) return std::move(uplink).error();
-  const bool ours = uplink.ok() && uplink->root && uplink->root->kind == "htb" &&
-                    uplink->root->handle == kHtbHandle;
+  ASSIGN_OR_RETURN(const drivers::DomainQdiscs domain, qdiscs_.ObserveDomain(IfbIndex(ifb)));
+  const auto& uplink = domain.uplink;
+  const bool ours =
+      uplink && uplink->root && uplink->root->kind == "htb" && uplink->root->handle == kHtbHandle;
   if (ours) {
     for (const auto& is : uplink->classes) {
       if (is.htb.minor == kRootClassMinor) {
@@ -121,10 +122,9 @@ Result<Observed> ShapingReconciler::Observe(std::uint32_t ifb, const Leases& lea
       }
     }
   }
-  ASSIGN_OR_RETURN(const auto ports, qdiscs_.ListPorts());
   for (const auto& lease : leases) {
-    const auto port = ports.find(TapIndex(lease.number));
-    if (lease.state != ledger::InterfaceState::kActive || port == ports.end()) continue;
+    const auto port = domain.ports.find(TapIndex(lease.number));
+    if (lease.state != ledger::InterfaceState::kActive || port == domain.ports.end()) continue;
     const auto& root = port->second.root;
     if (root && root->tbf && root->handle == kTbfHandle) observed.tbfs[lease.number] = *root->tbf;
   }
@@ -192,8 +192,12 @@ std::vector<std::string> ShapingReconciler::KeysOf(const ledger::Change& change)
 
 std::vector<std::string> ShapingReconciler::KeysOf(const drivers::LinkEvent& event) const {
   if (event.kind == drivers::LinkEventKind::kLost) return AllKeys();
-  if (IsIfbIndex(event.index)) return {std::to_string(event.index - kIfbIndexBase)};
-  if (IsTapIndex(event.index)) return {KeyOfNumber(NumberOfTap(event.index))};
+  using drivers::LinkEventKind;
+  const bool link = event.kind == LinkEventKind::kLinkGone || event.turned;
+  const bool qdisc = event.kind == LinkEventKind::kQdisc && event.handle != kClsactHandle;
+  const bool matters = link || qdisc || event.kind == LinkEventKind::kClass;
+  if (matters && IsIfbIndex(event.index)) return {std::to_string(event.index - kIfbIndexBase)};
+  if (matters && IsTapIndex(event.index)) return {KeyOfNumber(NumberOfTap(event.index))};
   return {};
 }
 
@@ -205,7 +209,9 @@ std::vector<std::string> ShapingReconciler::KeysOfVm(const std::string& owner_ui
   return keys;
 }
 
-std::vector<std::string> ShapingReconciler::KeyOfLease(const std::string& lease_key) const {
+std::vector<std::string> ShapingReconciler::KeyOfFact(const std::string& lease_key) const {
+  const auto fact = facts_.Get(lease_key);
+  if (!fact || fact->ready == fact->shaped) return {};
   const auto id = ledger::LeaseIdOf(lease_key);
   const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
   return lease ? std::vector<std::string>{KeyOfNumber(lease->number)} : std::vector<std::string>{};

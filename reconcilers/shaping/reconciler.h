@@ -4,10 +4,9 @@
 //
 // NOTE Wiring (app): one worker. Add a key for
 //   - a ledger Change of kind kInterface or kNetwork (KeysOf),
-//   - a LinkEvent kQdisc or kClass on our IFBs, kQdisc or kLink on our TAPs; kLost: AllKeys
-//   (KeysOf),
+//   - a LinkEvent on our IFBs or TAPs (KeysOf, merged: its own changes come back); kLost: AllKeys,
 //   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
-//   - a change of InterfaceFacts.ready (KeyOfLease),
+//   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
 //
 // NOTE Facts: publishes InterfaceFacts.shaped only when the dump equals the spec, with the rates as
@@ -41,6 +40,8 @@ using Planner = std::function<std::vector<Action>(const Desired&, const Observed
 struct Options {
   std::uint32_t domains = 1;
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
+  // Before each look of a pass at the kernel: answers what was merged into the queue before.
+  std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
 };
 
@@ -57,7 +58,8 @@ class ShapingReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
   std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
-  std::vector<std::string> KeyOfLease(const std::string& lease_key) const;
+  // Of a fact that asks for a pass: ready and not shaped yet, or the other way round.
+  std::vector<std::string> KeyOfFact(const std::string& lease_key) const;
 
  private:
   using Leases = std::vector<ledger::InterfaceLease>;

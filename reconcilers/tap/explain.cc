@@ -28,6 +28,11 @@ const char* NameOf(drivers::ProgramState state) {
   return state == drivers::ProgramState::kOurs ? "Ours" : "Stale";
 }
 
+const char* NameOf(Root root) {
+  if (root == Root::kNone) return "None";
+  return root == Root::kTbf ? "Tbf" : "Other";
+}
+
 const char* NameOf(Vmm vmm) {
   if (vmm == Vmm::kUnknown) return "Unknown";
   return vmm == Vmm::kRunning ? "Running" : "None";
@@ -63,8 +68,8 @@ Json JsonOf(const Observed& observed) {
                   {"isolated", link.isolated},
                   {"carrier", link.carrier},
                   {"ipv6Disabled", observed.ipv6_disabled},
-                  {"clsact", observed.qdiscs.clsact},
-                  {"root", observed.qdiscs.root ? Json(observed.qdiscs.root->kind) : Json()},
+                  {"clsact", observed.clsact},
+                  {"root", NameOf(observed.root)},
                   {"ingress", NameOf(observed.programs.ingress)},
                   {"egress", NameOf(observed.programs.egress)}};
   return json;

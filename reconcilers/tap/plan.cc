@@ -98,7 +98,7 @@ class Builder {
     if (link_.mtu != want_.mtu) Add(SetMtu{});
     const bool fresh = !is_.link;
     if (fresh || !is_.ipv6_disabled) Add(DisableIpv6{});
-    const bool clsact = !fresh && is_.qdiscs.clsact;
+    const bool clsact = !fresh && is_.clsact;
     if (!clsact) Add(AddClsact{});
     if (!clsact || is_.programs.ingress != ProgramState::kOurs) {
       Add(Attach{drivers::Direction::kIngress});
@@ -106,10 +106,9 @@ class Builder {
     if (!clsact || is_.programs.egress != ProgramState::kOurs) {
       Add(Attach{drivers::Direction::kEgress});
     }
-    const auto& root = is_.qdiscs.root;
-    const bool bounded = !fresh && root && root->tbf && root->handle == kTbfHandle;
-    if (bounded) return;
-    if (!fresh && root) Add(DeleteRoot{});
+    const Root root = fresh ? Root::kNone : is_.root;
+    if (root == Root::kTbf) return;
+    if (root == Root::kOther) Add(DeleteRoot{});
     Add(AddTbf{});
   }
 

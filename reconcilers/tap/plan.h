@@ -51,11 +51,15 @@ struct Desired {
 // has a VMM on record, or somebody holds the device, and the VM loop has not looked yet.
 enum class Vmm : std::uint8_t { kUnknown, kNone, kRunning };
 
+// The root qdisc of the device; a TBF is ours by its handle.
+enum class Root : std::uint8_t { kNone, kTbf, kOther };
+
 struct Observed {
   std::optional<drivers::Link> link;
   drivers::TapFile file = drivers::TapFile::kNone;
   bool ipv6_disabled = false;
-  drivers::PortQdiscs qdiscs;
+  bool clsact = false;
+  Root root = Root::kNone;
   drivers::AttachedPrograms programs;
   std::optional<drivers::IdentityEntry> entry;
   bool bridge_up = false;  // the bridge is there and up

@@ -84,7 +84,10 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   if (deletions_.IsPending(key)) return runtime::Next::Done();  // its end queues the key
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
   bool handed_over = false;
-  const auto observe = [&] { return Observe(desired, lease->owner.uid); };
+  const auto observe = [&] {
+    if (options_.looking) options_.looking(key);
+    return Observe(desired, lease->owner.uid);
+  };
   const auto plan = [&](const Observed& observed) { return options_.plan(desired, observed); };
   const auto execute = [&](const Action& action) {
     const bool slow = std::holds_alternative<DeleteTap>(action);
@@ -168,9 +171,23 @@ Result<Observed> TapReconciler::Observe(const Desired& desired, const std::strin
 }
 
 Status TapReconciler::ObserveDevice(std::uint32_t index, Observed& observed) {
-  ASSIGN_OR_RETURN(observed.qdiscs, drivers_.qdiscs.ObservePort(index));
   ASSIGN_OR_RETURN(observed.programs, drivers_.identities.ObservePrograms(index));
   ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+  ASSIGN_OR_RETURN(const bool bounded, drivers_.qdiscs.HasTbf(index));
+  using drivers::ProgramState;
+  if (bounded &&
+      observed.programs == drivers::AttachedPrograms{ProgramState::kOurs, ProgramState::kOurs}) {
+    // Two programs in two directions stand on a clsact. So nothing is missing, and the list of
+    // every qdisc of the host, which alone would tell what is, need not be asked for.
+    observed.clsact = true;
+    observed.root = Root::kTbf;
+    return OkStatus();
+  }
+  ASSIGN_OR_RETURN(const auto qdiscs, drivers_.qdiscs.ObservePort(index));
+  observed.clsact = qdiscs.clsact;
+  if (!qdiscs.root) return OkStatus();
+  const bool ours = qdiscs.root->tbf && qdiscs.root->handle == kTbfHandle;
+  observed.root = ours ? Root::kTbf : Root::kOther;
   return OkStatus();
 }
 
@@ -179,12 +196,8 @@ Status TapReconciler::ObserveBridge(const Desired& desired, Observed& observed) 
   ASSIGN_OR_RETURN(const auto link, drivers_.links.Observe(bridge));
   if (!link) return OkStatus();
   observed.bridge_up = link->up;
-  ASSIGN_OR_RETURN(const auto routes, drivers_.routes.ListHostRoutes(bridge));
-  observed.host_route = std::find(routes.begin(), routes.end(), desired.address) != routes.end();
-  ASSIGN_OR_RETURN(const auto neighbours, drivers_.routes.ListNeighbours(bridge));
-  for (const auto& neighbour : neighbours) {
-    if (neighbour.address == desired.address) observed.neighbour = neighbour.mac;
-  }
+  ASSIGN_OR_RETURN(observed.host_route, drivers_.routes.HasHostRoute(bridge, desired.address));
+  ASSIGN_OR_RETURN(observed.neighbour, drivers_.routes.ObserveNeighbour(bridge, desired.address));
   return OkStatus();
 }
 
@@ -249,9 +262,10 @@ std::vector<std::string> TapReconciler::KeysOf(const drivers::LinkEvent& event) 
     const auto lease = ledger_.GetInterfaceByNumber(NumberOfTap(event.index));
     return lease ? std::vector<std::string>{ledger::KeyOf(lease->id)} : std::vector<std::string>{};
   }
-  // A bridge takes its ports, routes and neighbours with it without a word about them.
-  if (IsBridgeIndex(event.index)) return AllKeys();
-  return {};
+  // A bridge takes its ports, routes and neighbours with it without a word about them, when it goes
+  // and when it goes down. What else happens to it, a port that joins above all, is no news here.
+  const bool matters = event.kind == drivers::LinkEventKind::kLinkGone || event.turned;
+  return matters && IsBridgeIndex(event.index) ? AllKeys() : std::vector<std::string>{};
 }
 
 }  // namespace forkplane::tap

@@ -3,10 +3,11 @@
 //
 // NOTE Wiring (app): add a key for
 //   - a ledger Change of kind kInterface (KeyOf) or of kNetwork (every interface of the Network),
-//   - a LinkEvent on one of our TAPs or bridges (KeysOf); kLost: AllKeys,
+//   - a LinkEvent on one of our TAPs (KeysOf, merged: its own changes come back), or on a bridge of
+//     ours; kLost: AllKeys,
 //   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
 //   - a periodic resync: AllKeys.
-// `requeue` of Options must add to the same queue.
+// `requeue` and `looking` of Options must go to the same queue.
 //
 // NOTE Threading: several workers, one key each. Deletions run in the pool; a pass that handed one
 // over ends and is queued again when it is done.
@@ -46,6 +47,8 @@ using Planner = std::function<std::vector<Action>(const Desired&, const Observed
 struct Options {
   int deletion_threads = 16;  // 0: on the caller's thread
   std::function<void(const std::string& key)> requeue = {};
+  // Before each look of a pass at the kernel: answers what was merged into the queue before.
+  std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/bench/network/world.h"
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/limits.h"
 #include "reconcilers/host/reconciler.h"
 
 namespace forkplane::bench {
@@ -22,6 +23,10 @@ ledger::NetworkParameters Parameters() {
 
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) controller.Add(key);
+}
+
+void MergeAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) controller.AddMerged(key, runtime::kEventMergeWindow);
 }
 
 }  // namespace
@@ -92,8 +97,11 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
       tap_loop_(*ledger_,
                 {*drivers_->links, *drivers_->taps, *drivers_->qdiscs, *drivers_->identities,
                  *drivers_->routes, drivers_->sysctls},
-                facts_, vmms_, {.requeue = [this](const std::string& key) { tap_.Add(key); }}),
-      shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_, {}),
+                facts_, vmms_,
+                {.requeue = [this](const std::string& key) { tap_.Add(key); },
+                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); }}),
+      shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_,
+                    {.looking = [this](const std::string& key) { shaping_.queue().Looking(key); }}),
       tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, RealClock(), SystemRng(), metrics_),
       shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
 
@@ -128,12 +136,12 @@ Status World::Start() {
     changed_.NotifyAll();
   });
   facts_.Subscribe([this](const std::string& lease) {
-    AddAll(shaping_, shaping_loop_.KeyOfLease(lease));
+    AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
     OnFact(lease);
   });
   RETURN_IF_ERROR(events_->Start([this](const drivers::LinkEvent& event) {
-    AddAll(tap_, tap_loop_.KeysOf(event));
-    AddAll(shaping_, shaping_loop_.KeysOf(event));
+    MergeAll(tap_, tap_loop_.KeysOf(event));
+    MergeAll(shaping_, shaping_loop_.KeysOf(event));
   }));
   tap_.Start();
   shaping_.Start();

@@ -18,6 +18,14 @@ class Gatherer {
     events_.push_back(event);
     changed_.NotifyAll();
   }
+  void Forget() {
+    const MutexLock lock(mutex_);
+    events_.clear();
+  }
+  auto Count(const LinkEvent& wanted) {
+    const MutexLock lock(mutex_);
+    return std::count(events_.begin(), events_.end(), wanted);
+  }
   bool Saw(const LinkEvent& wanted) NO_THREAD_SAFETY_ANALYSIS {
     const MutexLock lock(mutex_);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
@@ -78,7 +86,7 @@ TEST_P(DriversContract, ChangesAreAnnounced) {
     ASSERT_OK(world.events->Start([&](const LinkEvent& event) { seen.Add(event); }));
     EXPECT_CODE(world.events->Start([](const LinkEvent&) {}), Code::kConflict);
     ASSERT_OK(world.links->CreateIfb({0, ""}));
-    EXPECT_TRUE(seen.Saw({LinkEventKind::kLink, kIfb, 0}));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kLink, kIfb, 0, true}));
     ASSERT_OK(world.qdiscs->AddHtb(kIfb, kDefaultClassMinor));
     EXPECT_TRUE(seen.Saw({LinkEventKind::kQdisc, kIfb, kHtbHandle}));
     ASSERT_OK(world.qdiscs->AddClass(kIfb, {5, 0, 1000, 1000, 4000, 4000, kQuantumBytes}));
@@ -90,6 +98,33 @@ TEST_P(DriversContract, ChangesAreAnnounced) {
     ASSERT_OK(world.taps->Delete(kNumber));
     EXPECT_TRUE(seen.Saw({LinkEventKind::kLinkGone, kTap, 0}));
     world.events->Stop();
+    world.events->Stop();
+  });
+}
+
+// Half the events of a burst of forks are of their bridge, and say only that a port has joined.
+TEST_P(DriversContract, ABridgeTurnsWhenItIsNewOrGoesUpOrDownAndNotWhenAPortJoins) {
+  OnHost([](World& world) {
+    Gatherer seen;
+    ASSERT_OK(world.events->Start([&](const LinkEvent& event) { seen.Add(event); }));
+    const LinkEvent turned = {LinkEventKind::kLink, kBridge, 0, true};
+    const LinkEvent changed = {LinkEventKind::kLink, kBridge, 0, false};
+    ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+    EXPECT_TRUE(seen.Saw(turned));
+    seen.Forget();
+    ASSERT_OK(world.links->SetUp(kBridge, true));
+    EXPECT_TRUE(seen.Saw(turned));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kLink, kTap, 0, true}));
+    seen.Forget();
+    ASSERT_OK(world.links->SetMaster(kTap, kBridge));
+    EXPECT_TRUE(seen.Saw(changed));
+    ASSERT_OK(world.links->SetPortUp(kTap, true));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kLink, kTap, 0, true}));
+    // The kernel's order is that of its changes: what the join said of the bridge came before.
+    EXPECT_EQ(seen.Count(turned), 0);
+    ASSERT_OK(world.links->SetUp(kBridge, false));
+    EXPECT_TRUE(seen.Saw(turned));
     world.events->Stop();
   });
 }

@@ -83,23 +83,57 @@ TEST_P(DriversContract, QdiscsGoWithTheirLink) {
   });
 }
 
-TEST_P(DriversContract, OneLookTellsOfAllTapsWithQdiscs) {
+TEST_P(DriversContract, ATbfOfOursIsFoundOnItsLinkAlone) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
+    ASSERT_OK(world.qdiscs->AddClsact(kTap));
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
+    ASSERT_OK(world.qdiscs->AddTbf(kTap, kTbf));
+    EXPECT_TRUE(*world.qdiscs->HasTbf(kTap));
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap + 1));
+    ASSERT_OK(world.qdiscs->ChangeTbf(kTap, {5'000'000, 50'000, 65'536}));
+    EXPECT_TRUE(*world.qdiscs->HasTbf(kTap)) << "whatever its rate";
+    ASSERT_OK(world.qdiscs->DeleteRoot(kTap));
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
+    // Another root, with classes of its own.
+    ASSERT_OK(world.qdiscs->AddHtb(kTap, kDefaultClassMinor));
+    ASSERT_OK(world.qdiscs->AddClass(kTap, kRoot));
+    EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
+  });
+}
+
+TEST_P(DriversContract, OneLookTellsOfAnIfbAndAllTapsWithQdiscs) {
   OnHost([](World& world) {
     ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
     ASSERT_OK(world.taps->Create(SpecOf(kNumber + 1)));
     ASSERT_OK(world.taps->Create(SpecOf(kNumber + 2)));
-    EXPECT_TRUE(world.qdiscs->ListPorts()->empty());
+    EXPECT_FALSE(world.qdiscs->ObserveDomain(kIfb)->uplink.has_value());
+    EXPECT_TRUE(world.qdiscs->ObserveDomain(kIfb)->ports.empty());
+    ASSERT_OK(world.links->CreateIfb({0, ""}));
+    EXPECT_FALSE(world.qdiscs->ObserveDomain(kIfb)->uplink->root.has_value());
+    ASSERT_OK(world.qdiscs->AddHtb(kIfb, kDefaultClassMinor));
+    ASSERT_OK(world.qdiscs->AddClass(kIfb, kRoot));
+    ASSERT_OK(world.qdiscs->AddClass(kIfb, kClass));
+    ASSERT_OK(world.qdiscs->SetLeaf(kIfb, kClass.minor, {LeafKind::kBfifo, 65'536}));
     ASSERT_OK(world.qdiscs->AddTbf(kTap, kTbf));
     ASSERT_OK(world.qdiscs->AddClsact(kTap));
     ASSERT_OK(world.qdiscs->AddClsact(kTap + 1));
-    const auto ports = *world.qdiscs->ListPorts();
+    const DomainQdiscs domain = *world.qdiscs->ObserveDomain(kIfb);
+    ASSERT_TRUE(domain.uplink && domain.uplink->root);
+    EXPECT_EQ(domain.uplink->root->handle, kHtbHandle);
+    ASSERT_EQ(domain.uplink->classes.size(), 2u);
+    EXPECT_TRUE(Equivalent(kClass, domain.uplink->classes[0].htb));
+    EXPECT_EQ(domain.uplink->classes[0].leaf, (Leaf{LeafKind::kBfifo, 65'536}));
+    const auto& ports = domain.ports;
     ASSERT_EQ(ports.size(), 2u);
     EXPECT_TRUE(ports.at(kTap).clsact);
     ASSERT_TRUE(ports.at(kTap).root && ports.at(kTap).root->tbf);
     EXPECT_TRUE(Equivalent(kTbf, *ports.at(kTap).root->tbf));
     EXPECT_TRUE(ports.at(kTap + 1).clsact && !ports.at(kTap + 1).root);
     ASSERT_OK(world.taps->Delete(kNumber));
-    EXPECT_EQ(world.qdiscs->ListPorts()->size(), 1u);
+    EXPECT_EQ(world.qdiscs->ObserveDomain(kIfb)->ports.size(), 1u);
   });
 }
 

@@ -57,6 +57,43 @@ TEST_P(DriversContract, HostRoutesNeedALinkThatIsUp) {
   });
 }
 
+TEST_P(DriversContract, AHostRouteIsFoundByItsAddress) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(*world.routes->HasHostRoute(kMissing, kAddress));
+    ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kAddress)) << "down";
+    ASSERT_OK(world.links->SetUp(kBridge, true));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kAddress)) << "no route at all";
+    ASSERT_OK(world.routes->AddAddress(kBridge, kGateway));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kAddress)) << "the cidr's is none";
+    ASSERT_OK(world.routes->AddHostRoute(kBridge, kOther));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kAddress)) << "another's is none";
+    ASSERT_OK(world.routes->AddHostRoute(kBridge, kAddress));
+    EXPECT_TRUE(*world.routes->HasHostRoute(kBridge, kAddress));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kGateway.address)) << "our own address";
+    ASSERT_OK(world.links->CreateBridge({1, kGatewayMac, "", 1500}));
+    ASSERT_OK(world.links->SetUp(BridgeIndex(1), true));
+    EXPECT_FALSE(*world.routes->HasHostRoute(BridgeIndex(1), kAddress)) << "on another link";
+    ASSERT_OK(world.routes->DeleteHostRoute(kBridge, kAddress));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kAddress));
+  });
+}
+
+TEST_P(DriversContract, ANeighbourIsFoundByItsAddress) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(world.routes->ObserveNeighbour(kMissing, kAddress)->has_value());
+    MakeBridge(world);
+    EXPECT_FALSE(world.routes->ObserveNeighbour(kBridge, kAddress)->has_value());
+    ASSERT_OK(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(1)}));
+    EXPECT_EQ(*world.routes->ObserveNeighbour(kBridge, kAddress), OuterMac(1));
+    EXPECT_FALSE(world.routes->ObserveNeighbour(kBridge, kOther)->has_value());
+    ASSERT_OK(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(2)}));
+    EXPECT_EQ(*world.routes->ObserveNeighbour(kBridge, kAddress), OuterMac(2));
+    ASSERT_OK(world.routes->DeleteNeighbour(kBridge, kAddress));
+    EXPECT_FALSE(world.routes->ObserveNeighbour(kBridge, kAddress)->has_value());
+  });
+}
+
 TEST_P(DriversContract, NeighboursAreSetAndReplaced) {
   OnHost([](World& world) {
     EXPECT_CODE(world.routes->SetNeighbour(kBridge, {kAddress, OuterMac(1)}), Code::kNotFound);

@@ -2,11 +2,13 @@
 // others delete comes back, and a release leaves nothing.
 // Method: a network namespace of its own; the loops are run pass by pass, without threads, so that
 // every step is certain; what is there is read with the drivers, not from what the loops reported.
+// What a pass asks of the kernel is counted at the drivers' doors and in messages.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "controller/base/rng.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/hooked_network.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -57,6 +59,21 @@ class Objects final : public network::Objects, public shaping::Specs {
   crd::NetworkStatus status_;
 };
 
+// What the tap loop asks of its drivers.
+class Calls final : public drivers::CallHook {
+ public:
+  std::optional<Error> Before(const drivers::CallInfo& call,
+                              const std::function<void()>&) override {
+    (call.mutates ? changes : looks).push_back(fmt::format("{}.{}", call.driver, call.op));
+    return std::nullopt;
+  }
+  std::optional<Error> After(const drivers::CallInfo&, const Error*) override {
+    return std::nullopt;
+  }
+  std::vector<std::string> changes;
+  std::vector<std::string> looks;
+};
+
 // Every loop on the kernel of the calling thread's namespace.
 class Loops {
  public:
@@ -72,8 +89,10 @@ class Loops {
     tap::Options tap_options;
     tap_options.deletion_threads = 0;
     tap_ = std::make_unique<tap::TapReconciler>(
-        *ledger_, tap::Drivers{*links, *taps, *qdiscs, *identities, *routes, sysctls}, facts, vmms_,
-        tap_options);
+        *ledger_,
+        tap::Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_,
+                     hooked_routes_, hooked_sysctls_},
+        facts, vmms_, tap_options);
     shaping_ = std::make_unique<shaping::ShapingReconciler>(*ledger_, objects, *qdiscs, facts,
                                                             shaping::Options{});
   }
@@ -85,6 +104,10 @@ class Loops {
     Must(shaping_->Reconcile("0", {}), "shaping");
     for (const auto& key : tap_->AllKeys()) Must(tap_->Reconcile(key, {}), "tap");
     Must(shaping_->Reconcile("0", {}), "shaping");
+  }
+
+  void TapPass(const ledger::InterfaceLease& lease) {
+    Must(tap_->Reconcile(ledger::KeyOf(lease.id), {}), "tap");
   }
 
   static void Must(const Result<runtime::Next>& result, const char* loop) {
@@ -112,8 +135,15 @@ class Loops {
   runtime::VmmFactBoard vmms_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<network::NetworkReconciler> network_;
+  Calls calls;
 
  private:
+  drivers::HookedLinkDriver hooked_links_{*links, calls};
+  drivers::HookedTapDriver hooked_taps_{*taps, calls};
+  drivers::HookedQdiscDriver hooked_qdiscs_{*qdiscs, calls};
+  drivers::HookedIdentityDriver hooked_identities_{*identities, calls};
+  drivers::HookedRouteDriver hooked_routes_{*routes, calls};
+  drivers::HookedSysctlDriver hooked_sysctls_{sysctls, calls};
   runtime::OrphanFactBoard orphans_;
   std::unique_ptr<host::HostReconciler> host_;
   std::unique_ptr<tap::TapReconciler> tap_;
@@ -194,6 +224,58 @@ TEST(LoopsTest, RaiseHealAndRemoveOnTheRealKernel) {
   const std::string why = testing::WhyNoNetworkNamespace();
   if (!why.empty()) GTEST_SKIP() << why;
   testing::RunInNetworkNamespace(RunAll);
+}
+
+struct Cost {
+  std::vector<std::string> changes;
+  std::vector<std::string> looks;
+  netlink::Traffic traffic;
+};
+
+// What one more interface costs from its lease to ready, with so many others on the host.
+Cost CostOfOneMore(int others) {
+  Loops loops;
+  loops.Pass();
+  for (int i = 0; i < others; ++i) loops.Claim(fmt::format("other-{}", i));
+  loops.Pass();
+  const ledger::InterfaceLease lease = loops.Claim("one-more").interfaces.at(0);
+  loops.calls.changes.clear();
+  loops.calls.looks.clear();
+  const netlink::Traffic before = netlink::TrafficSoFar();
+  loops.TapPass(lease);
+  const netlink::Traffic after = netlink::TrafficSoFar();
+  EXPECT_TRUE(loops.facts.Get(ledger::KeyOf(lease.id))->ready);
+  return {loops.calls.changes,
+          loops.calls.looks,
+          {after.requests - before.requests, after.answers - before.answers}};
+}
+
+// A fork waits for this: what is made, each thing by one call; a look that finds nothing of it yet;
+// and a look that sees it all. Neither grows with what else is there.
+TEST(LoopsTest, WhatAnInterfaceAsksOfTheKernelDoesNotGrowWithTheirNumber) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  Cost few;
+  Cost many;
+  testing::RunInNetworkNamespace([&] { few = CostOfOneMore(1); });
+  testing::RunInNetworkNamespace([&] { many = CostOfOneMore(50); });
+  EXPECT_THAT(few.changes,
+              ::testing::ElementsAre("identity.set_entry", "tap.create", "sysctl.disable_ipv6",
+                                     "qdisc.add_clsact", "identity.attach", "identity.attach",
+                                     "qdisc.add_tbf", "link.set_master", "link.set_port_up",
+                                     "route.add_host_route", "route.set_neighbour"));
+  EXPECT_THAT(few.looks,
+              ::testing::ElementsAre(
+                  "link.observe", "tap.observe_file", "identity.observe_entry", "link.observe",
+                  "route.has_host_route", "route.observe_neighbour",  // nothing yet but a bridge
+                  "link.observe", "tap.observe_file", "identity.observe_entry",
+                  "identity.observe_programs", "sysctl.ipv6_disabled", "qdisc.has_tbf",
+                  "link.observe", "route.has_host_route", "route.observe_neighbour"));
+  EXPECT_EQ(many.changes, few.changes);
+  EXPECT_EQ(many.looks, few.looks);
+  EXPECT_EQ(many.traffic, few.traffic)
+      << few.traffic.requests << " requests, " << few.traffic.answers << " answers with 1 other, "
+      << many.traffic.requests << " and " << many.traffic.answers << " with 50";
 }
 
 // Its TAP goes with the daemon that made it, and no process has its file.

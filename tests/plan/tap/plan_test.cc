@@ -37,8 +37,8 @@ Observed Converged() {
   observed.link = link;
   observed.file = TapFile::kAttached;
   observed.ipv6_disabled = true;
-  observed.qdiscs.clsact = true;
-  observed.qdiscs.root = drivers::ObservedRoot{"tbf", kTbfHandle, drivers::Tbf{1, 1, 1}, 0, {}};
+  observed.clsact = true;
+  observed.root = Root::kTbf;
   observed.programs = {ProgramState::kOurs, ProgramState::kOurs};
   observed.entry = Wanted().entry;
   observed.bridge_up = true;
@@ -102,7 +102,8 @@ const Case kCases[] = {
     {"deleted under a VMM whose file we hold",
      [](Desired&, Observed& o) {
        o.link.reset();
-       o.qdiscs = {};
+       o.clsact = false;
+       o.root = Root::kNone;
        o.host_route = false;
        o.neighbour.reset();
        o.file = TapFile::kDetached;
@@ -147,8 +148,7 @@ const Case kCases[] = {
     {"no TAP under our index", [](Desired&, Observed& o) { o.link->kind = LinkKind::kBridge; },
      "DeleteLink"},
     {"alias lost", [](Desired&, Observed& o) { o.link->alias = ""; }, "SetAlias"},
-    {"clsact lost, and the programs with it",
-     [](Desired&, Observed& o) { o.qdiscs.clsact = false; },
+    {"clsact lost, and the programs with it", [](Desired&, Observed& o) { o.clsact = false; },
      "AddClsact, AttachIngress, AttachEgress"},
     {"stale ingress program",
      [](Desired&, Observed& o) { o.programs.ingress = ProgramState::kStale; }, "AttachIngress"},
@@ -162,14 +162,8 @@ const Case kCases[] = {
      "SetEntry, AttachIngress"},
     {"entry of another", [](Desired&, Observed& o) { o.entry->outer_address.value += 1; },
      "SetEntry"},
-    {"TBF lost", [](Desired&, Observed& o) { o.qdiscs.root.reset(); }, "AddTbf"},
-    {"foreign root",
-     [](Desired&, Observed& o) {
-       o.qdiscs.root = drivers::ObservedRoot{"pfifo", 0x80010000, {}, 0, {}};
-     },
-     "DeleteRoot, AddTbf"},
-    {"any rate will do: the shaping loop's",
-     [](Desired&, Observed& o) { o.qdiscs.root->tbf->rate_bytes_per_second = 99; }, ""},
+    {"TBF lost", [](Desired&, Observed& o) { o.root = Root::kNone; }, "AddTbf"},
+    {"foreign root", [](Desired&, Observed& o) { o.root = Root::kOther; }, "DeleteRoot, AddTbf"},
     {"taken out of the bridge: down first", [](Desired&, Observed& o) { o.link->master = 0; },
      "SetDown, SetMaster, SetPortUp"},
     {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetPortUp"},

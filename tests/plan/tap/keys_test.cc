@@ -1,0 +1,98 @@
+// Goal: which interfaces an event of the kernel wakes: its own, and all only when their bridge may
+// have taken something from them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controller/base/rng.h"
+#include "drivers/fake/drivers.h"
+#include "drivers/network_names.h"
+#include "reconcilers/tap/reconciler.h"
+
+namespace forkplane::tap {
+namespace {
+
+using drivers::LinkEventKind;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class TapKeysTest : public ::testing::Test {
+ protected:
+  TapKeysTest() {
+    ledger::Options options;
+    options.path = ":memory:";
+    options.boot_id = "boot";
+    ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
+    ledger::NetworkParameters network;
+    network.uid = "net";
+    network.name = "default";
+    network.cidr = *ParseCidr("10.77.0.0/16");
+    network.gateway = DefaultGateway(network.cidr);
+    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
+    for (const char* uid : {"a", "b"}) {
+      ledger::VmClaim claim{.owner = {uid, "default", uid}};
+      claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
+      leases_.push_back(ledger_->Claim(claim)->interfaces.at(0));
+    }
+    Options no_threads;
+    no_threads.deletion_threads = 0;
+    loop_ = std::make_unique<TapReconciler>(
+        *ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_}, facts_, vmms_,
+        no_threads);
+  }
+
+  SeededRng rng_{1};
+  std::unique_ptr<ledger::Ledger> ledger_;
+  fake::FakeKernel kernel_;
+  fake::FakeLinkDriver links_{kernel_};
+  fake::FakeTapDriver taps_{kernel_};
+  fake::FakeQdiscDriver qdiscs_{kernel_};
+  fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
+  fake::FakeRouteDriver routes_{kernel_};
+  fake::FakeSysctlDriver sysctls_{kernel_};
+  runtime::InterfaceFactBoard facts_;
+  runtime::VmmFactBoard vmms_;
+  std::vector<ledger::InterfaceLease> leases_;
+  std::unique_ptr<TapReconciler> loop_;
+};
+
+TEST_F(TapKeysTest, AnEventOfATapIsOfItsInterface) {
+  const std::uint32_t index = TapIndex(leases_[1].number);
+  const std::string key = ledger::KeyOf(leases_[1].id);
+  for (const auto kind : {LinkEventKind::kLink, LinkEventKind::kLinkGone, LinkEventKind::kQdisc,
+                          LinkEventKind::kFilter}) {
+    EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{kind, index}), ElementsAre(key));
+  }
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLink, TapIndex(99)}), IsEmpty());
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kClass, IfbIndex(0)}), IsEmpty());
+}
+
+TEST_F(TapKeysTest, ABridgeWakesAllWhenItGoesOrTurnsNotWhenAPortJoinsIt) {
+  const std::uint32_t bridge = BridgeIndex(0);
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLinkGone, bridge}), SizeIs(2));
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLink, bridge, 0, true}), SizeIs(2));
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLink, bridge}), IsEmpty());
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLost}), SizeIs(2));
+}
+
+// What was merged into the queue is answered by each look of the pass, the last one too.
+TEST_F(TapKeysTest, EveryLookOfAPassIsAnnounced) {
+  ASSERT_TRUE(links_.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
+  ASSERT_TRUE(links_.SetUp(BridgeIndex(0), true).ok());
+  std::vector<std::string> looks;
+  Options options;
+  options.deletion_threads = 0;
+  options.looking = [&](const std::string& key) {
+    looks.push_back(
+        fmt::format("{} {}", key,
+                    links_.Observe(TapIndex(leases_[0].number))->has_value() ? "made" : "nothing"));
+  };
+  TapReconciler loop(*ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_},
+                     facts_, vmms_, options);
+  const std::string key = ledger::KeyOf(leases_[0].id);
+  ASSERT_TRUE(loop.Reconcile(key, {}).ok());
+  EXPECT_THAT(looks, ElementsAre(key + " nothing", key + " made"));
+}
+
+}  // namespace
+}  // namespace forkplane::tap
