@@ -10,9 +10,9 @@
 namespace forkplane::app {
 namespace {
 
-// TAP passes are short and mostly wait for the kernel's one lock; more workers would not make it
-// faster.
-constexpr int kTapWorkers = 4;
+// TAP passes are short and mostly wait for the kernel's one lock; so many, that new devices of a
+// burst share the grace period their programs wait for (tap/plan.cc Translate).
+constexpr int kTapWorkers = 8;
 
 constexpr std::chrono::nanoseconds kNow{0};
 

@@ -60,8 +60,10 @@ class Builder {
     } else if (is_.file != TapFile::kAttached && is_.vmm == Vmm::kRunning) {
       Add(AdoptTap{is_.vmm_pid});
     }
-    Dress();
-    if (is_.bridge_up) Plug();
+    const bool fresh = !is_.link;
+    Dress(fresh);
+    if (fresh && !is_.bridge_up) Translate(false);
+    if (is_.bridge_up) Plug(fresh);
     return plan_;
   }
 
@@ -93,30 +95,38 @@ class Builder {
   }
 
   // Everything that must be in place before a packet can pass.
-  void Dress() {
-    if (link_.alias != want_.spec.alias) Add(SetAlias{});
-    if (link_.mtu != want_.mtu) Add(SetMtu{});
-    const bool fresh = !is_.link;
-    if (fresh || !is_.ipv6_disabled) Add(DisableIpv6{});
+  void Dress(bool fresh) {
     const bool clsact = !fresh && is_.clsact;
     if (!clsact) Add(AddClsact{});
-    if (!clsact || is_.programs.ingress != ProgramState::kOurs) {
-      Add(Attach{drivers::Direction::kIngress});
-    }
-    if (!clsact || is_.programs.egress != ProgramState::kOurs) {
-      Add(Attach{drivers::Direction::kEgress});
-    }
+    if (!fresh) Translate(clsact);
+    if (link_.alias != want_.spec.alias) Add(SetAlias{});
+    if (link_.mtu != want_.mtu) Add(SetMtu{});
+    if (fresh || !is_.ipv6_disabled) Add(DisableIpv6{});
     const Root root = fresh ? Root::kNone : is_.root;
     if (root == Root::kTbf) return;
     if (root == Root::kOther) Add(DeleteRoot{});
     Add(AddTbf{});
   }
 
-  void Plug() {
+  // The first filter of a clsact waits for an RCU grace period, under the lock of all network
+  // changes, unless one has passed since the clsact was made (mini_qdisc_pair_swap). The wait of
+  // one serves every clsact that stands by then. So on a new device, where nothing passes before
+  // `up`, the programs come last: in a burst most of them find that another has waited.
+  void Translate(bool clsact) {
+    if (!clsact || is_.programs.ingress != ProgramState::kOurs) {
+      Add(Attach{drivers::Direction::kIngress});
+    }
+    if (!clsact || is_.programs.egress != ProgramState::kOurs) {
+      Add(Attach{drivers::Direction::kEgress});
+    }
+  }
+
+  void Plug(bool fresh) {
     const std::uint32_t bridge = BridgeIndex(want_.bridge);
     if (link_.master != bridge) {
       if (link_.up) Add(SetDown{});
       Add(SetMaster{});
+      if (fresh) Translate(false);
       Add(SetPortUp{});
     } else if (!link_.up) {
       Add(SetPortUp{});

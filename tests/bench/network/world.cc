@@ -8,7 +8,7 @@ namespace forkplane::bench {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr int kTapWorkers = 4;  // as in the daemon
+constexpr int kTapWorkers = 8;  // as in the daemon
 constexpr std::int64_t kBitsPerByte = 8;
 
 ledger::NetworkParameters Parameters() {

@@ -260,9 +260,9 @@ TEST(LoopsTest, WhatAnInterfaceAsksOfTheKernelDoesNotGrowWithTheirNumber) {
   testing::RunInNetworkNamespace([&] { few = CostOfOneMore(1); });
   testing::RunInNetworkNamespace([&] { many = CostOfOneMore(50); });
   EXPECT_THAT(few.changes,
-              ::testing::ElementsAre("identity.set_entry", "tap.create", "sysctl.disable_ipv6",
-                                     "qdisc.add_clsact", "identity.attach", "identity.attach",
-                                     "qdisc.add_tbf", "link.set_master", "link.set_port_up",
+              ::testing::ElementsAre("identity.set_entry", "tap.create", "qdisc.add_clsact",
+                                     "sysctl.disable_ipv6", "qdisc.add_tbf", "link.set_master",
+                                     "identity.attach", "identity.attach", "link.set_port_up",
                                      "route.add_host_route", "route.set_neighbour"));
   EXPECT_THAT(few.looks,
               ::testing::ElementsAre(

@@ -62,7 +62,7 @@ std::string Printed(const std::vector<Action>& plan) {
 }
 
 constexpr const char* kDress =
-    "DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf, SetMaster, SetPortUp, "
+    "AddClsact, DisableIpv6, AddTbf, SetMaster, AttachIngress, AttachEgress, SetPortUp, "
     "AddHostRoute, SetNeighbour";
 
 struct Case {
@@ -91,14 +91,14 @@ const Case kCases[] = {
        o = Empty();
        o.bridge_up = false;
      },
-     "SetEntry, CreateTap, DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf"},
+     "SetEntry, CreateTap, AddClsact, DisableIpv6, AddTbf, AttachIngress, AttachEgress"},
     {"another mtu",
      [](Desired& d, Observed& o) {
        o = Empty();
        o.bridge_up = false;
        d.mtu = 1400;
      },
-     "SetEntry, CreateTap, SetMtu, DisableIpv6, AddClsact, AttachIngress, AttachEgress, AddTbf"},
+     "SetEntry, CreateTap, AddClsact, SetMtu, DisableIpv6, AddTbf, AttachIngress, AttachEgress"},
     {"deleted under a VMM whose file we hold",
      [](Desired&, Observed& o) {
        o.link.reset();
