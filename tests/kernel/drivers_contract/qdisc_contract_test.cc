@@ -93,7 +93,7 @@ TEST_P(DriversContract, ATbfOfOursIsFoundOnItsLinkAlone) {
     ASSERT_OK(world.qdiscs->AddTbf(kTap, kTbf));
     EXPECT_TRUE(*world.qdiscs->HasTbf(kTap));
     EXPECT_FALSE(*world.qdiscs->HasTbf(kTap + 1));
-    ASSERT_OK(world.qdiscs->ChangeTbf(kTap, {5'000'000, 50'000, 65'536}));
+    ASSERT_OK(world.qdiscs->ChangeTbf(kTap, {5'000'000, 50'000, 65'536}, Queue::kKeep));
     EXPECT_TRUE(*world.qdiscs->HasTbf(kTap)) << "whatever its rate";
     ASSERT_OK(world.qdiscs->DeleteRoot(kTap));
     EXPECT_FALSE(*world.qdiscs->HasTbf(kTap));
