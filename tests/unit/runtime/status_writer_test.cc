@@ -154,6 +154,7 @@ TEST_F(StatusWriterTest, AnotherObjectOfTheSameNameIsLeftAlone) {
 
 TEST_F(StatusWriterTest, ThreadsWriteManyObjectsAndStopFlushes) {
   std::vector<store::ObjectPtr> things;
+  things.reserve(50);
   for (int i = 0; i < 50; ++i) things.push_back(world_.Create("t" + std::to_string(i)));
   metrics::Registry registry;
   StatusWriter writer(*world_.store, RealClock(), registry, {});

@@ -12,7 +12,7 @@ TEST(QemuBoundsTest, AGuestMayTouchAllItsMemoryBesideWhatQemuNeeds) {
   for (const std::uint64_t mib : {96U, 1024U, 65536U}) {
     const process::Bounds bounds = QemuBounds(mib * kMiB, 0);
     // Its log and its console, and two sets of page tables.
-    const std::uint64_t least = mib * kMiB + 2 * 64 * kMiB + 2 * mib * kMiB / 512;
+    const std::uint64_t least = mib * kMiB + kMiB * 128 + mib * kMiB / 256;
     EXPECT_GT(bounds.memory_bytes_max, least + 64 * kMiB) << mib;
     EXPECT_LT(bounds.memory_bytes_max, 2 * mib * kMiB + 512 * kMiB) << mib;
   }
