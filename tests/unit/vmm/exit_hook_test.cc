@@ -58,6 +58,7 @@ TEST(ExitHookTest, ListenersComeAndGoUnderCalls) {
   const auto hook = std::make_shared<ExitHook>();
   std::atomic<bool> done{false};
   std::vector<std::jthread> callers;
+  callers.reserve(4);
   for (int n = 0; n < 4; ++n) {
     callers.emplace_back([&] {
       while (!done.load()) hook->Call("vm");
