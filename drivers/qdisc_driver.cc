@@ -70,4 +70,12 @@ Status Validate(const HtbClass& htb) {
   return htb.quantum_bytes != 0 ? OkStatus() : Status(Invalid(what + ": quantum must not be zero"));
 }
 
+Result<LeafKind> ChooseLeaf(std::string_view wanted, QdiscDriver& qdiscs) {
+  if (wanted == "bfifo") return LeafKind::kBfifo;
+  ASSIGN_OR_RETURN(const bool has, qdiscs.HasFqCodel());
+  if (has) return LeafKind::kFqCodel;
+  if (wanted == "fq_codel") return Invalid("--leaf fq_codel: this kernel has none");
+  return LeafKind::kBfifo;
+}
+
 }  // namespace forkplane::drivers

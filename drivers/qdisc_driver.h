@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "controller/base/result.h"
@@ -142,5 +143,9 @@ class QdiscDriver {
   // Makes, changes or replaces the leaf of a class. NotFound: no such class.
   virtual Status SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) = 0;
 };
+
+// What --leaf ("auto", "fq_codel", "bfifo") means on this kernel, to the daemon as to the doctor.
+// "auto": fq_codel where the kernel has it. Invalid: it is demanded and not there.
+Result<LeafKind> ChooseLeaf(std::string_view wanted, QdiscDriver& qdiscs);
 
 }  // namespace forkplane::drivers

@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "controller/app/doctor_probes.h"
-#include "controller/app/host_drivers.h"
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/netlink/link.h"
@@ -160,7 +159,7 @@ class NetworkProbe {
   Status Clsact() { return qdiscs_->AddClsact(kTap); }
 
   void TryLeaf() {
-    const auto kind = ChooseLeaf(options_.leaf, *qdiscs_);
+    const auto kind = drivers::ChooseLeaf(options_.leaf, *qdiscs_);
     Finding finding = JudgeLeaf(options_.leaf, kind.ok() && *kind == drivers::LeafKind::kFqCodel);
     if (finding.level != Level::kMissing) {
       const drivers::Leaf leaf = {kind.ok() ? *kind : drivers::LeafKind::kBfifo,

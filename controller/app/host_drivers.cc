@@ -95,14 +95,6 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
       host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
 }
 
-Result<drivers::LeafKind> ChooseLeaf(const std::string& wanted, drivers::QdiscDriver& qdiscs) {
-  if (wanted == "bfifo") return drivers::LeafKind::kBfifo;
-  ASSIGN_OR_RETURN(const bool has, qdiscs.HasFqCodel());
-  if (has) return drivers::LeafKind::kFqCodel;
-  if (wanted == "fq_codel") return Invalid("--leaf fq_codel: this kernel has none");
-  return drivers::LeafKind::kBfifo;
-}
-
 void HookMachines(HostDrivers& host, drivers::CallHook& hook) {
   host.processes =
       host.parts.Add(std::make_unique<drivers::HookedProcessDriver>(*host.processes, hook));
@@ -118,7 +110,7 @@ void HookMachines(HostDrivers& host, drivers::CallHook& hook) {
 Result<HostDrivers> OpenHostDrivers(const Options& options, metrics::Registry& metrics) {
   HostDrivers host;
   RETURN_IF_ERROR(OpenNetwork(options, host));
-  ASSIGN_OR_RETURN(host.leaf, ChooseLeaf(options.leaf, *host.qdiscs));
+  ASSIGN_OR_RETURN(host.leaf, drivers::ChooseLeaf(options.leaf, *host.qdiscs));
   HookNetwork(host, *host.parts.Add(std::make_unique<trace::CallMetrics>(metrics, RealClock())));
   RETURN_IF_ERROR(OpenMachines(options, metrics, host));
   RETURN_IF_ERROR(OpenHypervisors(options, host));

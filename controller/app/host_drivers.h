@@ -63,10 +63,6 @@ struct HostDrivers {
   Parts parts;
 };
 
-// What --leaf means on this kernel, to the daemon as to the doctor. "auto": fq_codel where the
-// kernel has it. Invalid: it is demanded and not there.
-Result<drivers::LeafKind> ChooseLeaf(const std::string& wanted, drivers::QdiscDriver& qdiscs);
-
 // Puts `hook` around every network driver. It must outlive them.
 void HookNetwork(HostDrivers& drivers, drivers::CallHook& hook);
 // The same for processes, storage, templates and hypervisors.

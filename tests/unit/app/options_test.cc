@@ -85,13 +85,13 @@ TEST(OptionsTest, TheLeafIsTheBestThisKernelHasOrTheOneNamed) {
     kernel.Change([has](fake::State& state) { return state.has_fq_codel = has; });
   };
   set(true);
-  EXPECT_EQ(*ChooseLeaf("auto", qdiscs), drivers::LeafKind::kFqCodel);
-  EXPECT_EQ(*ChooseLeaf("fq_codel", qdiscs), drivers::LeafKind::kFqCodel);
-  EXPECT_EQ(*ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
+  EXPECT_EQ(*drivers::ChooseLeaf("auto", qdiscs), drivers::LeafKind::kFqCodel);
+  EXPECT_EQ(*drivers::ChooseLeaf("fq_codel", qdiscs), drivers::LeafKind::kFqCodel);
+  EXPECT_EQ(*drivers::ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
   set(false);
-  EXPECT_EQ(*ChooseLeaf("auto", qdiscs), drivers::LeafKind::kBfifo);
-  EXPECT_EQ(*ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
-  EXPECT_EQ(ChooseLeaf("fq_codel", qdiscs).error().code, Code::kInvalid);
+  EXPECT_EQ(*drivers::ChooseLeaf("auto", qdiscs), drivers::LeafKind::kBfifo);
+  EXPECT_EQ(*drivers::ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
+  EXPECT_EQ(drivers::ChooseLeaf("fq_codel", qdiscs).error().code, Code::kInvalid);
 }
 
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
