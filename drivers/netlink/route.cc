@@ -208,6 +208,7 @@ Result<std::vector<Route>> NetlinkRouteDriver::ListRoutes() {
 Result<std::vector<Ipv4>> NetlinkRouteDriver::ListHostRoutes(std::uint32_t index) {
   ASSIGN_OR_RETURN(const std::vector<Route> routes, DumpRoutes(index, true));
   std::vector<Ipv4> addresses;
+  addresses.reserve(routes.size());
   for (const Route& route : routes) addresses.push_back(route.destination.address);
   std::sort(addresses.begin(), addresses.end());
   return addresses;

@@ -25,7 +25,7 @@ std::atomic<std::uint64_t> requests_sent = 0;
 std::atomic<std::uint64_t> answers_read = 0;
 
 // No part of an answer is larger: the kernel cuts dumps to 32 KiB.
-constexpr std::size_t kAnswerBytesMax = 32 * 1024;
+constexpr std::size_t kAnswerBytesMax = std::size_t{32} * 1024;
 
 struct FreeBuffer {
   void operator()(unsigned char* buffer) const { std::free(buffer); }  // libnl's malloc
