@@ -26,10 +26,10 @@ class Gatherer {
     const MutexLock lock(mutex_);
     return std::count(events_.begin(), events_.end(), wanted);
   }
-  bool Saw(const LinkEvent& wanted) NO_THREAD_SAFETY_ANALYSIS {
+  bool Saw(const LinkEvent& wanted) {
     const MutexLock lock(mutex_);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    return changed_.WaitUntil(mutex_, {}, deadline, [&] {
+    return changed_.WaitUntil(mutex_, {}, deadline, [&]() NO_THREAD_SAFETY_ANALYSIS {
       return std::find(events_.begin(), events_.end(), wanted) != events_.end();
     });
   }

@@ -220,6 +220,7 @@ TEST(WorkQueueThreadsTest, AStormOfAddsLosesNothingAndSharesNothing) {
   std::atomic<bool> shared = false;
   {
     std::vector<std::jthread> workers;
+    workers.reserve(kWorkers);
     for (int i = 0; i < kWorkers; ++i) {
       workers.emplace_back([&](const std::stop_token& stop) {
         while (const auto key = queue.Get(stop)) {
@@ -232,6 +233,7 @@ TEST(WorkQueueThreadsTest, AStormOfAddsLosesNothingAndSharesNothing) {
       });
     }
     std::vector<std::jthread> producers;
+    producers.reserve(4);
     for (int p = 0; p < 4; ++p) {
       producers.emplace_back([&, p] {
         for (int i = p; i < kAdds; i += 4) {
