@@ -1,5 +1,6 @@
 #include "controller/app/daemon.h"
 
+#include "controller/app/host_object.h"
 #include "controller/base/log.h"
 
 namespace forkplane::app {
@@ -64,15 +65,6 @@ Status Daemon::CheckStoreIdentity() {
   return OkStatus();
 }
 
-Status Daemon::EnsureHostObject() {
-  const std::string text =
-      fmt::format(R"({{"apiVersion":"{}","kind":"Host","metadata":{{"name":"{}"}},"spec":{{}}}})",
-                  kApiVersion, options_.host_name);
-  const auto made = api_->objects().Create({"forkplane.dev", "hosts"}, "", text);
-  if (made.ok() || made.error().code == Code::kExists) return OkStatus();
-  return Error(made.error()).WithContext("--host-name " + options_.host_name);
-}
-
 std::vector<runtime::Controller*> Daemon::Controllers() {
   std::vector<runtime::Controller*> all = network_loops_->Controllers();
   for (runtime::Controller* controller : machine_loops_->Controllers()) all.push_back(controller);
@@ -87,7 +79,8 @@ void Daemon::RefreshMetrics() {
 
 Status Daemon::StartLoops() {
   store::ObjectStore& objects = api_->objects();
-  RETURN_IF_ERROR(EnsureHostObject());
+  ASSIGN_OR_RETURN(options_.host_name,
+                   EnsureHostObject(objects, options_.host_name, options_.host_name_chosen));
   statuses_ = std::make_unique<runtime::StatusWriter>(objects, machine_.clock, metrics_,
                                                       runtime::StatusWriter::Options{});
   events_ = std::make_unique<runtime::EventRecorder>(objects, "forkplane", options_.host_name,

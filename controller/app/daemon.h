@@ -51,14 +51,13 @@ class Daemon {
       : options_(std::move(options)), machine_(std::move(machine)), lock_(std::move(lock)) {}
   Status OpenHost();
   Status CheckStoreIdentity();
-  Status EnsureHostObject();
   Status StartLoops();
   Status StartManifests();
   void TellOf(const manifests::Problem& problem);
   void RefreshMetrics();
   std::vector<runtime::Controller*> Controllers();
 
-  const Options options_;
+  Options options_;  // as given; the host's name as it is on record
   Machine machine_;
   InstanceLock lock_;
   metrics::Registry metrics_;

@@ -77,7 +77,8 @@ void AddFlags(CLI::App& command, Options& o) {
   add("--listen", o.listen, "address of the Kubernetes API (TLS)");
   add("--metrics-listen", o.metrics_listen,
       "address of plain HTTP /metrics and /healthz; empty: off");
-  add("--host-name", o.host_name, "name of this host's Host object (default: the host's name)");
+  add("--host-name", o.host_name,
+      "name of this host's Host object (default: the one on record, else the machine's)");
   add("--image-roots", o.image_roots,
       "directories that image paths are relative to (default: <state-dir>/images)");
   add("--manifests", o.manifests,
@@ -137,6 +138,7 @@ Status Complete(Options& o) {
   }
   if (!o.manifests.empty()) o.manifests = std::filesystem::absolute(o.manifests).string();
   if (o.host_name.empty()) {
+    o.host_name_chosen = false;
     std::array<char, HOST_NAME_MAX + 1> name{};
     if (::gethostname(name.data(), name.size() - 1) != 0) return FromErrno(errno, "gethostname");
     o.host_name = name.data();

@@ -21,6 +21,7 @@ struct Options {
   std::string listen = "127.0.0.1:6443";  // the API; a port of 0 takes a free one
   std::string metrics_listen;             // plain HTTP /metrics; empty: off
   std::string host_name;                  // default: the host's name
+  bool host_name_chosen = true;           // false: by default
   std::vector<std::string> image_roots;   // default: <state-dir>/images
   std::string manifests;                  // a directory to apply; empty: none
   std::string uid_range = "2000000000-2000065535";

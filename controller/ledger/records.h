@@ -1,6 +1,6 @@
 // What the host ledger holds: one plain struct per kind of lease. Names, indexes and MACs on the
-// host follow from leased numbers (drivers/network_names.h); they are not stored, so nothing can
-// disagree with them.
+// host follow from leased numbers (controller/base/network_names.h); they are not stored, so
+// nothing can disagree with them.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "reconcilers/host/plan.h"
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::host {
 namespace {

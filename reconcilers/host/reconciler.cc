@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/base/log.h"
+#include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
 #include "crd/json.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::host {
 namespace {

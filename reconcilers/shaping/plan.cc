@@ -1,6 +1,6 @@
 #include "reconcilers/shaping/plan.h"
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::shaping {
 namespace {

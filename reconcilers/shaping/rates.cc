@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::shaping {
 namespace {

@@ -3,8 +3,8 @@
 #include <charconv>
 
 #include "controller/base/log.h"
+#include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
-#include "drivers/network_names.h"
 #include "reconcilers/shaping/explain.h"
 
 namespace forkplane::shaping {

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/base/network_names.h"
 #include "crd/json.h"
-#include "drivers/network_names.h"
 
 namespace forkplane::tap {
 namespace {

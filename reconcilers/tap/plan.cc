@@ -1,6 +1,6 @@
 #include "reconcilers/tap/plan.h"
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 
 namespace forkplane::tap {
 namespace {

@@ -1,8 +1,8 @@
 #include "reconcilers/tap/reconciler.h"
 
 #include "controller/base/log.h"
+#include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
-#include "drivers/network_names.h"
 #include "reconcilers/tap/explain.h"
 
 namespace forkplane::tap {

@@ -280,29 +280,38 @@ void RunWorld(const World& world, const Planner& planner, Report& report) {
   }
 }
 
-void Suite(const Planner& planner, Report& report) {
-  constexpr ClassIs kClasses[] = {ClassIs::kRight, ClassIs::kAbsent, ClassIs::kSlow,
-                                  ClassIs::kNoLeaf, ClassIs::kWrongParent};
-  constexpr BucketIs kBuckets[] = {BucketIs::kRight, BucketIs::kNoTap, BucketIs::kNoBucket,
-                                   BucketIs::kUnshaped, BucketIs::kWide};
+std::vector<World> Worlds() {
+  std::vector<World> worlds;
   const bool deep = convergence::Depth() > 1;
+  const auto add = [&](bool uplink, bool leaked, ClassIs up, BucketIs down) {
+    for (const bool releasing : {false, true}) {
+      for (const ClassIs other : {ClassIs::kRight, ClassIs::kAbsent}) {
+        if (!deep && leaked && other == ClassIs::kAbsent) continue;
+        World world{uplink, leaked, {}};
+        world.vm[0] = {up, down, releasing};
+        world.vm[1] = {other, BucketIs::kUnshaped, false};
+        worlds.push_back(world);
+      }
+    }
+  };
   for (const bool uplink : {true, false}) {
     for (const bool leaked : {false, true}) {
-      for (const ClassIs up : kClasses) {
-        for (const BucketIs down : kBuckets) {
-          for (const bool releasing : {false, true}) {
-            for (const ClassIs other : {ClassIs::kRight, ClassIs::kAbsent}) {
-              if (report.Done()) return;
-              if (!deep && leaked && other == ClassIs::kAbsent) continue;
-              World world{uplink, leaked, {}};
-              world.vm[0] = {up, down, releasing};
-              world.vm[1] = {other, BucketIs::kUnshaped, false};
-              RunWorld(world, planner, report);
-            }
-          }
+      for (const ClassIs up : {ClassIs::kRight, ClassIs::kAbsent, ClassIs::kSlow, ClassIs::kNoLeaf,
+                               ClassIs::kWrongParent}) {
+        for (const BucketIs down : {BucketIs::kRight, BucketIs::kNoTap, BucketIs::kNoBucket,
+                                    BucketIs::kUnshaped, BucketIs::kWide}) {
+          add(uplink, leaked, up, down);
         }
       }
     }
+  }
+  return worlds;
+}
+
+void Suite(const Planner& planner, Report& report) {
+  for (const World& world : Worlds()) {
+    if (report.Done()) return;
+    RunWorld(world, planner, report);
   }
 }
 

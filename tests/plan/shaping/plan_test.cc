@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "drivers/network_names.h"
+#include "controller/base/network_names.h"
 #include "reconcilers/shaping/rates.h"
 
 namespace forkplane::shaping {

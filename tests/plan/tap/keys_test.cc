@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/base/network_names.h"
 #include "controller/base/rng.h"
 #include "drivers/fake/drivers.h"
-#include "drivers/network_names.h"
 #include "reconcilers/tap/reconciler.h"
 
 namespace forkplane::tap {
