@@ -117,8 +117,10 @@ TEST_F(LifeTest, AStaticAddressInUseNamesItsHolder) {
                   .ok());
   world_.Run(seconds(2));
   EXPECT_EQ(world_.Reason("VirtualMachine", "b", "NetworkReady"), "AddressInUse");
+  const auto vm = world_.Vm("b");
+  ASSERT_TRUE(vm);
   const crd::Condition* told =
-      crd::FindCondition(world_.Vm("b")->status.conditions, crd::condition::kNetworkReady);
+      crd::FindCondition(vm->status.conditions, crd::condition::kNetworkReady);
   ASSERT_NE(told, nullptr);
   EXPECT_NE(told->message.find("default/a"), std::string::npos) << told->message;
 }

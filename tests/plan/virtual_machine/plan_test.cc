@@ -424,16 +424,23 @@ void CheckEveryWorld(Power power, MachineState state, Stop stop) {
   }
 }
 
-TEST(PlanTest, InvariantsHoldInEveryWorld) {
-  for (const Power power : {Power::kRunning, Power::kStopped, Power::kGone}) {
-    for (int n = 0; n <= static_cast<int>(MachineState::kFailed); ++n) {
-      const auto state = static_cast<MachineState>(n);
-      CheckEveryWorld(power, state, Stop::kNone);
-      // A stop is on record of a process that ran, and may have ended since.
-      if (state != MachineState::kRunning && state != MachineState::kAbsent) continue;
-      for (const Stop stop : {Stop::kBegun, Stop::kAsked, Stop::kOver}) {
-        CheckEveryWorld(power, state, stop);
-      }
+class EveryWorldTest : public ::testing::TestWithParam<Power> {};
+
+INSTANTIATE_TEST_SUITE_P(Powers, EveryWorldTest,
+                         ::testing::Values(Power::kRunning, Power::kStopped, Power::kGone),
+                         [](const auto& power) {
+                           if (power.param == Power::kRunning) return "Running";
+                           return power.param == Power::kStopped ? "Stopped" : "Gone";
+                         });
+
+TEST_P(EveryWorldTest, InvariantsHold) {
+  for (int n = 0; n <= static_cast<int>(MachineState::kFailed); ++n) {
+    const auto state = static_cast<MachineState>(n);
+    CheckEveryWorld(GetParam(), state, Stop::kNone);
+    // A stop is on record of a process that ran, and may have ended since.
+    if (state != MachineState::kRunning && state != MachineState::kAbsent) continue;
+    for (const Stop stop : {Stop::kBegun, Stop::kAsked, Stop::kOver}) {
+      CheckEveryWorld(GetParam(), state, stop);
     }
   }
 }

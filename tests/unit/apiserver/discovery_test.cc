@@ -66,7 +66,8 @@ TEST_F(DiscoveryTest, WhatIsListedCanBeListed) {  // T010
     }
   }
   for (const std::string& root : roots) {
-    for (const Json& resource : Get(root).json["resources"]) {
+    const Json resources = Get(root).json["resources"];
+    for (const Json& resource : resources) {
       const std::string name = resource["name"];
       if (name.find('/') != std::string::npos) continue;
       EXPECT_EQ(Get(root + "/" + name).code, 200) << root << "/" << name;
