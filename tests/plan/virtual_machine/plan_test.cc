@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/convergence/support.h"
+
 namespace forkplane::virtual_machine {
 namespace {
 
@@ -410,8 +412,10 @@ void CheckGrace(const World& world, const Plan& plan) {
 }
 
 void CheckEveryWorld(Power power, MachineState state, Stop stop) {
+  // Under sanitizers, a seventeenth of them: odd, so that every bit is seen in both states.
+  const unsigned step = convergence::Depth() == 0 ? 17 : 1;
   for (unsigned goal = 0; goal < (1U << kGoalBits); ++goal) {
-    for (unsigned sight = 0; sight < (1U << kSightBits); ++sight) {
+    for (unsigned sight = goal % step; sight < (1U << kSightBits); sight += step) {
       World world = WorldOf(power, state, goal, sight);
       SetStop(stop, world);
       const Plan plan = MakePlan(world.goal, world.sight);
