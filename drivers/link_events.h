@@ -7,8 +7,9 @@
 // root implies all its classes; kQdisc of clsact implies its filters.
 // NOTE Echo: our own writes come back too, also those that changed nothing. Compare before
 // writing.
-// NOTE Loss: when the socket overflows, one kLost comes: everything may have changed. A periodic
-// resync is still needed (addresses, routes and map entries have no events here).
+// NOTE Loss: when the socket overflows, kLost comes at once and again when no more is missing:
+// everything may have changed. A periodic resync is still needed (addresses, routes and map entries
+// have no events here).
 // NOTE Threading: the callback runs in the monitor's own thread; it must only enqueue.
 #pragma once
 

@@ -23,8 +23,7 @@ namespace {
 using drivers::LinkEvent;
 using drivers::LinkEventKind;
 
-constexpr int kReceiveBufferBytes = 16 * 1024 * 1024;
-constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 
 std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
   const auto* header = HeaderOf<ifinfomsg>(message);
@@ -65,12 +64,12 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
   }
 }
 
-Result<UniqueFd> OpenGroups() {
+Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   if (!fd.valid()) return FromErrno(errno, "event socket");
   // FORCE goes beyond net.core.rmem_max; without CAP_NET_ADMIN nothing else here would work.
-  if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes,
-                 sizeof kReceiveBufferBytes) != 0) {
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer_bytes,
+                 sizeof receive_buffer_bytes) != 0) {
     return FromErrno(errno, "event socket buffer");
   }
   // Without bind the groups are joined but nothing is ever delivered.
@@ -89,8 +88,8 @@ Result<UniqueFd> OpenGroups() {
 
 }  // namespace
 
-Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open() {
-  ASSIGN_OR_RETURN(UniqueFd socket, OpenGroups());
+Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open(int receive_buffer_bytes) {
+  ASSIGN_OR_RETURN(UniqueFd socket, OpenGroups(receive_buffer_bytes));
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return FromErrno(errno, "eventfd");
   return std::unique_ptr<NetlinkLinkEvents>(
@@ -121,20 +120,22 @@ void NetlinkLinkEvents::Run(const std::stop_token& stop, const Callback& callbac
       callback({LinkEventKind::kLost, 0, 0});
       return;
     }
-    if ((files[0].revents & (POLLIN | POLLERR)) != 0) Drain(callback);
+    if ((files[0].revents & (POLLIN | POLLERR)) != 0) Drain(stop, callback);
   }
 }
 
-void NetlinkLinkEvents::Drain(const Callback& callback) {
+void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callback) {
   alignas(nlmsghdr) static thread_local std::array<char, kReadBytes> buffer;
-  while (true) {
+  bool lost = false;
+  while (!stop.stop_requested()) {
     const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
+      lost = true;
       callback({LinkEventKind::kLost, 0, 0});
       continue;
     }
-    if (size <= 0) return;  // EAGAIN: empty
+    if (size <= 0) break;  // EAGAIN: empty
     auto left = static_cast<unsigned>(size);
     for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
          part = NLMSG_NEXT(part, left)) {
@@ -142,6 +143,8 @@ void NetlinkLinkEvents::Drain(const Callback& callback) {
       if (event && IsOwnedIndex(event->index)) callback(*event);
     }
   }
+  // Of what happened while the backlog was read nothing was queued.
+  if (lost) callback({LinkEventKind::kLost, 0, 0});
 }
 
 }  // namespace forkplane::netlink

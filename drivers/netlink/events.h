@@ -1,8 +1,9 @@
 // LinkEvents over the multicast groups RTNLGRP_LINK and RTNLGRP_TC, read by a thread of its own.
 //
 // NOTE Kernel: an event costs ~830 bytes of the receive buffer; 16 MiB hold 10 000 of them
-// (measured). On overflow recv says ENOBUFS once, the older events stay readable: they are read,
-// and kLost comes first.
+// (measured). On overflow recv says ENOBUFS once, the older events stay readable, and until the
+// last of them is read every new one is dropped without a word. So kLost comes twice: at once, and
+// when the older events are read and new ones come again.
 #pragma once
 
 #include <memory>
@@ -13,11 +14,14 @@
 
 namespace forkplane::netlink {
 
+inline constexpr int kEventBufferBytes = 16 * 1024 * 1024;
+
 class NetlinkLinkEvents final : public drivers::LinkEvents {
  public:
   // Opens the socket in the network namespace of the calling thread; nothing is missed between
   // Open and Start.
-  static Result<std::unique_ptr<NetlinkLinkEvents>> Open();
+  static Result<std::unique_ptr<NetlinkLinkEvents>> Open(
+      int receive_buffer_bytes = kEventBufferBytes);
   ~NetlinkLinkEvents() override { Stop(); }
 
   Status Start(Callback callback) override;
@@ -27,8 +31,8 @@ class NetlinkLinkEvents final : public drivers::LinkEvents {
   NetlinkLinkEvents(UniqueFd socket, UniqueFd wake)
       : socket_(std::move(socket)), wake_(std::move(wake)) {}
   void Run(const std::stop_token& stop, const Callback& callback);
-  // Everything that is queued.
-  void Drain(const Callback& callback);
+  // Everything that is queued; ends early when stopped.
+  void Drain(const std::stop_token& stop, const Callback& callback);
 
   UniqueFd socket_;
   UniqueFd wake_;  // eventfd: ends the poll

@@ -41,7 +41,10 @@ Message TcMessage(std::uint16_t type, int flags, const tcmsg& header) {
   return message;
 }
 
-// The kernel dumps the qdiscs of all links or none; 1000 TAPs take it a millisecond.
+// The kernel dumps the qdiscs of all links or none; 1000 TAPs take it a millisecond. It counts
+// links to find where a part ends and the next begins, and does not mark the list when one of them
+// went meanwhile (6.18): those of one link may be missing. What is then tried is refused with
+// Exists.
 Status DumpQdiscs(SharedSocket& socket, const std::function<void()>& reset,
                   const std::function<void(const tcmsg&, const Attributes&)>& visit) {
   return socket.Dump([] { return TcMessage(RTM_GETQDISC, 0, TcHeader(0, 0, 0)); }, "list qdiscs",

@@ -1,0 +1,140 @@
+// Goal: an overflow of the event socket costs events, never the knowledge that some are missing.
+// Method: a small receive buffer, a reader that is held, and more changes than it takes.
+#include "drivers/netlink/events.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "controller/base/mutex.h"
+#include "controller/base/network_names.h"
+#include "drivers/netlink/link.h"
+#include "tests/support/netns.h"
+
+namespace forkplane::netlink {
+namespace {
+
+using drivers::LinkEvent;
+using drivers::LinkEventKind;
+
+constexpr int kSmallBufferBytes = 32 * 1024;
+constexpr int kFlood = 200;  // a change of a link is an event of more than a kilobyte
+constexpr LinkEvent kLost{LinkEventKind::kLost};
+
+// Gathers what comes. While it is held, the reader's thread stands still in it.
+class Receiver {
+ public:
+  void OnEvent(const LinkEvent& event) {
+    std::function<void()> then;
+    {
+      const MutexLock lock(mutex_);
+      changed_.Wait(mutex_, {}, [this]() NO_THREAD_SAFETY_ANALYSIS { return !held_; });
+      events_.push_back(event);
+      if (event == kLost) then = std::exchange(at_loss_, {});
+    }
+    if (then) then();
+    changed_.NotifyAll();
+  }
+  // `at_loss` runs in the reader's thread at the next kLost.
+  void Hold(std::function<void()> at_loss) {
+    const MutexLock lock(mutex_);
+    held_ = true;
+    at_loss_ = std::move(at_loss);
+  }
+  void Release() {
+    {
+      const MutexLock lock(mutex_);
+      held_ = false;
+    }
+    changed_.NotifyAll();
+  }
+  // Within a tenth of a second.
+  bool Saw(const LinkEvent& wanted) {
+    const MutexLock lock(mutex_);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    return changed_.WaitUntil(mutex_, {}, deadline, [&]() NO_THREAD_SAFETY_ANALYSIS {
+      return std::find(events_.begin(), events_.end(), wanted) != events_.end();
+    });
+  }
+  std::vector<LinkEvent> Events() {
+    const MutexLock lock(mutex_);
+    return events_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool held_ GUARDED_BY(mutex_) = false;
+  std::function<void()> at_loss_ GUARDED_BY(mutex_);
+  std::vector<LinkEvent> events_ GUARDED_BY(mutex_);
+};
+
+class EventsTest : public ::testing::Test {
+ protected:
+  // Floods the socket while its reader stands still, then lets it go on. Links 0 and 1 are there.
+  void AfterAFlood(const std::function<void()>& at_loss,
+                   const std::function<void(Receiver&)>& body) {
+    const std::string why = testing::WhyNoNetworkNamespace();
+    if (!why.empty()) GTEST_SKIP() << why;
+    testing::RunInNetworkNamespace([&] {
+      links_ = *NetlinkLinkDriver::Open();
+      ASSERT_TRUE(links_->CreateIfb({0, ""}).ok());
+      ASSERT_TRUE(links_->CreateIfb({1, ""}).ok());
+      // The kernel tells of a new alias only when the link is up.
+      ASSERT_TRUE(links_->SetUp(IfbIndex(0), true).ok());
+      const auto events = *NetlinkLinkEvents::Open(kSmallBufferBytes);
+      Receiver receiver;
+      receiver.Hold(at_loss);
+      ASSERT_TRUE(events->Start([&](const LinkEvent& event) { receiver.OnEvent(event); }).ok());
+      for (int i = 0; i < kFlood; ++i) {
+        ASSERT_TRUE(links_->SetAlias(IfbIndex(0), fmt::format("flood {}", i)).ok());
+      }
+      receiver.Release();
+      body(receiver);
+      events->Stop();
+    });
+  }
+  // True when an event of a change made now arrives. Asks often: what is made while the reader is
+  // still behind may be lost.
+  bool Works(Receiver& receiver) {
+    for (std::uint32_t n = 2; n < 52; ++n) {
+      if (!links_->CreateIfb({n, ""}).ok()) return false;
+      if (receiver.Saw({LinkEventKind::kLink, IfbIndex(n), 0, true})) return true;
+    }
+    return false;
+  }
+
+  std::unique_ptr<NetlinkLinkDriver> links_;
+};
+
+TEST_F(EventsTest, AnOverflowIsToldAndTheEventsGoOn) {
+  AfterAFlood({}, [&](Receiver& receiver) {
+    EXPECT_TRUE(Works(receiver));
+    const auto events = receiver.Events();
+    EXPECT_GE(std::count(events.begin(), events.end(), kLost), 1);
+    const auto of_flood =
+        std::count(events.begin(), events.end(), LinkEvent{LinkEventKind::kLink, IfbIndex(0)});
+    EXPECT_LT(of_flood, kFlood) << "nothing was lost: the test shows nothing";
+    EXPECT_GE(of_flood, 1) << "what was in the buffer is still read";
+  });
+}
+
+// Who looks at everything because of kLost looks while the old events are still being read, and
+// until the last of them is, the kernel throws new ones away and does not say so again.
+TEST_F(EventsTest, WhatChangesWhileTheBacklogIsReadIsToldToo) {
+  const auto delete_link = [this] { EXPECT_TRUE(links_->Delete(IfbIndex(1)).ok()); };
+  AfterAFlood(delete_link, [&](Receiver& receiver) {
+    EXPECT_TRUE(Works(receiver));
+    const auto events = receiver.Events();
+    const auto loss = std::find(events.begin(), events.end(), kLost);
+    ASSERT_NE(loss, events.end());
+    const bool told = std::any_of(loss + 1, events.end(), [](const LinkEvent& event) {
+      return event == kLost || event == LinkEvent{LinkEventKind::kLinkGone, IfbIndex(1)};
+    });
+    EXPECT_TRUE(told);
+  });
+}
+
+}  // namespace
+}  // namespace forkplane::netlink
