@@ -106,8 +106,9 @@ Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint
   return filters;
 }
 
-Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program) {
-  Message message(RTM_NEWTFILTER, NLM_F_CREATE);
+Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program,
+                 Put how) {
+  Message message(RTM_NEWTFILTER, NLM_F_CREATE | (how == Put::kAdd ? NLM_F_EXCL : 0));
   message.Header(Header(spec.index, spec.direction, spec.preference, kFilterHandle));
   message.Text(TCA_KIND, "bpf").Nest(TCA_OPTIONS, [&](Message& options) {
     options.U32(TCA_BPF_FD, static_cast<std::uint32_t>(program.fd.get()));
@@ -122,9 +123,29 @@ Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Pr
   return NotFoundWithoutClsact(socket, std::move(status), spec);
 }
 
-Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec) {
+Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
+                     const Program& program) {
+  Status status = PutFilter(socket, spec, program, Put::kAdd);
+  if (status.ok()) return status;
+  if (status.error().sys_errno == EINVAL && status.error().code != Code::kNotFound) {
+    RETURN_IF_ERROR(DeleteFilters(socket, spec));
+    return PutFilter(socket, spec, program, Put::kAdd);
+  }
+  if (status.error().code != Code::kExists) return status;
+  RETURN_IF_ERROR(PutFilter(socket, spec, program, Put::kReplace));
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket, spec.index, spec.direction));
+  for (const Filter& filter : filters) {
+    if (filter.preference != spec.preference || filter.handle == kFilterHandle) continue;
+    RETURN_IF_ERROR(DeleteFilters(socket, spec, filter.handle));
+  }
+  return OkStatus();
+}
+
+Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec, std::uint32_t handle) {
   Message message(RTM_DELTFILTER, 0);
-  message.Header(Header(spec.index, spec.direction, spec.preference, 0));
+  tcmsg header = Header(spec.index, spec.direction, spec.preference, handle);
+  header.tcm_info = std::uint32_t{spec.preference} << 16;  // for whatever protocol it is
+  message.Header(header);
   Status status = socket.Request(message, What("delete", spec));
   return NotFoundWithoutClsact(socket, std::move(status), spec);
 }

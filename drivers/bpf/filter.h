@@ -30,9 +30,18 @@ struct FilterSpec {
   std::uint16_t preference = 0;
   std::uint32_t mirred_index = 0;  // 0: direct action
 };
-// Adds the filter, or replaces the one with its preference and handle in one step.
-Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program);
-// Removes whatever has this preference.
-Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec);
+enum class Put : std::uint8_t {
+  kAdd,      // Exists: one with this preference and handle is there
+  kReplace,  // that one, in one step, or adds
+};
+// Refused (EINVAL) while a filter of another kind, or for one protocol, has the preference.
+Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program,
+                 Put how);
+// Makes it the only one of its preference. What stood there of our kind is replaced without a
+// packet passing in between; what is of another kind has to go first.
+Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program);
+// Removes whatever has this preference; with a handle, that one.
+Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec,
+                     std::uint32_t handle = 0);
 
 }  // namespace forkplane::bpf

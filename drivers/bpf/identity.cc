@@ -73,10 +73,17 @@ const Filter* Find(const std::vector<Filter>& filters, std::uint16_t preference)
   return found == filters.end() ? nullptr : &*found;
 }
 
-ProgramState StateOf(const Filter* filter, const Program& program) {
+// More than one of our preference: the newest is asked first, and that is not ours.
+bool IsAlone(const std::vector<Filter>& filters, std::uint16_t preference) {
+  return std::count_if(filters.begin(), filters.end(),
+                       [&](const Filter& filter) { return filter.preference == preference; }) == 1;
+}
+
+ProgramState StateOf(const std::vector<Filter>& filters, const Program& program) {
+  const Filter* filter = Find(filters, kProgramPreference);
   if (filter == nullptr) return ProgramState::kNone;
-  const bool ours =
-      filter->program_id == program.id && filter->direct_action && filter->handle == kFilterHandle;
+  const bool ours = filter->program_id == program.id && filter->direct_action &&
+                    filter->handle == kFilterHandle && IsAlone(filters, kProgramPreference);
   return ours ? ProgramState::kOurs : ProgramState::kStale;
 }
 
@@ -177,9 +184,9 @@ Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
 Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index) {
   AttachedPrograms attached;
   ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, Direction::kEgress));
-  attached.egress = StateOf(Find(egress, kProgramPreference), ProgramFor(Direction::kEgress));
+  attached.egress = StateOf(egress, ProgramFor(Direction::kEgress));
   ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, Direction::kIngress));
-  attached.ingress = StateOf(Find(ingress, kProgramPreference), ProgramFor(Direction::kIngress));
+  attached.ingress = StateOf(ingress, ProgramFor(Direction::kIngress));
   if (egress.empty() && ingress.empty()) {
     // A filter dump of a missing link is empty, not an error.
     ASSIGN_OR_RETURN(const auto link, netlink::ObserveLink(socket_, index));
@@ -188,7 +195,8 @@ Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index)
   const Filter* mirred = Find(ingress, kMirredPreference);
   const bool as_wanted = mode_ == RedirectMode::kBpf
                              ? mirred == nullptr
-                             : mirred != nullptr && mirred->program_id == programs_.match_all.id &&
+                             : mirred != nullptr && IsAlone(ingress, kMirredPreference) &&
+                                   mirred->program_id == programs_.match_all.id &&
                                    mirred->mirred_index == MirredSpecOf(index).mirred_index;
   if (attached.ingress == ProgramState::kOurs && !as_wanted) {
     attached.ingress = ProgramState::kStale;
@@ -199,13 +207,13 @@ Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index)
 Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
   RETURN_IF_ERROR(CheckTap("attach", index));
   const FilterSpec spec = SpecOf(index, direction);
-  if (direction == Direction::kEgress) return PutFilter(socket_, spec, ProgramFor(direction));
+  if (direction == Direction::kEgress) return PutOnlyFilter(socket_, spec, ProgramFor(direction));
   if (mode_ == RedirectMode::kMirred) {
     // The redirect first: behind a program that only translates, packets would pass unshaped.
-    RETURN_IF_ERROR(PutFilter(socket_, MirredSpecOf(index), programs_.match_all));
-    return PutFilter(socket_, spec, ProgramFor(direction));
+    RETURN_IF_ERROR(PutOnlyFilter(socket_, MirredSpecOf(index), programs_.match_all));
+    return PutOnlyFilter(socket_, spec, ProgramFor(direction));
   }
-  RETURN_IF_ERROR(PutFilter(socket_, spec, ProgramFor(direction)));
+  RETURN_IF_ERROR(PutOnlyFilter(socket_, spec, ProgramFor(direction)));
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
   if (Find(filters, kMirredPreference) == nullptr) return OkStatus();
   return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
