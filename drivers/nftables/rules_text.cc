@@ -1,5 +1,6 @@
 #include "drivers/nftables/rules_text.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <sstream>
@@ -65,10 +66,10 @@ std::string Unquoted(const std::string& word) {
   return word.substr(1, word.size() - 2);
 }
 
-// The rules of one network as they are found; the whole is judged at the end.
+// The rules of one network in the order in which they are found; the whole is judged at the end.
 struct Found {
-  std::set<std::string> forward = {};
-  std::set<std::string> postrouting = {};
+  std::vector<std::string> forward = {};
+  std::vector<std::string> postrouting = {};
   FirewallNetwork network = {};
 };
 
@@ -103,12 +104,16 @@ class Reader {
   FirewallRules Finish() {
     for (auto& [cidr, found] : found_) {
       FirewallNetwork& network = found.network;
-      network.isolated = found.forward.count(IsolationRule(network)) != 0;
-      network.masquerade = found.postrouting.count(MasqueradeRule(network)) != 0;
+      network.isolated = Holds(found.forward, IsolationRule(network));
+      network.masquerade = Holds(found.postrouting, MasqueradeRule(network));
       if (!network.masquerade) network.uplink.clear();
       Compare(ForwardRules(network), found.forward);
       Compare(PostroutingRules(network), found.postrouting);
       rules_.networks.push_back(network);
+    }
+    // A chain that no hook leads to is there in vain.
+    for (const std::string_view hook : {kForwardHook, kPostroutingHook}) {
+      if (!hooks_.contains(hook)) Miss(hook);
     }
     return std::move(rules_);
   }
@@ -121,7 +126,11 @@ class Reader {
       return;
     }
     const bool forward = chain_ == "forward";
-    if (!chain_.empty() && line == (forward ? kForwardHook : kPostroutingHook)) return;
+    const std::string_view hook = forward ? kForwardHook : kPostroutingHook;
+    if (!chain_.empty() && line == hook) {
+      hooks_.insert(hook);
+      return;
+    }
     const std::optional<FirewallNetwork> subject = SubjectOf(line);
     if (!subject || chain_.empty()) {
       rules_.unexpected.push_back(line);
@@ -130,19 +139,31 @@ class Reader {
     Found& found = found_[subject->cidr];
     found.network.cidr = subject->cidr;
     if (!subject->uplink.empty()) found.network.uplink = subject->uplink;
-    std::set<std::string>& lines = forward ? found.forward : found.postrouting;
-    if (!lines.insert(line).second) rules_.unexpected.push_back(line);
+    (forward ? found.forward : found.postrouting).push_back(line);
   }
 
-  void Compare(const std::vector<std::string>& wanted, std::set<std::string> found) {
+  static bool Holds(const std::vector<std::string>& lines, const std::string& line) {
+    return std::find(lines.begin(), lines.end(), line) != lines.end();
+  }
+  void Miss(std::string_view line) {
+    rules_.unexpected.push_back(fmt::format("missing: {}", line));
+  }
+
+  // In their order too: the first rule that fits decides.
+  void Compare(const std::vector<std::string>& wanted, const std::vector<std::string>& found) {
+    if (found == wanted) return;
     for (const std::string& rule : wanted) {
-      if (found.erase(rule) == 0) rules_.unexpected.push_back("missing: " + rule);
+      if (!Holds(found, rule)) Miss(rule);
     }
-    rules_.unexpected.insert(rules_.unexpected.end(), found.begin(), found.end());
+    for (const std::string& rule : found) {
+      if (!Holds(wanted, rule)) rules_.unexpected.push_back(rule);
+    }
+    if (found.size() >= wanted.size()) rules_.unexpected.push_back("not in order, or twice");
   }
 
   FirewallRules rules_;
   std::string chain_;
+  std::set<std::string_view> hooks_;
   std::map<Ipv4Prefix, Found> found_;
 };
 
