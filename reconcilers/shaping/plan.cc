@@ -1,11 +1,15 @@
 #include "reconcilers/shaping/plan.h"
 
+#include <functional>
+
 #include "controller/base/network_names.h"
 
 namespace forkplane::shaping {
 namespace {
 
 using drivers::Equivalent;
+
+constexpr int kDepthMax = 8;  // of HTB
 
 // The kernel keeps the parent a class was born with.
 bool MustBeBornAgain(const drivers::HtbClass& want, const drivers::HtbClass& is) {
@@ -39,15 +43,28 @@ struct Printer {
   }
 };
 
+// How far below the root a class hangs. Whoever adds classes by hand may hang them below others,
+// and one with children cannot be deleted.
+int DepthOf(const Observed& observed, std::uint32_t minor) {
+  int depth = 0;
+  for (auto is = observed.classes.find(minor); is != observed.classes.end() && depth < kDepthMax;
+       is = observed.classes.find(is->second.htb.parent_minor)) {
+    ++depth;
+  }
+  return depth;
+}
+
 void PlanDeletes(const std::map<std::uint32_t, const Wish*>& wishes, const Observed& observed,
                  std::vector<Action>& plan) {
+  std::multimap<int, std::uint32_t, std::greater<>> deepest_first;
   for (const auto& [minor, is] : observed.classes) {
     const auto wish = wishes.find(minor);
     const bool wanted = wish != wishes.end() && wish->second->intent != Intent::kRelease;
     const bool reborn = wanted && wish->second->intent == Intent::kShape &&
                         MustBeBornAgain(wish->second->rates.htb, is.htb);
-    if (!wanted || reborn) plan.emplace_back(DeleteClass{minor});
+    if (!wanted || reborn) deepest_first.emplace(DepthOf(observed, minor), minor);
   }
+  for (const auto& [depth, minor] : deepest_first) plan.emplace_back(DeleteClass{minor});
 }
 
 void PlanClass(const Rates& want, const Observed& observed, std::vector<Action>& plan) {
