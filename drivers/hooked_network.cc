@@ -28,6 +28,10 @@ Status HookedLinkDriver::SetMac(std::uint32_t index, const MacAddress& mac) {
 Status HookedLinkDriver::SetMtu(std::uint32_t index, std::uint32_t mtu) {
   return CallThrough(hook_, {"link", "set_mtu", true}, [&] { return inner_.SetMtu(index, mtu); });
 }
+Status HookedLinkDriver::SetName(std::uint32_t index, const std::string& name) {
+  return CallThrough(hook_, {"link", "set_name", true},
+                     [&] { return inner_.SetName(index, name); });
+}
 Status HookedLinkDriver::SetAlias(std::uint32_t index, const std::string& alias) {
   return CallThrough(hook_, {"link", "set_alias", true},
                      [&] { return inner_.SetAlias(index, alias); });

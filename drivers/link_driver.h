@@ -70,6 +70,8 @@ class LinkDriver {
   virtual Status SetUp(std::uint32_t index, bool up) = 0;
   virtual Status SetMac(std::uint32_t index, const MacAddress& mac) = 0;
   virtual Status SetMtu(std::uint32_t index, std::uint32_t mtu) = 0;
+  // Conflict: the link is up (kernels before 6.2). Exists: another link has the name.
+  virtual Status SetName(std::uint32_t index, const std::string& name) = 0;
   virtual Status SetAlias(std::uint32_t index, const std::string& alias) = 0;
   // `master` 0 takes the port out. NotFound: link or master is missing; Exhausted: 1024 ports.
   virtual Status SetMaster(std::uint32_t index, std::uint32_t master) = 0;

@@ -79,6 +79,7 @@ struct ObservedClass {
 struct PortQdiscs {
   std::optional<ObservedRoot> root = {};
   bool clsact = false;
+  bool foreign_ingress = false;  // something else stands in its place
 };
 
 // An IFB.
@@ -131,6 +132,7 @@ class QdiscDriver {
   // pass, for ever (sch_tbf.c, Linux 6.18, provoked). Both happen in one system call.
   virtual Status ChangeTbf(std::uint32_t index, const Tbf& tbf, Queue queue) = 0;
   virtual Status AddClsact(std::uint32_t index) = 0;
+  // Or what stands in its place.
   virtual Status DeleteClsact(std::uint32_t index) = 0;
   virtual Status AddHtb(std::uint32_t index, std::uint32_t default_minor) = 0;
   // With everything below it; the kernel's default takes its place.

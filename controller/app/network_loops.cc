@@ -156,11 +156,15 @@ void NetworkLoops::AttachFacts() {
 }
 
 void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
+  using drivers::LinkEventKind;
   // A bridge that comes up is what TAPs wait for, one that goes is to be made again; that a port
   // has joined it or a class its IFB can wait.
-  const bool urgent = event.turned || event.kind == drivers::LinkEventKind::kLinkGone ||
-                      event.kind == drivers::LinkEventKind::kLost;
-  const bool own = IsTapIndex(event.index);
+  const bool urgent = event.turned || event.kind == LinkEventKind::kLinkGone ||
+                      event.kind == LinkEventKind::kAddressGone ||
+                      event.kind == LinkEventKind::kForwardingOff ||
+                      event.kind == LinkEventKind::kLost;
+  const bool own = IsTapIndex(event.index) || event.kind == LinkEventKind::kRoute ||
+                   event.kind == LinkEventKind::kNeighbour;
   MergeAll(tap_, tap_loop_.KeysOf(event), own ? runtime::kEventMergeWindow : kNow);
   MergeAll(shaping_, shaping_loop_.KeysOf(event), runtime::kEventMergeWindow);
   MergeAll(network_, network_loop_.KeysOf(event), urgent ? kNow : kCountMergeWindow);

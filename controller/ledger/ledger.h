@@ -176,6 +176,7 @@ class Ledger {
   virtual std::optional<VmLease> GetVm(const std::string& owner_uid) const = 0;
   virtual std::optional<InterfaceLease> GetInterface(LeaseId lease) const = 0;
   virtual std::optional<InterfaceLease> GetInterfaceByNumber(Number number) const = 0;
+  virtual std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const = 0;
   virtual std::optional<NetworkLease> GetNetwork(const std::string& uid) const = 0;
   virtual std::optional<NetworkLease> GetNetworkByName(const std::string& name) const = 0;
   // All interfaces of one shaping domain, by number.

@@ -328,6 +328,13 @@ std::optional<InterfaceLease> SqliteLedger::GetInterfaceByNumber(Number number) 
   return committed_.interfaces.at(it->second);
 }
 
+std::optional<InterfaceLease> SqliteLedger::GetInterfaceByAddress(Ipv4 address) const {
+  MutexLock lock(mu_);
+  const auto it = committed_.by_address.find(address);
+  if (it == committed_.by_address.end()) return std::nullopt;
+  return committed_.interfaces.at(it->second);
+}
+
 std::optional<NetworkLease> SqliteLedger::GetNetwork(const std::string& uid) const {
   MutexLock lock(mu_);
   const auto it = committed_.networks.find(uid);

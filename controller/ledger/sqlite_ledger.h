@@ -31,6 +31,7 @@ class SqliteLedger final : public Ledger {
   std::optional<VmLease> GetVm(const std::string& owner_uid) const override;
   std::optional<InterfaceLease> GetInterface(LeaseId lease) const override;
   std::optional<InterfaceLease> GetInterfaceByNumber(Number number) const override;
+  std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const override;
   std::optional<NetworkLease> GetNetwork(const std::string& uid) const override;
   std::optional<NetworkLease> GetNetworkByName(const std::string& name) const override;
   std::vector<InterfaceLease> InterfacesOfDomain(std::uint32_t ifb) const override;

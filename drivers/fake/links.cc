@@ -10,6 +10,7 @@ using drivers::LinkEventKind;
 using drivers::LinkKind;
 
 constexpr std::size_t kAliasSizeMax = 255;
+constexpr std::size_t kNameSizeMax = 15;
 constexpr std::ptrdiff_t kBridgePortsMax = 1023;
 
 Status CheckOwned(std::string_view what, std::uint32_t index) {
@@ -105,6 +106,22 @@ Status FakeLinkDriver::SetMac(std::uint32_t index, const MacAddress& mac) {
 
 Status FakeLinkDriver::SetMtu(std::uint32_t index, std::uint32_t mtu) {
   return EditLink(kernel_, "set MTU of", index, [&](FakeLink& link) { link.link.mtu = mtu; });
+}
+
+Status FakeLinkDriver::SetName(std::uint32_t index, const std::string& name) {
+  if (name.empty() || name.size() > kNameSizeMax) return Invalid("set name: length");
+  RETURN_IF_ERROR(CheckOwned("set name of", index));
+  return kernel_.Change([&](State& state) -> Status {
+    FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice("set name of", index);
+    const bool taken = std::any_of(state.links.begin(), state.links.end(), [&](const auto& other) {
+      return other.first != index && other.second.link.name == name;
+    });
+    if (taken) return Exists("set name: File exists");
+    link->link.name = name;
+    AnnounceLink(state, index, false);
+    return OkStatus();
+  });
 }
 
 Status FakeLinkDriver::SetAlias(std::uint32_t index, const std::string& alias) {

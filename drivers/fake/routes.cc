@@ -5,19 +5,30 @@
 namespace forkplane::fake {
 namespace {
 
+using drivers::LinkEventKind;
 using drivers::Neighbour;
 using drivers::Route;
 using drivers::Uplink;
 
+// `kind`: what is announced when the edit succeeds, of which address, with which MAC.
+struct News {
+  LinkEventKind kind;
+  Ipv4 address = {};
+  std::optional<MacAddress> mac = {};
+};
+
 template <typename Edit>
-Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, const Edit& edit) {
+Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index,
+              const std::optional<News>& news, const Edit& edit) {
   if (!IsOwnedIndex(index)) {
     return Invalid(fmt::format("{} on {:#x}: not an index of ours", what, index));
   }
   return kernel.Change([&](State& state) -> Status {
     FakeLink* link = Find(state, index);
     if (link == nullptr) return NoDevice(what, index);
-    return edit(*link);
+    RETURN_IF_ERROR(edit(*link));
+    if (news) state.events.push_back({news->kind, index, 0, false, news->address, news->mac});
+    return OkStatus();
   });
 }
 
@@ -48,16 +59,24 @@ Result<std::vector<Ipv4Prefix>> FakeRouteDriver::ListAddresses(std::uint32_t ind
 }
 
 Status FakeRouteDriver::AddAddress(std::uint32_t index, const Ipv4Prefix& address) {
-  return OnLink(kernel_, "add address", index, [&](FakeLink& link) -> Status {
-    if (!link.addresses.insert(address).second) return Exists("add address: File exists");
-    return OkStatus();
-  });
+  return OnLink(kernel_, "add address", index, News{LinkEventKind::kAddress},
+                [&](FakeLink& link) -> Status {
+                  if (!link.addresses.insert(address).second)
+                    return Exists("add address: File exists");
+                  return OkStatus();
+                });
 }
 
 Status FakeRouteDriver::DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) {
-  return OnLink(kernel_, "delete address", index, [&](FakeLink& link) {
-    return EraseFrom(link.addresses, address, "delete address");
-  });
+  return OnLink(kernel_, "delete address", index, News{LinkEventKind::kAddressGone},
+                [&](FakeLink& link) {
+                  const Status status = EraseFrom(link.addresses, address, "delete address");
+                  if (!link.addresses.empty()) return status;
+                  // Without an address a link has no IPv4.
+                  link.host_routes.clear();
+                  link.neighbours.clear();
+                  return status;
+                });
 }
 
 Result<std::vector<Route>> FakeRouteDriver::ListRoutes() {
@@ -91,7 +110,7 @@ Result<bool> FakeRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
 }
 
 Status FakeRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
-  return OnLink(kernel_, "add route", index, [&](FakeLink& link) -> Status {
+  return OnLink(kernel_, "add route", index, std::nullopt, [&](FakeLink& link) -> Status {
     if (!link.link.up) return Conflict("add route: Network is down");
     if (!link.host_routes.insert(address).second) return Exists("add route: File exists");
     return OkStatus();
@@ -99,9 +118,9 @@ Status FakeRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
 }
 
 Status FakeRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
-  return OnLink(kernel_, "delete route", index, [&](FakeLink& link) {
-    return EraseFrom(link.host_routes, address, "delete route");
-  });
+  return OnLink(
+      kernel_, "delete route", index, News{LinkEventKind::kRoute, address},
+      [&](FakeLink& link) { return EraseFrom(link.host_routes, address, "delete route"); });
 }
 
 Result<std::vector<Neighbour>> FakeRouteDriver::ListNeighbours(std::uint32_t index) {
@@ -120,16 +139,18 @@ Lookup<MacAddress> FakeRouteDriver::ObserveNeighbour(std::uint32_t index, Ipv4 a
 }
 
 Status FakeRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& neighbour) {
-  return OnLink(kernel_, "set neighbour", index, [&](FakeLink& link) -> Status {
-    link.neighbours[neighbour.address] = neighbour.mac;
-    return OkStatus();
-  });
+  return OnLink(kernel_, "set neighbour", index,
+                News{LinkEventKind::kNeighbour, neighbour.address, neighbour.mac},
+                [&](FakeLink& link) -> Status {
+                  link.neighbours[neighbour.address] = neighbour.mac;
+                  return OkStatus();
+                });
 }
 
 Status FakeRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4 address) {
-  return OnLink(kernel_, "delete neighbour", index, [&](FakeLink& link) {
-    return EraseFrom(link.neighbours, address, "delete neighbour");
-  });
+  return OnLink(
+      kernel_, "delete neighbour", index, News{LinkEventKind::kNeighbour, address},
+      [&](FakeLink& link) { return EraseFrom(link.neighbours, address, "delete neighbour"); });
 }
 
 Lookup<Uplink> FakeRouteDriver::DefaultUplink() {

@@ -1,5 +1,8 @@
 #include "drivers/netlink/events.h"
 
+#include <arpa/inet.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/netlink.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -43,6 +46,49 @@ std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) 
                    filter ? 0 : header->tcm_handle};
 }
 
+std::optional<LinkEvent> AddressEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<ifaddrmsg>(message);
+  if (header == nullptr || header->ifa_family != AF_INET) return std::nullopt;
+  const bool gone = message->nlmsg_type == RTM_DELADDR;
+  return LinkEvent{gone ? LinkEventKind::kAddressGone : LinkEventKind::kAddress, header->ifa_index};
+}
+
+// A host route that goes, or whose place another one takes. New ones are of no interest.
+std::optional<LinkEvent> RouteEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<rtmsg>(message);
+  const bool lost =
+      message->nlmsg_type == RTM_DELROUTE || (message->nlmsg_flags & NLM_F_REPLACE) != 0;
+  if (header == nullptr || !lost || header->rtm_family != AF_INET || header->rtm_dst_len != 32) {
+    return std::nullopt;
+  }
+  const Attributes attributes(message, sizeof *header);
+  LinkEvent event{LinkEventKind::kRoute, attributes.U32(RTA_OIF).value_or(0)};
+  event.address = {ntohl(attributes.U32(RTA_DST).value_or(0))};
+  return event;
+}
+
+std::optional<LinkEvent> NeighbourEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<ndmsg>(message);
+  if (header == nullptr || header->ndm_family != AF_INET) return std::nullopt;
+  const Attributes attributes(message, sizeof *header);
+  LinkEvent event{LinkEventKind::kNeighbour, static_cast<std::uint32_t>(header->ndm_ifindex)};
+  event.address = {ntohl(attributes.U32(NDA_DST).value_or(0))};
+  if (message->nlmsg_type == RTM_NEWNEIGH && (header->ndm_state & NUD_PERMANENT) != 0) {
+    event.mac = attributes.Read<MacAddress>(NDA_LLADDR);
+  }
+  return event;
+}
+
+std::optional<LinkEvent> SwitchEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<netconfmsg>(message);
+  if (header == nullptr || header->ncm_family != AF_INET) return std::nullopt;
+  const Attributes attributes(message, sizeof *header);
+  constexpr auto kAllLinks = static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL);
+  const bool all = attributes.U32(NETCONFA_IFINDEX) == kAllLinks;
+  if (!all || attributes.U32(NETCONFA_FORWARDING).value_or(1) != 0) return std::nullopt;
+  return LinkEvent{LinkEventKind::kForwardingOff};
+}
+
 std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
   switch (message->nlmsg_type) {
     case RTM_NEWLINK:
@@ -59,6 +105,17 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
     case RTM_NEWCHAIN:
     case RTM_DELCHAIN:
       return TcEventOf(LinkEventKind::kFilter, message);
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return AddressEventOf(message);
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      return RouteEventOf(message);
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      return NeighbourEventOf(message);
+    case RTM_NEWNETCONF:
+      return SwitchEventOf(message);
     default:
       return std::nullopt;
   }
@@ -78,7 +135,8 @@ Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return FromErrno(errno, "bind event socket");
   }
-  for (const int group : {RTNLGRP_LINK, RTNLGRP_TC}) {
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+                          RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF}) {
     if (setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
       return FromErrno(errno, "join event group");
     }
@@ -140,7 +198,9 @@ void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callb
     for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
          part = NLMSG_NEXT(part, left)) {
       const auto event = EventOf(part);
-      if (event && IsOwnedIndex(event->index)) callback(*event);
+      if (!event) continue;
+      const bool ours = IsOwnedIndex(event->index) || event->kind == LinkEventKind::kForwardingOff;
+      if (ours) callback(*event);
     }
   }
   // Of what happened while the backlog was read nothing was queued.

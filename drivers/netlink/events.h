@@ -1,4 +1,4 @@
-// LinkEvents over the multicast groups RTNLGRP_LINK and RTNLGRP_TC, read by a thread of its own.
+// LinkEvents over multicast groups of rtnetlink, read by a thread of its own.
 //
 // NOTE Kernel: an event costs ~830 bytes of the receive buffer; 16 MiB hold 10 000 of them
 // (measured). On overflow recv says ENOBUFS once, the older events stay readable, and until the

@@ -189,6 +189,18 @@ Status NetlinkLinkDriver::SetMtu(std::uint32_t index, std::uint32_t mtu) {
   return socket_.Request(message, What("set MTU of", index));
 }
 
+Status NetlinkLinkDriver::SetName(std::uint32_t index, const std::string& name) {
+  RETURN_IF_ERROR(CheckOwned("set name of", index));
+  if (name.empty() || name.size() >= IFNAMSIZ) return Invalid(What("set name of", index));
+  Message message(RTM_NEWLINK, 0);
+  message.Header(LinkHeader(index)).Text(IFLA_IFNAME, name);
+  Status status = socket_.Request(message, What("set name of", index));
+  if (status.ok() || status.error().sys_errno != EBUSY) return status;
+  Error error = std::move(status).error();
+  error.code = Code::kConflict;
+  return error;
+}
+
 Status NetlinkLinkDriver::SetAlias(std::uint32_t index, const std::string& alias) {
   RETURN_IF_ERROR(CheckOwned("set alias of", index));
   return SetLinkAlias(socket_, index, alias);

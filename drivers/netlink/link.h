@@ -22,6 +22,7 @@ class NetlinkLinkDriver final : public drivers::LinkDriver {
   Status SetUp(std::uint32_t index, bool up) override;
   Status SetMac(std::uint32_t index, const MacAddress& mac) override;
   Status SetMtu(std::uint32_t index, std::uint32_t mtu) override;
+  Status SetName(std::uint32_t index, const std::string& name) override;
   Status SetAlias(std::uint32_t index, const std::string& alias) override;
   Status SetMaster(std::uint32_t index, std::uint32_t master) override;
   Status SetPortUp(std::uint32_t index, bool isolated) override;

@@ -76,8 +76,9 @@ void Note(const tcmsg& header, const Attributes& attributes, PortQdiscs& port) {
   if (header.tcm_parent == TC_H_ROOT && header.tcm_handle != 0) {
     port.root = RootOf(header, attributes);
   }
-  if (header.tcm_parent == TC_H_CLSACT && attributes.Text(TCA_KIND) == "clsact") {
-    port.clsact = true;
+  if (header.tcm_parent == TC_H_CLSACT) {
+    port.clsact = attributes.Text(TCA_KIND) == "clsact";
+    port.foreign_ingress = !port.clsact;
   }
 }
 

@@ -16,6 +16,7 @@ struct Printer {
   std::string operator()(const EnableForwarding&) const { return "EnableForwarding"; }
   std::string operator()(const CreateIfb& a) const { return "CreateIfb " + IfbName(a.ifb); }
   std::string operator()(const DeleteLink& a) const { return "DeleteLink " + IfbName(a.ifb); }
+  std::string operator()(const SetName& a) const { return "SetName " + IfbName(a.ifb); }
   std::string operator()(const SetAlias& a) const { return "SetAlias " + IfbName(a.ifb); }
   std::string operator()(const DisableIpv6& a) const { return "DisableIpv6 " + IfbName(a.ifb); }
   std::string operator()(const SetUp& a) const {
@@ -56,9 +57,13 @@ class DomainPlanner {
       there = false;
     }
     if (!there) plan_.emplace_back(CreateIfb{ifb_});
+    up_ = there && is_.link->up;
+    if (there && is_.link->name != IfbName(ifb_)) {
+      GoDown();  // older kernels rename only what is down
+      plan_.emplace_back(SetName{ifb_});
+    }
     if (there && is_.link->alias != want_.alias) plan_.emplace_back(SetAlias{ifb_});
     if (!there || !is_.ipv6_disabled) plan_.emplace_back(DisableIpv6{ifb_});
-    up_ = there && is_.link->up;
     const bool kept = there && PlanRoot();
     if (!there) plan_.emplace_back(AddHtb{ifb_});
     PlanClasses(kept);

@@ -55,6 +55,9 @@ struct CreateIfb {
 struct DeleteLink {  // something that is no IFB under our index
   std::uint32_t ifb = 0;
 };
+struct SetName {
+  std::uint32_t ifb = 0;
+};
 struct SetAlias {
   std::uint32_t ifb = 0;
 };
@@ -84,8 +87,8 @@ struct SetLeaf {
   std::uint32_t minor = 0;
   drivers::Leaf leaf;
 };
-using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetAlias, DisableIpv6, SetUp,
-                            DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf>;
+using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
+                            SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf>;
 std::string ToString(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);

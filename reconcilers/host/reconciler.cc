@@ -19,6 +19,7 @@ struct Executor {
   Status operator()(const EnableForwarding&) { return on.sysctls.EnableIpv4Forwarding(); }
   Status operator()(const CreateIfb& a) { return on.links.CreateIfb({a.ifb, want.alias}); }
   Status operator()(const DeleteLink& a) { return on.links.Delete(IfbIndex(a.ifb)); }
+  Status operator()(const SetName& a) { return on.links.SetName(IfbIndex(a.ifb), IfbName(a.ifb)); }
   Status operator()(const SetAlias& a) { return on.links.SetAlias(IfbIndex(a.ifb), want.alias); }
   Status operator()(const DisableIpv6& a) { return on.sysctls.DisableIpv6(IfbName(a.ifb)); }
   Status operator()(const SetUp& a) { return on.links.SetUp(IfbIndex(a.ifb), a.up); }
@@ -101,7 +102,10 @@ Result<Observed> HostReconciler::Observe() {
     DomainObserved domain;
     ASSIGN_OR_RETURN(domain.link, drivers_.links.Observe(IfbIndex(ifb)));
     if (domain.link) {
-      ASSIGN_OR_RETURN(domain.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(domain.link->name));
+      // The switch of a link that somebody renamed is not looked for under a name that is not ours.
+      if (domain.link->name == IfbName(ifb)) {
+        ASSIGN_OR_RETURN(domain.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(domain.link->name));
+      }
       ASSIGN_OR_RETURN(domain.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(ifb)));
     }
     observed.domains.push_back(std::move(domain));
@@ -186,8 +190,10 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
 }
 
 std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event) const {
-  const bool lost = event.kind == drivers::LinkEventKind::kLost;
-  if (!lost && !IsIfbIndex(event.index)) return {};
+  using drivers::LinkEventKind;
+  const bool of_host =
+      event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kForwardingOff;
+  if (!of_host && !IsIfbIndex(event.index)) return {};
   return {kKey};
 }
 

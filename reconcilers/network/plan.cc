@@ -10,6 +10,8 @@ struct Printer {
   std::string operator()(const DeleteLink&) const { return "DeleteLink"; }
   std::string operator()(const SetMac&) const { return "SetMac"; }
   std::string operator()(const SetMtu&) const { return "SetMtu"; }
+  std::string operator()(const SetDown&) const { return "SetDown"; }
+  std::string operator()(const SetName&) const { return "SetName"; }
   std::string operator()(const SetAlias&) const { return "SetAlias"; }
   std::string operator()(const DisableIpv6&) const { return "DisableIpv6"; }
   std::string operator()(const DeleteAddress& a) const {
@@ -22,7 +24,7 @@ struct Printer {
 };
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
-  const drivers::FirewallRules want{desired.firewall, {}};
+  const drivers::FirewallRules want = drivers::Canonical({desired.firewall, {}});
   if (want.networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
   } else if (observed.firewall != want) {
@@ -43,7 +45,12 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
     }
     return;
   }
-  const drivers::Link& link = *observed.link;
+  drivers::Link link = *observed.link;
+  if (link.name != BridgeName(desired.bridge)) {
+    if (link.up) plan.emplace_back(SetDown{});  // older kernels rename only what is down
+    plan.emplace_back(SetName{});
+    link.up = false;
+  }
   if (link.mac != kGatewayMac) plan.emplace_back(SetMac{});
   if (link.mtu != desired.mtu) plan.emplace_back(SetMtu{});
   if (link.alias != desired.alias) plan.emplace_back(SetAlias{});

@@ -46,6 +46,8 @@ struct CreateBridge {};
 struct DeleteLink {};
 struct SetMac {};
 struct SetMtu {};
+struct SetDown {};
+struct SetName {};
 struct SetAlias {};
 struct DisableIpv6 {};
 struct DeleteAddress {
@@ -55,8 +57,9 @@ struct AddAddress {};
 struct SetUp {};
 struct ReplaceFirewall {};
 struct RemoveFirewall {};
-using Action = std::variant<CreateBridge, DeleteLink, SetMac, SetMtu, SetAlias, DisableIpv6,
-                            DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
+using Action =
+    std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
+                 DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
 std::string ToString(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);

@@ -21,6 +21,8 @@ struct Executor {
   Status operator()(const DeleteLink&) { return on.links.Delete(index); }
   Status operator()(const SetMac&) { return on.links.SetMac(index, kGatewayMac); }
   Status operator()(const SetMtu&) { return on.links.SetMtu(index, want.mtu); }
+  Status operator()(const SetDown&) { return on.links.SetUp(index, false); }
+  Status operator()(const SetName&) { return on.links.SetName(index, BridgeName(want.bridge)); }
   Status operator()(const SetAlias&) { return on.links.SetAlias(index, want.alias); }
   Status operator()(const DisableIpv6&) { return on.sysctls.DisableIpv6(BridgeName(want.bridge)); }
   Status operator()(const DeleteAddress& a) { return on.routes.DeleteAddress(index, a.address); }
@@ -205,7 +207,10 @@ Result<Observed> NetworkReconciler::Observe(std::uint32_t bridge) {
   Observed observed;
   ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
   if (observed.link) {
-    ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+    // The switch of a link that somebody renamed is not looked for under a name that is not ours.
+    if (observed.link->name == BridgeName(bridge)) {
+      ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+    }
     ASSIGN_OR_RETURN(observed.addresses, drivers_.routes.ListAddresses(index));
   }
   ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
@@ -292,8 +297,11 @@ std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change)
 }
 
 std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& event) const {
-  const bool lost = event.kind == drivers::LinkEventKind::kLost;
-  if (!lost && !IsBridgeIndex(event.index)) return {};
+  using drivers::LinkEventKind;
+  const bool lost = event.kind == LinkEventKind::kLost;
+  const bool of_tap =
+      event.kind == LinkEventKind::kRoute || event.kind == LinkEventKind::kNeighbour;
+  if (!lost && (!IsBridgeIndex(event.index) || of_tap)) return {};
   std::vector<std::string> keys;
   for (const auto& lease : ledger_.ListAll().networks) {
     if (lost || BridgeIndex(lease.bridge) == event.index) keys.push_back(lease.parameters.name);

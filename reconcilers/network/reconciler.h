@@ -4,7 +4,7 @@
 // Add a key for a change of a Network object, a ledger Change (KeysOf, merged: it is a count), a
 // LinkEvent on our bridges and kLost (KeysOf; merged unless the bridge is new, gone, or went up or
 // down: each port that joins is an event of its bridge), and a periodic resync of every Network
-// (addresses and rules have no events).
+// (rules have no events).
 //
 // NOTE Deletion: a finalizer of ours holds a Network until no interface uses it and its bridge was
 // seen gone. A lease whose object vanished without that (lost store, forced finalizer) is kept.

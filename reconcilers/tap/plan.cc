@@ -16,9 +16,11 @@ std::string_view NameOf(const AdoptTap&) { return "AdoptTap"; }
 std::string_view NameOf(const ForgetFile&) { return "ForgetFile"; }
 std::string_view NameOf(const DeleteTap&) { return "DeleteTap"; }
 std::string_view NameOf(const DeleteLink&) { return "DeleteLink"; }
+std::string_view NameOf(const SetName&) { return "SetName"; }
 std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
 std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
 std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
+std::string_view NameOf(const DeleteIngress&) { return "DeleteIngress"; }
 std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
 std::string_view NameOf(const Attach& attach) {
   return attach.direction == drivers::Direction::kIngress ? "AttachIngress" : "AttachEgress";
@@ -49,6 +51,9 @@ class Builder {
       : want_(desired), is_(observed), link_(observed.link.value_or(drivers::Link{})) {}
 
   std::vector<Action> Build() {
+    if (is_.link && link_.kind == LinkKind::kTap && link_.name != TapName(want_.spec.number)) {
+      return Rename();
+    }
     // Not our device: another kind, or one that took the place of ours while we still hold the
     // file. DeleteTap would forget that file, so it goes as a link.
     const bool impostor = link_.kind != LinkKind::kTap || is_.file == TapFile::kDetached;
@@ -71,6 +76,14 @@ class Builder {
   template <typename T>
   void Add(T action) {
     plan_.emplace_back(action);
+  }
+
+  // Everything else goes by the name: files are told apart by it, and switches found. Older kernels
+  // rename only what is down.
+  std::vector<Action> Rename() {
+    if (link_.up) Add(SetDown{});
+    Add(SetName{});
+    return plan_;
   }
 
   // There is a device, we hold no file of it, and nobody runs behind it: left over from a daemon
@@ -97,6 +110,7 @@ class Builder {
   // Everything that must be in place before a packet can pass.
   void Dress(bool fresh) {
     const bool clsact = !fresh && is_.clsact;
+    if (!clsact && !fresh && is_.foreign_ingress) Add(DeleteIngress{});
     if (!clsact) Add(AddClsact{});
     if (!fresh) Translate(clsact);
     if (link_.alias != want_.spec.alias) Add(SetAlias{});

@@ -59,6 +59,7 @@ struct Observed {
   drivers::TapFile file = drivers::TapFile::kNone;
   bool ipv6_disabled = false;
   bool clsact = false;
+  bool foreign_ingress = false;  // another qdisc in its place
   Root root = Root::kNone;
   drivers::AttachedPrograms programs;
   std::optional<drivers::IdentityEntry> entry;
@@ -80,9 +81,11 @@ struct AdoptTap {
 struct ForgetFile {};
 struct DeleteTap {};
 struct DeleteLink {};  // something that is no TAP under our index
+struct SetName {};
 struct SetAlias {};
 struct SetMtu {};
 struct DisableIpv6 {};
+struct DeleteIngress {};  // what stands where clsact should
 struct AddClsact {};
 struct Attach {
   drivers::Direction direction = drivers::Direction::kIngress;
@@ -101,9 +104,9 @@ struct DeleteEntry {};
 
 using Action =
     std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,
-                 SetAlias, SetMtu, DisableIpv6, AddClsact, Attach, DeleteRoot, AddTbf, SetDown,
-                 SetMaster, SetPortUp, SetPortIsolation, AddHostRoute, SetNeighbour,
-                 DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
+                 SetName, SetAlias, SetMtu, DisableIpv6, DeleteIngress, AddClsact, Attach,
+                 DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetPortIsolation, AddHostRoute,
+                 SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
 std::string ToString(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);

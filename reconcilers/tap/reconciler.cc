@@ -16,6 +16,11 @@ std::optional<ledger::InterfaceLease> LeaseOf(const ledger::Ledger& ledger,
   return id ? ledger.GetInterface(*id) : std::nullopt;
 }
 
+// Untranslated guests keep the MAC they have.
+MacAddress OuterMacOf(const ledger::InterfaceLease& lease) {
+  return lease.translated ? OuterMac(lease.number) : lease.inner_mac;
+}
+
 // One driver call per action.
 struct Executor {
   const Drivers& on;
@@ -31,9 +36,11 @@ struct Executor {
   Status operator()(const ForgetFile&) { return on.taps.Forget(number); }
   Status operator()(const DeleteTap&) { return on.taps.Delete(number); }
   Status operator()(const DeleteLink&) { return on.links.Delete(tap); }
+  Status operator()(const SetName&) { return on.links.SetName(tap, TapName(number)); }
   Status operator()(const SetAlias&) { return on.links.SetAlias(tap, want.spec.alias); }
   Status operator()(const SetMtu&) { return on.links.SetMtu(tap, want.mtu); }
   Status operator()(const DisableIpv6&) { return on.sysctls.DisableIpv6(TapName(number)); }
+  Status operator()(const DeleteIngress&) { return on.qdiscs.DeleteClsact(tap); }
   Status operator()(const AddClsact&) { return on.qdiscs.AddClsact(tap); }
   Status operator()(const Attach& a) { return on.identities.Attach(tap, a.direction); }
   Status operator()(const DeleteRoot&) { return on.qdiscs.DeleteRoot(tap); }
@@ -144,10 +151,9 @@ Result<Desired> TapReconciler::Desire(const ledger::InterfaceLease& lease) const
   desired.isolated = parameters.isolation;
   desired.mtu = parameters.mtu;
   desired.address = lease.address;
-  // Untranslated guests keep the MAC they have, and were given their outer address: the programs
-  // then only pin them to it.
+  // Untranslated guests were given their outer address: the programs then only pin them to it.
   desired.entry.inner_mac = lease.inner_mac;
-  desired.entry.outer_mac = lease.translated ? OuterMac(lease.number) : lease.inner_mac;
+  desired.entry.outer_mac = OuterMacOf(lease);
   desired.entry.inner_address = lease.translated ? lease.inner_address : lease.address;
   desired.entry.outer_address = lease.address;
   desired.entry.gateway = parameters.gateway;
@@ -172,7 +178,10 @@ Result<Observed> TapReconciler::Observe(const Desired& desired, const std::strin
 
 Status TapReconciler::ObserveDevice(std::uint32_t index, Observed& observed) {
   ASSIGN_OR_RETURN(observed.programs, drivers_.identities.ObservePrograms(index));
-  ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+  // The switch of a link that somebody renamed is not looked for under a name that is not ours.
+  if (observed.link->name == TapName(NumberOfTap(index))) {
+    ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+  }
   ASSIGN_OR_RETURN(const bool bounded, drivers_.qdiscs.HasTbf(index));
   using drivers::ProgramState;
   if (bounded &&
@@ -185,6 +194,7 @@ Status TapReconciler::ObserveDevice(std::uint32_t index, Observed& observed) {
   }
   ASSIGN_OR_RETURN(const auto qdiscs, drivers_.qdiscs.ObservePort(index));
   observed.clsact = qdiscs.clsact;
+  observed.foreign_ingress = qdiscs.foreign_ingress;
   if (!qdiscs.root) return OkStatus();
   const bool ours = qdiscs.root->tbf && qdiscs.root->handle == kTbfHandle;
   observed.root = ours ? Root::kTbf : Root::kOther;
@@ -262,10 +272,32 @@ std::vector<std::string> TapReconciler::KeysOf(const drivers::LinkEvent& event) 
     const auto lease = ledger_.GetInterfaceByNumber(NumberOfTap(event.index));
     return lease ? std::vector<std::string>{ledger::KeyOf(lease->id)} : std::vector<std::string>{};
   }
-  // A bridge takes its ports, routes and neighbours with it without a word about them, when it goes
-  // and when it goes down. What else happens to it, a port that joins above all, is no news here.
-  const bool matters = event.kind == drivers::LinkEventKind::kLinkGone || event.turned;
+  using drivers::LinkEventKind;
+  if (event.kind == LinkEventKind::kRoute || event.kind == LinkEventKind::kNeighbour) {
+    return KeysOfAddress(event);
+  }
+  // The filter that redirects to an IFB names it, and forgets it when it goes.
+  const bool mirred = drivers_.identities.Mode() == drivers::RedirectMode::kMirred;
+  if (mirred && event.turned && IsIfbIndex(event.index)) {
+    std::vector<std::string> keys;
+    for (const auto& lease : ledger_.InterfacesOfDomain(event.index - kIfbIndexBase)) {
+      keys.push_back(ledger::KeyOf(lease.id));
+    }
+    return keys;
+  }
+  // A bridge takes its ports, routes and neighbours with it without a word about them, when it
+  // goes, when it goes down and when it loses its last address. What else happens to it, a port
+  // that joins above all, is no news here.
+  const bool matters = event.kind == LinkEventKind::kLinkGone ||
+                       event.kind == LinkEventKind::kAddressGone || event.turned;
   return matters && IsBridgeIndex(event.index) ? AllKeys() : std::vector<std::string>{};
+}
+
+// A neighbour that stands as it should is what we wrote ourselves.
+std::vector<std::string> TapReconciler::KeysOfAddress(const drivers::LinkEvent& event) const {
+  const auto lease = ledger_.GetInterfaceByAddress(event.address);
+  if (!lease || event.mac == OuterMacOf(*lease)) return {};
+  return {ledger::KeyOf(lease->id)};
 }
 
 }  // namespace forkplane::tap

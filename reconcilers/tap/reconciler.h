@@ -3,8 +3,8 @@
 //
 // NOTE Wiring (app): add a key for
 //   - a ledger Change of kind kInterface (KeyOf) or of kNetwork (every interface of the Network),
-//   - a LinkEvent on one of our TAPs (KeysOf, merged: its own changes come back), or on a bridge of
-//     ours; kLost: AllKeys,
+//   - a LinkEvent on one of our TAPs, or of a route or neighbour (KeysOf, merged: its own changes
+//     come back), on a bridge of ours or on an IFB; kLost: AllKeys,
 //   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
 //   - a periodic resync: AllKeys.
 // `requeue` and `looking` of Options must go to the same queue.
@@ -69,6 +69,7 @@ class TapReconciler final : public runtime::Reconciler {
   void StopDeletions() { deletions_.Stop(); }
 
  private:
+  std::vector<std::string> KeysOfAddress(const drivers::LinkEvent& event) const;
   Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
   Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);
   Status ObserveDevice(std::uint32_t index, Observed& observed);

@@ -80,6 +80,9 @@ class LedgerDoor final : public ledger::Ledger {
   std::optional<ledger::InterfaceLease> GetInterface(ledger::LeaseId lease) const override {
     return next_.GetInterface(lease);
   }
+  std::optional<ledger::InterfaceLease> GetInterfaceByAddress(Ipv4 address) const override {
+    return next_.GetInterfaceByAddress(address);
+  }
   std::optional<ledger::InterfaceLease> GetInterfaceByNumber(ledger::Number number) const override {
     return next_.GetInterfaceByNumber(number);
   }

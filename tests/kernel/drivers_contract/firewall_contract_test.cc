@@ -102,6 +102,38 @@ TEST_P(DriversContract, ChangesAreAnnounced) {
   });
 }
 
+TEST_P(DriversContract, AddressesRoutesAndNeighboursAreAnnounced) {
+  OnHost([](World& world) {
+    Gatherer seen;
+    const Ipv4 guest = {0x0a4d0005};
+    const Ipv4Prefix gateway = *ParsePrefix("10.77.0.1/16");
+    const auto of = [&](LinkEventKind kind, std::optional<MacAddress> mac = {}) {
+      return LinkEvent{kind, kBridge, 0, false, guest, mac};
+    };
+    ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+    ASSERT_OK(world.links->SetUp(kBridge, true));
+    ASSERT_OK(world.events->Start([&](const LinkEvent& event) { seen.Add(event); }));
+    ASSERT_OK(world.routes->AddAddress(kBridge, gateway));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kAddress, kBridge}));
+    ASSERT_OK(world.routes->AddHostRoute(kBridge, guest));
+    ASSERT_OK(world.routes->SetNeighbour(kBridge, {guest, OuterMac(5)}));
+    EXPECT_TRUE(seen.Saw(of(LinkEventKind::kNeighbour, OuterMac(5))));
+    EXPECT_EQ(seen.Count(of(LinkEventKind::kRoute)), 0) << "one that is new is no news";
+    ASSERT_OK(world.routes->DeleteHostRoute(kBridge, guest));
+    EXPECT_TRUE(seen.Saw(of(LinkEventKind::kRoute)));
+    ASSERT_OK(world.routes->DeleteNeighbour(kBridge, guest));
+    EXPECT_TRUE(seen.Saw(of(LinkEventKind::kNeighbour)));
+    // The last address takes routes and neighbours with it.
+    ASSERT_OK(world.routes->AddHostRoute(kBridge, guest));
+    ASSERT_OK(world.routes->SetNeighbour(kBridge, {guest, OuterMac(5)}));
+    ASSERT_OK(world.routes->DeleteAddress(kBridge, gateway));
+    EXPECT_TRUE(seen.Saw({LinkEventKind::kAddressGone, kBridge}));
+    EXPECT_EQ(world.routes->ListHostRoutes(kBridge)->size(), 0u);
+    EXPECT_EQ(world.routes->ListNeighbours(kBridge)->size(), 0u);
+    world.events->Stop();
+  });
+}
+
 // Half the events of a burst of forks are of their bridge, and say only that a port has joined.
 TEST_P(DriversContract, ABridgeTurnsWhenItIsNewOrGoesUpOrDownAndNotWhenAPortJoins) {
   OnHost([](World& world) {

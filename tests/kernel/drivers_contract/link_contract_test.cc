@@ -73,6 +73,7 @@ TEST_P(DriversContract, CallsOnAMissingLinkSayNotFound) {
     EXPECT_CODE(world.links->SetMac(kMissing, kGatewayMac), Code::kNotFound);
     EXPECT_CODE(world.links->SetMtu(kMissing, 1500), Code::kNotFound);
     EXPECT_CODE(world.links->SetAlias(kMissing, "x"), Code::kNotFound);
+    EXPECT_CODE(world.links->SetName(kMissing, "x"), Code::kNotFound);
     EXPECT_CODE(world.links->SetMaster(kMissing, 0), Code::kNotFound);
     EXPECT_CODE(world.links->SetPortUp(kMissing, true), Code::kNotFound);
     EXPECT_CODE(world.links->Delete(kMissing), Code::kNotFound);
@@ -194,6 +195,21 @@ TEST_P(DriversContract, MacMtuAndAliasCanBeMended) {
     EXPECT_EQ(link.mtu, 1300u);
     EXPECT_EQ(link.alias, "new");
     EXPECT_CODE(world.links->SetAlias(kBridge, std::string(256, 'x')), Code::kInvalid);
+  });
+}
+
+TEST_P(DriversContract, ANameIsGivenBackUnlessItIsTaken) {
+  OnHost([](World& world) {
+    ASSERT_OK(world.links->CreateBridge({0, kGatewayMac, "", 1500}));
+    ASSERT_OK(world.links->CreateIfb({0, ""}));
+    EXPECT_CODE(world.links->SetName(kBridge, IfbName(0)), Code::kExists);
+    EXPECT_CODE(world.links->SetName(kBridge, ""), Code::kInvalid);
+    EXPECT_CODE(world.links->SetName(kBridge, std::string(16, 'x')), Code::kInvalid);
+    EXPECT_CODE(world.links->SetName(1, "x"), Code::kInvalid);
+    ASSERT_OK(world.links->SetName(kBridge, "mine0"));
+    EXPECT_EQ(world.links->Observe(kBridge)->value().name, "mine0");
+    ASSERT_OK(world.links->SetName(kBridge, BridgeName(0)));
+    EXPECT_EQ(world.links->ObserveByName(BridgeName(0))->value().index, kBridge);
   });
 }
 

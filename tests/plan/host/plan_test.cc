@@ -22,6 +22,7 @@ Observed Converged() {
   DomainObserved domain;
   drivers::Link link;
   link.index = IfbIndex(0);
+  link.name = IfbName(0);
   link.kind = drivers::LinkKind::kIfb;
   link.alias = want.alias;
   link.up = true;
@@ -83,6 +84,8 @@ const Case kCases[] = {
     {"capacity changed: in place",
      [](Observed& o) { o.domains[0].qdiscs.classes[0].htb.ceil_bytes_per_second = 9; },
      "ChangeClass fkifb0 7f00:fffe rate=125000000 ceil=125000000"},
+    {"renamed", [](Observed& o) { o.domains[0].link->name = "mine0"; },
+     "SetDown fkifb0; SetName fkifb0; SetUp fkifb0"},
     {"taken down", [](Observed& o) { o.domains[0].link->up = false; }, "SetUp fkifb0"},
     {"no IFB under our index",
      [](Observed& o) { o.domains[0].link->kind = drivers::LinkKind::kOther; },

@@ -20,6 +20,7 @@ Desired Wanted() {
 Observed Converged() {
   Observed observed;
   drivers::Link link;
+  link.name = BridgeName(0);
   link.kind = drivers::LinkKind::kBridge;
   link.alias = "uid-net";
   link.mac = kGatewayMac;
@@ -59,6 +60,14 @@ const Case kCases[] = {
     {"converged", [](Desired&, Observed&) {}, ""},
     {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
      "ReplaceFirewall, CreateBridge, DisableIpv6, AddAddress, SetUp"},
+    {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; }, "SetDown, SetName, SetUp"},
+    {"a network without any rule leaves no table",
+     [](Desired& d, Observed& o) {
+       d.firewall[0].isolated = false;
+       d.firewall[0].masquerade = false;
+       o.firewall.reset();
+     },
+     ""},
     {"mac drifted", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
     {"mtu changed", [](Desired& d, Observed&) { d.mtu = 1400; }, "SetMtu"},
     {"gateway moved", [](Desired& d, Observed&) { d.gateway = ParsePrefix("10.0.0.9/24").value(); },

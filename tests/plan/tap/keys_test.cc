@@ -75,6 +75,43 @@ TEST_F(TapKeysTest, ABridgeWakesAllWhenItGoesOrTurnsNotWhenAPortJoinsIt) {
   EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLost}), SizeIs(2));
 }
 
+TEST_F(TapKeysTest, ARouteOrNeighbourIsOfTheInterfaceWithItsAddress) {
+  const std::uint32_t bridge = BridgeIndex(0);
+  const std::string key = ledger::KeyOf(leases_[1].id);
+  for (const auto kind : {LinkEventKind::kRoute, LinkEventKind::kNeighbour}) {
+    drivers::LinkEvent event{kind, bridge};
+    event.address = leases_[1].address;
+    EXPECT_THAT(loop_->KeysOf(event), ElementsAre(key));
+    event.mac = OuterMac(9);
+    EXPECT_THAT(loop_->KeysOf(event), ElementsAre(key));
+    event.address = Ipv4{0x0a4d00fe};
+    EXPECT_THAT(loop_->KeysOf(event), IsEmpty());
+  }
+  // What this loop wrote itself.
+  drivers::LinkEvent echo{LinkEventKind::kNeighbour, bridge};
+  echo.address = leases_[1].address;
+  echo.mac = OuterMac(leases_[1].number);
+  EXPECT_THAT(loop_->KeysOf(echo), IsEmpty());
+}
+
+TEST_F(TapKeysTest, ABridgeThatLosesAnAddressWakesAll) {
+  const std::uint32_t bridge = BridgeIndex(0);
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kAddressGone, bridge}), SizeIs(2));
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kAddress, bridge}), IsEmpty());
+}
+
+// The redirecting filters name it; in the other mode there are none.
+TEST_F(TapKeysTest, ANewIfbWakesAllOfItsDomainInMirredMode) {
+  const drivers::LinkEvent made{LinkEventKind::kLink, IfbIndex(0), 0, true};
+  EXPECT_THAT(loop_->KeysOf(made), IsEmpty());
+  fake::FakeIdentityDriver mirred(kernel_, drivers::RedirectMode::kMirred);
+  Options options;
+  options.deletion_threads = 0;
+  const TapReconciler loop(*ledger_, Drivers{links_, taps_, qdiscs_, mirred, routes_, sysctls_},
+                           facts_, vmms_, options);
+  EXPECT_THAT(loop.KeysOf(made), SizeIs(2));
+}
+
 // What was merged into the queue is answered by each look of the pass, the last one too.
 TEST_F(TapKeysTest, EveryLookOfAPassIsAnnounced) {
   ASSERT_TRUE(links_.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());

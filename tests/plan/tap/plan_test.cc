@@ -147,6 +147,20 @@ const Case kCases[] = {
      [](Desired&, Observed& o) { o.file = TapFile::kDetached; }, "DeleteLink"},
     {"no TAP under our index", [](Desired&, Observed& o) { o.link->kind = LinkKind::kBridge; },
      "DeleteLink"},
+    {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; }, "SetDown, SetName"},
+    {"renamed while it is down, and its file seems detached",
+     [](Desired&, Observed& o) {
+       o.link->name = "mine0";
+       o.link->up = false;
+       o.file = TapFile::kDetached;
+     },
+     "SetName"},
+    {"another qdisc where clsact should stand",
+     [](Desired&, Observed& o) {
+       o.clsact = false;
+       o.foreign_ingress = true;
+     },
+     "DeleteIngress, AddClsact, AttachIngress, AttachEgress"},
     {"alias lost", [](Desired&, Observed& o) { o.link->alias = ""; }, "SetAlias"},
     {"clsact lost, and the programs with it", [](Desired&, Observed& o) { o.clsact = false; },
      "AddClsact, AttachIngress, AttachEgress"},
