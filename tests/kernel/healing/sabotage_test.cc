@@ -1,0 +1,148 @@
+// Goal: whatever is done to a thing of ours, it comes back as it was; at once where the kernel
+// tells of it, else with the next resync, and the tables say which; and nothing of anybody else is
+// touched, by all the repairs and by the removal of everything of ours.
+// Method: one act of sabotage after the other. The events are held up first, so that the damage is
+// seen before it is repaired and it is certain whether the kernel told of it. Then they go on to
+// the loops. The judge is a picture drawn by ip, tc, nft and sysctl.
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include "controller/base/network_names.h"
+#include "drivers/bpf/identity_map.h"
+#include "tests/kernel/healing/commands.h"
+#include "tests/kernel/healing/sabotages.h"
+#include "tests/kernel/healing/world.h"
+
+namespace forkplane::healing {
+namespace {
+
+// The handle of the first rule of our forward chain that has this text.
+std::string HandleOf(const std::string& text) {
+  const auto listing = RunLine("nft -a list chain inet forkplane forward");
+  const std::size_t rule = listing.ok() ? listing->find(text) : std::string::npos;
+  constexpr std::string_view kMark = "# handle ";
+  const std::size_t mark = rule == std::string::npos ? rule : listing->find(kMark, rule);
+  if (mark == std::string::npos) return "none";
+  const std::size_t start = mark + kMark.size();
+  return listing->substr(start, listing->find('\n', start) - start);
+}
+
+std::string Filled(std::string line) {
+  for (const auto& [word, rule] :
+       {std::pair("{drop}", "daddr 10.77.0.0/24 drop"), std::pair("{answers}", "ct state")}) {
+    const std::size_t at = line.find(word);
+    if (at != std::string::npos) line.replace(at, std::string_view(word).size(), HandleOf(rule));
+  }
+  return line;
+}
+
+Status SabotageMap(const std::string& pins, bool remove) {
+  const UniqueFd map(bpf_obj_get((pins + "/identities").c_str()));
+  const std::uint32_t index = TapIndex(1);
+  fk_identity entry = {};
+  if (bpf_map_lookup_elem(map.get(), &index, &entry) != 0) return FromErrno(errno, "look up");
+  entry.outer_address ^= 1U << 24;
+  const int rc = remove ? bpf_map_delete_elem(map.get(), &index)
+                        : bpf_map_update_elem(map.get(), &index, &entry, BPF_EXIST);
+  return rc == 0 ? OkStatus() : Status(FromErrno(errno, "change the map"));
+}
+
+Status Do(const World& world, const std::string& command) {
+  if (command == "map delete") return SabotageMap(world.pins(), true);
+  if (command == "map change") return SabotageMap(world.pins(), false);
+  RETURN_IF_ERROR(RunLine(Filled(command)));
+  return OkStatus();
+}
+
+// The picture where it shows the damage, "" where it does not.
+std::string Damage(const World& world, const Sabotage& sabotage) {
+  std::string damage;
+  for (const Part part : sabotage.parts) {
+    if (!world.IsWhole(part)) damage += PortraitOf(part, world.pins());
+  }
+  return damage;
+}
+
+void ExpectHealed(World& world, const Sabotage& sabotage) {
+  SCOPED_TRACE(sabotage.name);
+  Gate& gate = world.gate();
+  gate.Hold();
+  gate.Gathered(false);
+  ASSERT_TRUE(world.WaitUntilIdle());
+  gate.Gathered(true);
+  ASSERT_EQ(Damage(world, sabotage), "") << "what came before is not repaired";
+  for (const std::string& command : sabotage.commands) {
+    const Status done = Do(world, command);
+    ASSERT_TRUE(done.ok()) << done.error().message;
+  }
+  EXPECT_NE(Damage(world, sabotage), "") << "no damage done";
+  const bool told = !gate.Gathered(false).empty();
+  EXPECT_EQ(told, sabotage.back == Back::kByEvent) << "whether the kernel tells of it";
+  gate.Release();
+  if (sabotage.back == Back::kByResync) world.loops().Resync();
+  for (const Part part : sabotage.parts) {
+    EXPECT_TRUE(world.WaitUntilWhole(part)) << "is\n"
+                                            << PortraitOf(part, world.pins()) << "was\n"
+                                            << world.Golden(part);
+  }
+}
+
+std::string DeviceOf(const UniqueFd& file) {
+  ifreq request = {};
+  return ioctl(file.get(), TUNGETIFF, &request) == 0 ? request.ifr_name : "none";
+}
+
+// In the end: a carrier that the kernel takes away again, it takes away later.
+void ExpectUntouched(const std::string& others) {
+  World::Eventually([&] { return PortraitOfOthers() == others; });
+  EXPECT_EQ(PortraitOfOthers(), others);
+}
+
+// All of a table, in one world; what belongs to others is compared before and after, and after
+// everything of ours is gone.
+void RunTable(const std::vector<Sabotage>& table, const Setup& setup = {}) {
+  InWorld(setup, [&](World& world) {
+    const std::string others = PortraitOfOthers();
+    // The VMM of the first VM has its TAP open.
+    const UniqueFd vmm = *world.drivers().taps->Dup(1);
+    world.boards().vmms.Publish(world.lease(0).owner.uid, {.pid = getpid(), .running = true});
+    for (const Sabotage& sabotage : table) ExpectHealed(world, sabotage);
+    ASSERT_TRUE(world.WaitUntilIdle());
+    for (const Part part : kParts) EXPECT_EQ(PortraitOf(part, world.pins()), world.Golden(part));
+    EXPECT_EQ(DeviceOf(vmm), "fk46000001") << "the guest is cut off";
+    ExpectUntouched(others);
+    EXPECT_EQ(world.Remove(), "");
+    EXPECT_EQ(PortraitOf(Part::kFirewall, world.pins()).find("chain"), std::string::npos);
+    EXPECT_EQ(PortraitOf(Part::kEntries, world.pins()).find("true"), std::string::npos);
+    EXPECT_EQ(PortraitOf(Part::kRoutes, world.pins()), "");
+    EXPECT_EQ(PortraitOf(Part::kNeighbours, world.pins()), "");
+    ExpectUntouched(others);
+  });
+}
+
+TEST(SabotageTest, OfTapsIsRepaired) { RunTable(OfTaps()); }
+TEST(SabotageTest, OfTheUplinkIsRepaired) { RunTable(OfUplink()); }
+TEST(SabotageTest, OfANetworkIsRepaired) { RunTable(OfNetwork()); }
+
+// In this mode a second filter on each TAP names the IFB, and forgets it when the IFB goes.
+TEST(SabotageTest, OfTheIfbThatMirredNamesIsRepaired) {
+  RunTable({OfUplink().front()}, {.mode = drivers::RedirectMode::kMirred});
+}
+
+// A daemon that was restarted has no file of a TAP but the one its VMM has.
+TEST(SabotageTest, OfATapUnderAVmmIsRepairedByADaemonThatHoldsNoFile) {
+  InWorld({}, [](World& world) {
+    const UniqueFd vmm = *world.drivers().taps->Dup(1);
+    world.boards().vmms.Publish(world.lease(0).owner.uid, {.pid = getpid(), .running = true});
+    ASSERT_TRUE(world.WaitUntilIdle());
+    ASSERT_TRUE(world.drivers().taps->Forget(1).ok());
+    ExpectHealed(world, OfTaps().front());
+    EXPECT_EQ(DeviceOf(vmm), "fk46000001");
+  });
+}
+
+}  // namespace
+}  // namespace forkplane::healing

@@ -1,0 +1,180 @@
+#include "tests/kernel/healing/sabotages.h"
+
+#include <ostream>
+
+namespace forkplane::healing {
+namespace {
+
+const std::vector<Part> kAll(std::begin(kParts), std::end(kParts));
+const std::vector<Part> kOfAddresses = {Part::kLinks, Part::kRoutes, Part::kNeighbours};
+const std::vector<Part> kOfClasses = {Part::kQdiscs, Part::kClasses};
+const std::vector<Part> kClsact = {Part::kQdiscs, Part::kFilters};
+
+}  // namespace
+
+void PrintTo(const Sabotage& sabotage, std::ostream* out) { *out << sabotage.name; }
+
+std::vector<Sabotage> OfTaps() {
+  return {
+      {"TAP deleted", {"ip link del dev fk46000001"}, kAll},
+      {"TAP renamed", {"ip link set dev fk46000001 name mine0"}, {Part::kLinks, Part::kQdiscs}},
+      {"TAP set down", {"ip link set dev fk46000001 down"}, {Part::kLinks}},
+      {"TAP's MTU changed", {"ip link set dev fk46000001 mtu 1400"}, {Part::kLinks}},
+      {"TAP taken out of its bridge", {"ip link set dev fk46000001 nomaster"}, {Part::kLinks}},
+      {"TAP moved to another bridge", {"ip link set dev fk46000001 master fkbr77"}, {Part::kLinks}},
+      {"isolation off", {"bridge link set dev fk46000001 isolated off"}, {Part::kLinks}},
+      {"TAP's alias changed", {"ip link set dev fk46000001 alias nobody"}, {Part::kLinks}},
+      {"TBF deleted", {"tc qdisc del dev fk46000001 root"}, {Part::kQdiscs}},
+      {"TBF's rate changed",
+       {"tc qdisc change dev fk46000001 root handle 7f01: tbf rate 1gbit burst 62500 limit 312500"},
+       {Part::kQdiscs}},
+      {"TBF replaced",
+       {"tc qdisc replace dev fk46000001 root handle 9: pfifo limit 9"},
+       {Part::kQdiscs}},
+      {"TBF replaced under its handle",
+       {"tc qdisc del dev fk46000001 root",
+        "tc qdisc add dev fk46000001 root handle 7f01: pfifo limit 9"},
+       {Part::kQdiscs}},
+      {"clsact deleted", {"tc qdisc del dev fk46000001 clsact"}, kClsact},
+      {"clsact replaced",
+       {"tc qdisc del dev fk46000001 clsact", "tc qdisc add dev fk46000001 ingress"},
+       kClsact},
+      {"ingress program deleted",
+       {"tc filter del dev fk46000001 ingress pref 1"},
+       {Part::kFilters}},
+      {"egress program deleted", {"tc filter del dev fk46000001 egress pref 1"}, {Part::kFilters}},
+      {"all ingress filters deleted", {"tc filter del dev fk46000001 ingress"}, {Part::kFilters}},
+      {"ingress program replaced",
+       {"tc filter replace dev fk46000001 ingress pref 1 handle 1 protocol all bpf bytecode "
+        "'1,6 0 0 0,' direct-action"},
+       {Part::kFilters}},
+      {"egress program replaced",
+       {"tc filter replace dev fk46000001 egress pref 1 handle 1 protocol all bpf bytecode "
+        "'1,6 0 0 0,' direct-action"},
+       {Part::kFilters}},
+      {"a program before ours",
+       {"tc filter add dev fk46000001 ingress pref 1 handle 2 protocol all bpf bytecode "
+        "'1,6 0 0 0,' direct-action"},
+       {Part::kFilters}},
+      {"ingress program replaced by another kind",
+       {"tc filter del dev fk46000001 ingress pref 1",
+        "tc filter add dev fk46000001 ingress pref 1 protocol all u32 match u32 0 0 flowid 1:1"},
+       {Part::kFilters}},
+      {"egress program replaced by one for a protocol",
+       {"tc filter del dev fk46000001 egress pref 1",
+        "tc filter add dev fk46000001 egress pref 1 protocol ip u32 match u32 0 0 flowid 1:1"},
+       {Part::kFilters}},
+      {"identity deleted", {"map delete"}, {Part::kEntries}, Back::kByResync},
+      {"identity changed", {"map change"}, {Part::kEntries}, Back::kByResync},
+      {"TAP speaks IPv6",
+       {"sysctl -w net.ipv6.conf.fk46000001.disable_ipv6=0"},
+       {Part::kSysctls},
+       Back::kByResync},
+      {"route deleted", {"ip route del 10.77.0.3/32 dev fkbr0"}, {Part::kRoutes}},
+      {"neighbour deleted", {"ip neigh del 10.77.0.3 dev fkbr0"}, {Part::kNeighbours}},
+      {"neighbour changed",
+       {"ip neigh change 10.77.0.3 lladdr 02:00:00:00:00:42 dev fkbr0 nud permanent"},
+       {Part::kNeighbours}},
+      {"neighbour no longer permanent",
+       {"ip neigh change 10.77.0.3 lladdr 02:fb:00:00:00:01 dev fkbr0 nud stale"},
+       {Part::kNeighbours}},
+  };
+}
+
+std::vector<Sabotage> OfUplink() {
+  return {
+      {"IFB deleted", {"ip link del dev fkifb0"}, kAll},
+      {"IFB set down", {"ip link set dev fkifb0 down"}, {Part::kLinks}},
+      {"IFB renamed", {"ip link set dev fkifb0 name mine0"}, {Part::kLinks, Part::kClasses}},
+      {"IFB's alias changed", {"ip link set dev fkifb0 alias nobody"}, {Part::kLinks}},
+      {"HTB deleted", {"tc qdisc del dev fkifb0 root"}, kOfClasses},
+      {"HTB replaced", {"tc qdisc replace dev fkifb0 root handle 9: pfifo limit 9"}, kOfClasses},
+      {"HTB replaced under its handle",
+       {"tc qdisc del dev fkifb0 root", "tc qdisc add dev fkifb0 root handle 7f00: htb default 1"},
+       kOfClasses},
+      {"root class changed",
+       {"tc class change dev fkifb0 parent 7f00: classid 7f00:fffe htb rate 1mbit quantum 20000"},
+       {Part::kClasses}},
+      {"root class deleted, with those below it",
+       {"tc class del dev fkifb0 classid 7f00:1", "tc class del dev fkifb0 classid 7f00:2",
+        "tc class del dev fkifb0 classid 7f00:fffe"},
+       kOfClasses},
+      {"default class changed",
+       {"tc class change dev fkifb0 parent 7f00: classid 7f00:ffff htb rate 1gbit quantum 20000"},
+       {Part::kClasses}},
+      {"default class deleted", {"tc class del dev fkifb0 classid 7f00:ffff"}, kOfClasses},
+      {"default class's leaf deleted", {"tc qdisc del dev fkifb0 parent 7f00:ffff"}, kOfClasses},
+      {"VM's class deleted", {"tc class del dev fkifb0 classid 7f00:1"}, kOfClasses},
+      {"VM's class changed",
+       {"tc class change dev fkifb0 parent 7f00:fffe classid 7f00:1 htb rate 1gbit quantum 20000"},
+       {Part::kClasses}},
+      {"VM's class under another parent",
+       {"tc class del dev fkifb0 classid 7f00:1",
+        "tc class add dev fkifb0 parent 7f00: classid 7f00:1 htb rate 10mbit quantum 20000"},
+       kOfClasses},
+      {"VM's leaf deleted", {"tc qdisc del dev fkifb0 parent 7f00:1"}, kOfClasses},
+      {"VM's leaf replaced",
+       {"tc qdisc replace dev fkifb0 parent 7f00:1 handle 9: pfifo limit 9"},
+       kOfClasses},
+      {"VM's leaf narrowed",
+       {"tc qdisc replace dev fkifb0 parent 7f00:1 handle 9: bfifo limit 9999"},
+       kOfClasses},
+      {"a class that is nobody's",
+       {"tc class add dev fkifb0 parent 7f00:fffe classid 7f00:500 htb rate 1mbit quantum 20000"},
+       kOfClasses},
+      {"classes that are nobody's, one below the other",
+       {"tc class add dev fkifb0 parent 7f00:fffe classid 7f00:500 htb rate 1mbit quantum 20000",
+        "tc class add dev fkifb0 parent 7f00:500 classid 7f00:501 htb rate 1mbit quantum 20000"},
+       kOfClasses},
+      {"forwarding switched off", {"sysctl -w net.ipv4.ip_forward=0"}, {Part::kSysctls}},
+      {"IFB speaks IPv6",
+       {"sysctl -w net.ipv6.conf.fkifb0.disable_ipv6=0"},
+       {Part::kSysctls},
+       Back::kByResync},
+  };
+}
+
+std::vector<Sabotage> OfNetwork() {
+  constexpr const char* kAnswers =
+      "nft add rule inet forkplane forward iifname up0 ip daddr 10.77.0.0/24 ct state "
+      "established,related accept";
+  constexpr const char* kNothingElse =
+      "nft add rule inet forkplane forward iifname up0 ip daddr 10.77.0.0/24 drop";
+  constexpr const char* kIsolation =
+      "nft add rule inet forkplane forward ip saddr 10.77.0.0/24 ip daddr 10.77.0.0/24 drop";
+  const auto rules = [](const char* name, std::vector<std::string> commands) {
+    return Sabotage{name, std::move(commands), {Part::kFirewall}, Back::kByResync};
+  };
+  return {
+      {"bridge deleted", {"ip link del dev fkbr0"}, kAll},
+      {"bridge set down", {"ip link set dev fkbr0 down"}, kOfAddresses},
+      {"bridge renamed", {"ip link set dev fkbr0 name mine0"}, kOfAddresses},
+      {"bridge's MAC changed", {"ip link set dev fkbr0 address 02:00:00:00:00:07"}, {Part::kLinks}},
+      {"bridge's MTU changed", {"ip link set dev fkbr0 mtu 1400"}, {Part::kLinks}},
+      {"bridge's alias changed", {"ip link set dev fkbr0 alias nobody"}, {Part::kLinks}},
+      {"address deleted", {"ip addr del 10.77.0.1/24 dev fkbr0"}, kOfAddresses},
+      {"second address", {"ip addr add 10.99.0.1/24 dev fkbr0"}, kOfAddresses},
+      {"address replaced by another of its net",
+       {"ip addr del 10.77.0.1/24 dev fkbr0", "ip addr add 10.77.0.9/24 dev fkbr0"},
+       kOfAddresses},
+      {"bridge speaks IPv6",
+       {"sysctl -w net.ipv6.conf.fkbr0.disable_ipv6=0"},
+       {Part::kSysctls},
+       Back::kByResync},
+      rules("table deleted", {"nft delete table inet forkplane"}),
+      rules("table flushed", {"nft flush table inet forkplane"}),
+      rules("rule deleted", {"nft delete rule inet forkplane forward handle {drop}"}),
+      rules("masquerade deleted", {"nft flush chain inet forkplane postrouting"}),
+      rules("rule inserted", {"nft insert rule inet forkplane forward ip saddr 10.77.0.3 accept"}),
+      rules("rule added twice", {kIsolation}),
+      rules("rules in another order",
+            {"nft delete rule inet forkplane forward handle {answers}", kAnswers}),
+      rules("chain without its hook",
+            {"nft flush chain inet forkplane forward", "nft delete chain inet forkplane forward",
+             "nft add chain inet forkplane forward", kIsolation, kAnswers, kNothingElse}),
+      rules("chain added", {"nft add chain inet forkplane mine"}),
+      rules("table asleep", {"nft add table inet forkplane { flags dormant ; }"}),
+  };
+}
+
+}  // namespace forkplane::healing
