@@ -58,6 +58,11 @@ class ClaimPlanner {
     if (wanted.ordinal > kOrdinalMax) {
       return Invalid(fmt::format("interface {}: at most {} interfaces", wanted.name, kOrdinalMax));
     }
+    // Two rows of one ordinal would fail the commit, and with it whoever shares it.
+    if (!ordinals_.insert(wanted.ordinal).second) {
+      return Invalid(
+          fmt::format("interface {}: ordinal {} is claimed twice", wanted.name, wanted.ordinal));
+    }
     const auto network = index_.networks.find(wanted.network_uid);
     if (network == index_.networks.end() || network->second.releasing) {
       return NotFound(fmt::format("interface {}: its network is not on this host", wanted.name));
@@ -123,6 +128,7 @@ class ClaimPlanner {
         return error;
       }
       const auto rest = index_.rests.find(*wanted.address);
+      picked_.insert(*wanted.address);
       if (rest == index_.rests.end()) return wanted.address;
       AddShortage("addresses",
                   fmt::format("address {} rests after its use by {}", ToString(*wanted.address),
@@ -231,6 +237,7 @@ class ClaimPlanner {
   const Instant& at_;
   const Limits& limits_;
   Mutations mutations_;
+  std::set<std::uint32_t> ordinals_;
   std::set<Number> numbers_;
   std::set<Ipv4> picked_;
   std::vector<Cause> shortages_;
@@ -315,7 +322,7 @@ Result<Mutations> PlanConfirmAbsent(const Index& index, const std::vector<LeaseI
                                     Part part, const Instant& at) {
   Mutations mutations;
   std::map<std::string, std::size_t> gone;  // interfaces each owner loses here
-  for (const LeaseId id : leases) {
+  for (const LeaseId id : std::set<LeaseId>(leases.begin(), leases.end())) {
     const auto it = index.interfaces.find(id);
     if (it == index.interfaces.end()) continue;
     InterfaceLease lease = it->second;

@@ -185,6 +185,37 @@ TEST_F(ClaimTest, BothInterfacesConfirmedAtOnceFreeTheVm) {
   EXPECT_TRUE(ledger_->ListAll().vms.empty());
 }
 
+TEST_F(ClaimTest, ALeaseNamedTwiceInABatchCountsOnce) {
+  const VmLease vm = MustClaim(ClaimOf("a", 2));
+  const LeaseId first = vm.interfaces[0].id;
+  ASSERT_TRUE(ledger_->Release("uid-a").ok());
+  ASSERT_TRUE(ledger_->ConfirmAbsent(first, Part::kTap).ok());
+  const Status both = ledger_->ConfirmAbsent({first, first}, Part::kClass);
+  EXPECT_TRUE(both.ok()) << both.error().message;
+  const auto left = ledger_->GetVm("uid-a");
+  ASSERT_TRUE(left.has_value()) << "its other interface still stands";
+  EXPECT_EQ(left->interfaces.at(0).id, vm.interfaces[1].id);
+}
+
+TEST_F(ClaimTest, AnOrdinalIsClaimedOnce) {
+  VmClaim claim = ClaimOf("a", 2);
+  claim.interfaces[1].ordinal = 0;
+  const auto refused = ledger_->Claim(claim);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInvalid);
+  EXPECT_EQ(refused.error().message, "interface eth1: ordinal 0 is claimed twice");
+}
+
+TEST_F(ClaimTest, AnAddressAskedForTwiceIsAConflictAlsoWhileItRests) {
+  MustClaim(ClaimOf("a"));
+  LetGo("a");
+  VmClaim claim = ClaimOf("b", 2);
+  for (InterfaceClaim& wanted : claim.interfaces) wanted.address = Ip("10.0.0.3");
+  const auto refused = ledger_->Claim(claim);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kConflict) << "no rest that ends would help";
+}
+
 TEST_F(ClaimTest, SpreadsOverShapingDomains) {
   options_.shaping_domains = 2;
   Reopen();
