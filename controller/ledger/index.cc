@@ -72,9 +72,12 @@ void Index::Put(const NetworkLease& row) {
        it != by_address.end() && it->first <= cidr.broadcast(); ++it) {
     taken.Insert(it->first.value);
   }
+  std::uint64_t& resting = resting_count[row.parameters.uid];
+  resting = 0;
   for (auto it = rests.lower_bound(cidr.base); it != rests.end() && it->first <= cidr.broadcast();
        ++it) {
     taken.Insert(it->first.value);
+    ++resting;
   }
   addresses.insert_or_assign(row.parameters.uid, std::move(taken));
 }
@@ -83,6 +86,7 @@ void Index::Put(const DeleteNetwork& row) {
   networks.erase(row.uid);
   addresses.erase(row.uid);
   by_network.erase(row.uid);
+  resting_count.erase(row.uid);
 }
 
 void Index::Put(const SlotRow& row) {
@@ -111,11 +115,10 @@ void Index::Put(const RestRow& row) {
   Put(DeleteRest{row.resting.address});
   rests[row.resting.address] = row;
   rest_ends.insert({row.resting.until, row.resting.address});
-  ++resting_count[row.resting.network_uid];
   for (auto& [uid, network] : networks) {
-    if (network.parameters.cidr.Contains(row.resting.address)) {
-      addresses.at(uid).Insert(row.resting.address.value);
-    }
+    if (!network.parameters.cidr.Contains(row.resting.address)) continue;
+    addresses.at(uid).Insert(row.resting.address.value);
+    ++resting_count[uid];
   }
 }
 
@@ -123,12 +126,11 @@ void Index::Put(const DeleteRest& row) {
   const auto it = rests.find(row.address);
   if (it == rests.end()) return;
   rest_ends.erase({it->second.resting.until, row.address});
-  --resting_count[it->second.resting.network_uid];
   rests.erase(it);
   for (auto& [uid, network] : networks) {
-    if (network.parameters.cidr.Contains(row.address) && !by_address.contains(row.address)) {
-      DropAddress(uid, row.address);
-    }
+    if (!network.parameters.cidr.Contains(row.address)) continue;
+    --resting_count[uid];
+    if (!by_address.contains(row.address)) DropAddress(uid, row.address);
   }
 }
 

@@ -137,7 +137,8 @@ class Index {
   std::map<std::string, std::set<LeaseId>> by_network;
   std::map<std::pair<std::string, std::int64_t>, std::string> waiting;  // (pool, sequence) -> uid
   std::map<std::string, std::uint32_t> granted;                         // by pool
-  std::map<std::string, std::uint64_t> resting_count;                   // by Network
+  // By Network: rests inside its block, whoever made them.
+  std::map<std::string, std::uint64_t> resting_count;
   std::set<std::pair<MonotonicTime, Ipv4>> rest_ends;
   NumberSet vmm_uids;
   LeaseId next_lease = 1;

@@ -59,6 +59,24 @@ TEST_F(NetworkLeaseTest, AnAddressRestsAcrossNetworksOfTheSameBlock) {
   EXPECT_EQ(MustClaim(ClaimOf("c", 1, "net-2")).interfaces.at(0).address, Ip("10.0.0.3"));
 }
 
+TEST_F(NetworkLeaseTest, RestsAreCountedByTheBlockTheyAreIn) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  LetGo("a");
+  AddNetwork(SmallNetwork("net-1", "default", "10.9.0.0/29"));
+  EXPECT_EQ(ledger_->AddressesOf("net-1").used, 0u);
+  EXPECT_EQ(ledger_->AddressesOf("net-1").resting, 0u) << "the block moved away from it";
+  AddNetwork(SmallNetwork("net-2", "other"));
+  for (const bool reopened : {false, true}) {
+    if (reopened) Reopen();
+    EXPECT_EQ(ledger_->AddressesOf("net-2").used, 1u);
+    EXPECT_EQ(ledger_->AddressesOf("net-2").resting, 1u) << "who made it does not matter";
+  }
+  clock_.Advance(std::chrono::seconds(30));
+  MustClaim(ClaimOf("b", 1, "net-2"));
+  EXPECT_EQ(ledger_->AddressesOf("net-2").resting, 0u);
+}
+
 TEST_F(NetworkLeaseTest, RefusesAGatewayThatIsNoHost) {
   NetworkParameters bad = SmallNetwork();
   bad.gateway = bad.cidr.base;
