@@ -17,8 +17,8 @@
 //
 // NOTE Fail closed: a record that cannot be read is never treated as free. The ledger opens, lists
 // what it can, lets go what it can, and refuses every new lease (Internal, naming the record) until
-// an operator repaired the file; a claim whose leases are all held already still gets them. A file
-// that is no database does not open.
+// an operator repaired the file; a claim whose leases are all held already still gets them, and who
+// waits for a slot waits on. A file that is no database does not open.
 //
 // NOTE Threading: everything is thread-safe. Subscribers are called after the commit, on the thread
 // of one of the committing callers, without locks; they should only enqueue.
@@ -126,11 +126,11 @@ class Ledger {
   // keeps its number and address; a slot that was freed is asked for again when the claim names a
   // pool). Errors:
   //   NotFound     a Network has no lease on this host (yet)
-  //   Conflict     a static address is held: "address 10.0.0.9 is held by default/web (eth0)"; or
-  //   an
-  //                interface of the owner stands on another Network or address than asked for
+  //   Conflict     a static address is held: "address 10.0.0.9 is held by default/web (eth0)", or
+  //                asked for twice; or an interface of the owner stands on another Network or
+  //                address than asked for
   //   Invalid      a static address is outside the block, or its network, broadcast, gateway or
-  //                reserved inner address
+  //                reserved inner address; an ordinal is claimed twice
   //   Exhausted    causes[] name each shortage (reason "insufficient_resources"; field "addresses",
   //                "interfaces", "vmmUids", "restoreSlots"); also a static address that still rests
   //   Unavailable  the owner's own leases are still being released: wait for the Change

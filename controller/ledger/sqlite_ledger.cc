@@ -230,6 +230,17 @@ Result<Mutations> SqliteLedger::IfHealthy(Result<Mutations> planned) const {
   return planned;
 }
 
+// What could not be read may be a slot that is out: nobody who waits is granted another's.
+Result<Mutations> SqliteLedger::GrantsIfHealthy(Result<Mutations> planned) const {
+  if (planned.ok() && !Health().ok()) {
+    std::erase_if(*planned, [](const Mutation& mutation) {
+      const auto* slot = std::get_if<SlotRow>(&mutation);
+      return slot != nullptr && slot->granted;
+    });
+  }
+  return planned;
+}
+
 Result<VmLease> SqliteLedger::Claim(const VmClaim& claim) {
   VmLease lease;
   RETURN_IF_ERROR(
@@ -239,7 +250,9 @@ Result<VmLease> SqliteLedger::Claim(const VmClaim& claim) {
 }
 
 Status SqliteLedger::Release(const std::string& owner_uid) {
-  return Commit([&](const Index& index) { return PlanRelease(index, owner_uid, At(), limits_); });
+  return Commit([&](const Index& index) {
+    return GrantsIfHealthy(PlanRelease(index, owner_uid, At(), limits_));
+  });
 }
 
 Status SqliteLedger::ReleaseInterface(LeaseId lease) {
@@ -266,7 +279,8 @@ Status SqliteLedger::ClearVmm(const std::string& owner_uid) {
 Result<std::vector<Owner>> SqliteLedger::GrantSlots(const std::string& pool, std::uint32_t total) {
   std::vector<Owner> granted;
   const auto plan = [&](const Index& index) -> Result<Mutations> {
-    ASSIGN_OR_RETURN(Mutations mutations, PlanGrantSlots(index, pool, total, At()));
+    ASSIGN_OR_RETURN(Mutations mutations,
+                     GrantsIfHealthy(PlanGrantSlots(index, pool, total, At())));
     for (const Mutation& mutation : mutations) {
       const auto* slot = std::get_if<SlotRow>(&mutation);
       if (slot != nullptr) granted.push_back(index.vms.at(slot->owner_uid).owner);
@@ -278,7 +292,9 @@ Result<std::vector<Owner>> SqliteLedger::GrantSlots(const std::string& pool, std
 }
 
 Status SqliteLedger::FreeSlot(const std::string& owner_uid) {
-  return Commit([&](const Index& index) { return PlanFreeSlot(index, owner_uid, At(), limits_); });
+  return Commit([&](const Index& index) {
+    return GrantsIfHealthy(PlanFreeSlot(index, owner_uid, At(), limits_));
+  });
 }
 
 Result<NetworkLease> SqliteLedger::ClaimNetwork(const NetworkParameters& parameters) {

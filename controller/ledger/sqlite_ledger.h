@@ -63,6 +63,7 @@ class SqliteLedger final : public Ledger {
   // right after the plan's own mutations and takes the answer from them.
   Status Commit(const Plan& plan, const std::function<void(const Index&)>& applied = {});
   Result<Mutations> IfHealthy(Result<Mutations> planned) const;
+  Result<Mutations> GrantsIfHealthy(Result<Mutations> planned) const;
   void RunBatch(const std::vector<Pending*>& batch);
   Status Transact(const std::vector<Pending*>& batch, Mutations& applied);
   Status ApplyAll(const Mutations& mutations);

@@ -84,6 +84,26 @@ TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {
   EXPECT_TRUE(ledger_->GetVm("uid-b").has_value());
 }
 
+TEST_F(ReopenTest, ASlotThatCannotBeReadIsNotGrantedToAnother) {
+  ASSERT_TRUE(ledger_->GrantSlots("qemu", 2).ok());
+  for (const char* name : {"a", "b", "c", "d"}) {
+    VmClaim claim = ClaimOf(name, 0);
+    claim.slot_pool = "qemu";
+    MustClaim(claim);
+  }
+  Damage("PRAGMA foreign_keys=OFF; UPDATE slots SET owner_uid='nobody' WHERE owner_uid='uid-a'");
+  Reopen();
+  ASSERT_FALSE(ledger_->Health().ok());
+  ASSERT_TRUE(ledger_->FreeSlot("uid-b").ok());
+  const auto granted = ledger_->GrantSlots("qemu", 3);
+  ASSERT_TRUE(granted.ok());
+  EXPECT_TRUE(granted->empty());
+  for (const char* name : {"uid-c", "uid-d"}) EXPECT_FALSE(ledger_->GetVm(name)->slot->granted);
+  Damage("DELETE FROM slots WHERE owner_uid='nobody'");
+  Reopen();
+  EXPECT_EQ(ledger_->GrantSlots("qemu", 2)->size(), 2u) << "after the repair";
+}
+
 TEST_F(ReopenTest, EveryKindOfBrokenRecordIsNoticed) {
   AddNetwork();
   MustClaim(ClaimOf("a"));
