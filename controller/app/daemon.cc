@@ -92,7 +92,7 @@ Status Daemon::StartLoops() {
   machine_loops_ = std::make_unique<MachineLoops>(needs, *events_);
   network_loops_->Attach();
   machine_loops_->Attach();
-  debug_ = std::make_unique<Debug>(Controllers(), *ledger_);
+  debug_ = std::make_unique<Debug>(Controllers(), *ledger_, machine_.clock);
   identity_metrics_ = std::make_unique<IdentityMetrics>(*drivers_.identities, metrics_);
 
   statuses_->Start();

@@ -27,7 +27,7 @@ class Table {
   void Add(const ledger::NetworkLease& lease) {
     const ledger::NetworkParameters& p = lease.parameters;
     rows_.push_back({p.name, "network", BridgeName(lease.bridge) + " " + ToString(p.cidr),
-                     lease.releasing ? "Releasing" : "Active", "-"});
+                     lease.releasing ? "Releasing" : "Active", Age(lease.since)});
   }
 
   void Add(const ledger::VmLease& vm) {
@@ -53,8 +53,8 @@ class Table {
     const auto left = duration_cast<seconds>(resting.until - clock_.Now());
     const std::string state =
         left.count() > 0 ? "Resting " + apiserver::HumanDuration(left) : "Rested";
-    rows_.push_back(
-        {ledger::ToString(resting.last_owner), "address", ToString(resting.address), state, "-"});
+    rows_.push_back({ledger::ToString(resting.last_owner), "address", ToString(resting.address),
+                     state, apiserver::HumanDuration(duration_cast<seconds>(resting.rest) - left)});
   }
 
   std::string Text() const {
@@ -74,6 +74,7 @@ class Table {
 
  private:
   std::string Age(WallTime since) const {
+    if (since == WallTime()) return "-";  // nobody wrote it down
     return apiserver::HumanDuration(duration_cast<seconds>(clock_.WallNow() - since));
   }
 
@@ -108,7 +109,8 @@ Status Leases(const Options& options, bool json) {
                                 listing.error().message));
   }
   if (!listing.ok()) return std::move(listing).error();
-  fmt::print("{}", json ? LedgerToJson(*listing) : RenderLeases(*listing, RealClock()));
+  fmt::print("{}",
+             json ? LedgerToJson(*listing, RealClock()) : RenderLeases(*listing, RealClock()));
   if (listing->unreadable.empty()) return OkStatus();
   return Internal(
       fmt::format("{}: {}; nothing new is leased until it is repaired (docs/formats.md)", path,

@@ -12,7 +12,8 @@
 namespace forkplane::app {
 
 // OWNER KIND LEASE STATE AGE, a line per lease: networks, then each VM with its uid, slot and
-// interfaces, then resting addresses. `clock` says how old they are.
+// interfaces, then resting addresses. `clock` says how old they are (an interface and a slot: how
+// long in that state).
 std::string RenderLeases(const ledger::Listing& listing, const Clock& clock);
 
 // Prints <state-dir>/ledger.db to stdout, as a table or as the JSON of /debug/ledger. Internal,

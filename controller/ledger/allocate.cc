@@ -258,7 +258,7 @@ void AppendFree(const Index& index, const InterfaceLease& lease, const Instant& 
                                                     : network->second.parameters.address_rest;
   if (rest.count() <= 0) return;
   mutations.emplace_back(
-      RestRow{RestingAddress{lease.address, lease.network_uid, lease.owner, at.now + rest}, rest});
+      RestRow{{lease.address, lease.network_uid, lease.owner, at.now + rest, rest}});
 }
 
 // Grants waiting owners of the pool, first come first, while `room` lasts.
@@ -386,7 +386,8 @@ Result<Mutations> PlanFreeSlot(const Index& index, const std::string& owner_uid,
   return mutations;
 }
 
-Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& wanted) {
+Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& wanted,
+                                   const Instant& at) {
   const Cidr& cidr = wanted.cidr;
   if (wanted.uid.empty() || cidr.prefix < 8 || cidr.prefix > 29 || !cidr.Contains(wanted.gateway) ||
       wanted.gateway == cidr.base || wanted.gateway == cidr.broadcast()) {
@@ -411,7 +412,7 @@ Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& 
   if (held == index.networks.end()) {
     std::uint32_t bridge = 0;
     while (bridges.contains(bridge)) ++bridge;
-    return Mutations{NetworkLease{wanted, bridge, false}};
+    return Mutations{NetworkLease{wanted, bridge, false, at.wall}};
   }
   NetworkLease lease = held->second;
   if (lease.releasing) {

@@ -42,7 +42,8 @@ Result<Mutations> PlanGrantSlots(const Index& index, const std::string& pool, st
 Result<Mutations> PlanFreeSlot(const Index& index, const std::string& owner_uid, const Instant& at,
                                const Limits& limits);
 
-Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& parameters);
+Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& parameters,
+                                   const Instant& at);
 Result<Mutations> PlanBeginReleaseNetwork(const Index& index, const std::string& uid);
 Result<Mutations> PlanConfirmNetworkAbsent(const Index& index, const std::string& uid);
 

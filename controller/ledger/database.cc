@@ -37,7 +37,7 @@ Status RunWith(SqliteStatement& statement, const Values&... values) {
 constexpr const char* kPutMeta =
     "INSERT INTO meta VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value=excluded.value";
 constexpr const char* kPutNetwork =
-    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
+    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
     "name=excluded.name, cidr=excluded.cidr, gateway=excluded.gateway, mtu=excluded.mtu, "
     "unshaped_rate_bits=excluded.unshaped_rate_bits, isolation=excluded.isolation, "
     "address_rest_ms=excluded.address_rest_ms, releasing=excluded.releasing";
@@ -81,7 +81,8 @@ struct RowWriter {
   Status operator()(const NetworkLease& row) {
     const NetworkParameters& p = row.parameters;
     return RunWith(statement, p.uid, p.name, row.bridge, ToString(p.cidr), ToString(p.gateway),
-                   p.mtu, p.unshaped_rate_bits, p.isolation, p.address_rest.count(), row.releasing);
+                   p.mtu, p.unshaped_rate_bits, p.isolation, p.address_rest.count(), row.releasing,
+                   Ms(row.since));
   }
   Status operator()(const VmRow& row) {
     const Owner& o = row.owner;
@@ -107,7 +108,7 @@ struct RowWriter {
   Status operator()(const RestRow& row) {
     const RestingAddress& r = row.resting;
     return RunWith(statement, ToString(r.address), r.network_uid, r.last_owner.uid, r.last_owner.ns,
-                   r.last_owner.name, boot_id, Ms(r.until), row.rest.count());
+                   r.last_owner.name, boot_id, Ms(r.until), r.rest.count());
   }
   Status operator()(const DeleteVm& row) { return RunWith(statement, row.owner_uid); }
   Status operator()(const DeleteInterface& row) { return RunWith(statement, row.id); }
@@ -122,6 +123,15 @@ Status CreateSchema(SqliteConnection& connection, const std::string& identity) {
   ASSIGN_OR_RETURN(SqliteStatement put, connection.Prepare(kPutMeta));
   RETURN_IF_ERROR(RunWith(put, std::string(kIdentityKey), identity));
   RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
+  return connection.Exec("COMMIT");
+}
+
+// Version 1 did not say since when a Network is leased.
+Status UpgradeFrom1(SqliteConnection& connection) {
+  RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
+  RETURN_IF_ERROR(
+      connection.Exec("ALTER TABLE networks ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0"));
+  RETURN_IF_ERROR(connection.Exec("PRAGMA user_version=2"));
   return connection.Exec("COMMIT");
 }
 
@@ -149,6 +159,7 @@ Result<Database> Database::Open(const std::string& path, const std::string& new_
                                version, kSchemaVersion));
   }
   if (version == 0) RETURN_IF_ERROR(CreateSchema(connection, new_identity));
+  if (version == 1) RETURN_IF_ERROR(UpgradeFrom1(connection));
   return Database(std::move(connection));
 }
 

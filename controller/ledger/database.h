@@ -31,8 +31,9 @@ std::string Summary(const std::vector<std::string>& unreadable);
 
 class Database {
  public:
-  // Creates the schema in a new file; refuses a newer schema version, what is no database, and a
-  // file that another process has open (Conflict). `new_identity` is kept by a new file only.
+  // Creates the schema in a new file, upgrades an older one; refuses a newer schema version, what
+  // is no database, and a file that another process has open (Conflict). `new_identity` is kept by
+  // a new file only.
   static Result<Database> Open(const std::string& path, const std::string& new_identity);
 
   // Every row, checked. Rests of another boot begin anew at boot.now.

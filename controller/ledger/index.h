@@ -39,7 +39,6 @@ struct PoolRow {
 
 struct RestRow {
   RestingAddress resting;
-  std::chrono::milliseconds rest{0};  // begun anew after a reboot
 };
 
 struct MetaRow {

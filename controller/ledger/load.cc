@@ -74,6 +74,7 @@ class Loader {
     p.isolation = row.Int(7) != 0;
     p.address_rest = milliseconds(row.Int(8));
     lease.releasing = row.Int(9) != 0;
+    lease.since = WallOf(row.Int(10));
     loaded_.index.Apply(lease);
     return OkStatus();
   }
@@ -158,8 +159,8 @@ class Loader {
     ASSIGN_OR_RETURN(rest.resting.address, ParseIpv4(row.Text(0)));
     rest.resting.network_uid = row.Text(1);
     rest.resting.last_owner = {row.Text(2), row.Text(3), row.Text(4)};
-    rest.rest = milliseconds(row.Int(7));
-    const MonotonicTime longest = boot_.now + rest.rest;
+    rest.resting.rest = milliseconds(row.Int(7));
+    const MonotonicTime longest = boot_.now + rest.resting.rest;
     const MonotonicTime written{milliseconds(row.Int(6))};
     const bool same_boot = row.Text(5) == boot_.boot_id;
     rest.resting.until = same_boot ? std::min(written, longest) : longest;

@@ -53,6 +53,7 @@ struct NetworkLease {
   NetworkParameters parameters;
   std::uint32_t bridge = 0;  // its number
   bool releasing = false;    // no new interface may use it
+  WallTime since;            // 1970: leased by a version that did not write it down
 
   bool operator==(const NetworkLease&) const = default;
 };
@@ -109,6 +110,7 @@ struct RestingAddress {
   std::string network_uid;
   Owner last_owner;
   MonotonicTime until;
+  std::chrono::milliseconds rest{0};  // in all
 
   bool operator==(const RestingAddress&) const = default;
 };

@@ -1,9 +1,9 @@
-// The tables of ledger.db, version 1.
+// The tables of ledger.db, version 2.
 #pragma once
 
 namespace forkplane::ledger {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 // Times named *_ms are milliseconds since 1970 (for people) unless the name says monotonic.
 inline constexpr const char* kSchema = R"sql(
@@ -19,7 +19,8 @@ CREATE TABLE networks (
   unshaped_rate_bits INTEGER NOT NULL,
   isolation INTEGER NOT NULL CHECK (isolation IN (0, 1)),
   address_rest_ms INTEGER NOT NULL CHECK (address_rest_ms >= 0),
-  releasing INTEGER NOT NULL CHECK (releasing IN (0, 1))
+  releasing INTEGER NOT NULL CHECK (releasing IN (0, 1)),
+  since_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE vms (

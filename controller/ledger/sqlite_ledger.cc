@@ -299,9 +299,9 @@ Status SqliteLedger::FreeSlot(const std::string& owner_uid) {
 
 Result<NetworkLease> SqliteLedger::ClaimNetwork(const NetworkParameters& parameters) {
   NetworkLease lease;
-  RETURN_IF_ERROR(
-      Commit([&](const Index& index) { return IfHealthy(PlanClaimNetwork(index, parameters)); },
-             [&](const Index& index) { lease = index.networks.at(parameters.uid); }));
+  RETURN_IF_ERROR(Commit(
+      [&](const Index& index) { return IfHealthy(PlanClaimNetwork(index, parameters, At())); },
+      [&](const Index& index) { lease = index.networks.at(parameters.uid); }));
   return lease;
 }
 

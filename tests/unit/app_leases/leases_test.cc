@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/app/debug.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::app {
@@ -96,7 +97,7 @@ TEST_F(LeasesTest, TheTableHasALinePerLease) {
   EXPECT_EQ(
       RenderLeases(listing, clock_),
       "OWNER          KIND          LEASE                              STATE             AGE\n"
-      "default        network       fkbr0 10.0.0.0/29                  Active            -\n"
+      "default        network       fkbr0 10.0.0.0/29                  Active            5s\n"
       "default/a      vmmUid        2000000001                         Active pid 4711   5s\n"
       "default/a      restoreSlot   qemu                               Granted           5s\n"
       "default/a      interface     fk46000001 10.0.0.4 default/eth0   Active            5s\n"
@@ -105,9 +106,50 @@ TEST_F(LeasesTest, TheTableHasALinePerLease) {
       "default/b      interface     fk46000002 10.0.0.5 default/eth0   Active            5s\n"
       "default/c      vmmUid        2000000003                         Releasing         5s\n"
       "default/c      interface     fk46000003 10.0.0.6 default/eth0   Releasing class   5s\n"
-      "default/gone   address       10.0.0.3                           Resting 25s       -\n");
+      "default/gone   address       10.0.0.3                           Resting 25s       5s\n");
   clock_.Advance(minutes(10));
-  EXPECT_THAT(RenderLeases(listing, clock_), HasSubstr("Rested"));
+  EXPECT_THAT(RenderLeases(listing, clock_), HasSubstr("Rested            10m"));
+  listing.networks.at(0).since = {};
+  EXPECT_THAT(RenderLeases(listing, clock_), HasSubstr("Active            -\n"));
+}
+
+// Goal: /debug/ledger says of every lease whose it is, in what state and since when.
+TEST_F(LeasesTest, TheJsonHasOwnerStateAndAgeOfEveryLease) {
+  const auto ledger = Open();
+  const auto claimed = FormatTime(clock_.WallNow());
+  ASSERT_NO_FATAL_FAILURE(Fill(*ledger));
+  clock_.Advance(seconds(5));
+  const auto json = nlohmann::json::parse(LedgerToJson(ledger->ListAll(), clock_), nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  const auto& network = json["networks"][0];
+  EXPECT_EQ(network["owner"], "default");
+  EXPECT_EQ(network["bridge"], "fkbr0");
+  EXPECT_EQ(network["state"], "Active");
+  EXPECT_EQ(network["since"], claimed);
+  const auto& b = json["vms"][1];
+  EXPECT_EQ(b["owner"], "default/b");
+  EXPECT_EQ(b["state"], "Active");
+  EXPECT_EQ(b["since"], claimed);
+  EXPECT_EQ(b["directory"], "uid-b");
+  EXPECT_EQ(b["slot"]["state"], "Waiting");
+  EXPECT_EQ(b["slot"]["position"], 1);
+  EXPECT_EQ(b["slot"]["since"], claimed);
+  EXPECT_EQ(b["interfaces"][0]["state"], "Active");
+  EXPECT_EQ(b["interfaces"][0]["since"], claimed);
+  EXPECT_TRUE(b["interfaces"][0]["waitsFor"].empty());
+  const auto& c = json["vms"][2];
+  EXPECT_EQ(c["state"], "Releasing");
+  EXPECT_EQ(c["interfaces"][0]["waitsFor"], nlohmann::json({"class"}));
+  const auto& resting = json["restingAddresses"][0];
+  EXPECT_EQ(resting["address"], "10.0.0.3");
+  EXPECT_EQ(resting["lastOwner"], "default/gone");
+  EXPECT_EQ(resting["lastOwnerUid"], "uid-gone");
+  EXPECT_EQ(resting["networkUid"], "net-1");
+  EXPECT_EQ(resting["state"], "Resting");
+  EXPECT_EQ(resting["since"], claimed);
+  EXPECT_EQ(resting["millisecondsLeft"], 25'000);
+  EXPECT_EQ(json["pools"][0]["waiting"], nlohmann::json({"default/b"}));
+  EXPECT_EQ(json["pools"][0]["oldestWait"], claimed);
 }
 
 TEST_F(LeasesTest, PrintsTheFileOfTheStateDirectory) {

@@ -274,7 +274,8 @@ void Model::OnConfirm(const std::vector<LeaseId>& leases, Part part, const Statu
                   [id](const InterfaceLease& own) { return own.id == id; });
     const auto length = networks_.at(gone.network_uid).parameters.address_rest;
     if (length.count() > 0) {
-      rests_[gone.address] = {{gone.address, gone.network_uid, gone.owner, now_ + length}, length};
+      rests_[gone.address] = {{gone.address, gone.network_uid, gone.owner, now_ + length, length},
+                              length};
     }
     DropIfDone(gone.owner.uid);
   }

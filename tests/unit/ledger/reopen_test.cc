@@ -49,6 +49,22 @@ TEST_F(ReopenTest, NothingChanges) {
   EXPECT_GT(MustClaim(ClaimOf("c")).interfaces.at(0).id, 3) << "lease ids go on after a reopen";
 }
 
+TEST_F(ReopenTest, AFileOfVersion1IsUpgraded) {
+  AddNetwork();
+  const VmLease a = MustClaim(ClaimOf("a"));
+  Damage("ALTER TABLE networks DROP COLUMN since_ms; PRAGMA user_version=1");
+  for (int opens = 0; opens < 2; ++opens) {
+    Reopen();
+    ASSERT_TRUE(ledger_->Health().ok()) << ledger_->Health().error().message;
+    EXPECT_EQ(ledger_->GetVm("uid-a"), a);
+    ASSERT_TRUE(ledger_->GetNetwork("net-1").has_value());
+    EXPECT_EQ(ledger_->GetNetwork("net-1")->since, WallTime()) << "nobody wrote it down";
+  }
+  AddNetwork(SmallNetwork("net-2", "other", "10.2.0.0/29"));
+  Reopen();
+  EXPECT_EQ(ledger_->GetNetwork("net-2")->since, clock_.WallNow());
+}
+
 TEST_F(ReopenTest, ARebootBeginsTheRestAnewOnce) {
   AddNetwork();
   MustClaim(ClaimOf("a"));
