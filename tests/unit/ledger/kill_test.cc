@@ -38,8 +38,8 @@ class LedgerKillTest : public ::testing::Test {
     options_.uid_count = kUidsToGive;
     options_.slots_default = 2;
     options_.shaping_domains = 2;
-    void* shared = ::mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* shared =
+        ::mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     commits_ = static_cast<int*>(shared);
   }
@@ -130,9 +130,8 @@ class LedgerKillTest : public ::testing::Test {
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(options_.path + suffix);
     bool killed = false;
     Promises promises(Milliseconds(clock_), {{kSlotPools[0], options_.slots_default},
-                                            {kSlotPools[1], options_.slots_default}});
-    for (const Record& record :
-         Said([&](int out) { RunWorkers(seed, kill, lie, out); }, killed)) {
+                                             {kSlotPools[1], options_.slots_default}});
+    for (const Record& record : Said([&](int out) { RunWorkers(seed, kill, lie, out); }, killed)) {
       promises.Take(record);
     }
     said_ += promises.taken();

@@ -30,6 +30,7 @@ class Model {
   void OnBeginReleaseNetwork(const std::string& uid, const Status& got);
   void OnConfirmNetwork(const std::string& uid, const Status& got);
   void OnReboot(MonotonicTime now);  // every rest begins anew
+  void SetSlotsDefault(std::uint32_t total) { slots_default_ = total; }
 
   // Time passes: rests that are over end with the next call.
   void SetNow(MonotonicTime now) { now_ = now; }
@@ -92,7 +93,7 @@ class Model {
 
   const std::uint32_t uid_first_;
   const std::uint32_t uid_count_;
-  const std::uint32_t slots_default_;
+  std::uint32_t slots_default_;
   MonotonicTime now_;
   LeaseId last_lease_ = 0;
   std::map<std::string, VmLease> vms_;  // .slot is not used: see slots_

@@ -18,10 +18,9 @@ constexpr std::uint32_t kUids = 5;  // for six owners
 constexpr std::array kOwners = {"a", "b", "c", "d", "e", "f"};
 constexpr std::array kPools = {"qemu", "firecracker"};
 // The last two want blocks that others may hold; so some claims are refused.
-constexpr std::array kNetworks = {std::array{"n1", "one", "10.0.0.0/29"},
-                                  std::array{"n2", "two", "10.0.1.0/29"},
-                                  std::array{"n3", "three", "10.0.0.0/24"},
-                                  std::array{"n4", "two", "10.0.2.0/29"}};
+constexpr std::array kNetworks = {
+    std::array{"n1", "one", "10.0.0.0/29"}, std::array{"n2", "two", "10.0.1.0/29"},
+    std::array{"n3", "three", "10.0.0.0/24"}, std::array{"n4", "two", "10.0.2.0/29"}};
 
 class Walk {
  public:
@@ -81,6 +80,9 @@ class Walk {
       options_.boot_id += "+";
       model_.OnReboot(clock_.Now());
     }
+    // Another flag: there may be room for who waits, and no call yet that grants it.
+    if (OneIn(4)) options_.slots_default = static_cast<std::uint32_t>(rng_.Below(4));
+    model_.SetSlotsDefault(options_.slots_default);
     Open();
   }
 

@@ -105,7 +105,8 @@ void Promises::Answer(const Record& record) {
       Life& life = lives_[record.name];
       life.vmm_known = true;  // a refusal changes nothing
       if (record.ok) life.pid = record.number;
-      if (record.ok == life.released) Wrong(fmt::format("{}: set vmm at a wrong time", record.name));
+      if (record.ok == life.released)
+        Wrong(fmt::format("{}: set vmm at a wrong time", record.name));
       return;
     }
     case Call::kClearVmm:
@@ -267,6 +268,7 @@ void Promises::AnswerNetwork(const Record& record) {
   } else if (record.call == Call::kBeginReleaseNetwork) {
     network.state = before == State::kActive ? State::kReleasing : before;
   } else {
+    if (before == State::kActive) Wrong(fmt::format("{}: gone and never let go", record.name));
     network.state = State::kAbsent;
   }
 }

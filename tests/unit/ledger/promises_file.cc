@@ -92,9 +92,9 @@ void Promises::CheckVm(const std::string& owner, const Life& life, const FileJud
   if (!life.held) return Wrong(owner + ": a refused claim took something");
   if (!life.released) return;
   if ((*row)[1] != "1") Wrong(owner + " was released and is not");
-  const bool gone =
-      std::all_of(life.leases.begin(), life.leases.end(),
-                  [&](const auto& lease) { return leases_.at(lease.second).IsGone(); });
+  const bool gone = std::all_of(life.leases.begin(), life.leases.end(), [&](const auto& lease) {
+    return leases_.at(lease.second).IsGone();
+  });
   if (gone) Wrong(owner + ": every interface was confirmed gone, the VM is held");
 }
 

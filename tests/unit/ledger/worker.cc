@@ -46,9 +46,9 @@ Record Worker::Begin(Call call, const std::string& name, std::uint32_t number) {
   record.call = call;
   record.worker = id_;
   record.number = number;
-  record.clock_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                        world_.clock.Now().time_since_epoch())
-                        .count();
+  record.clock_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(world_.clock.Now().time_since_epoch())
+          .count();
   CHECK(name.size() < sizeof record.name);
   name.copy(record.name, name.size());
   return record;
@@ -153,7 +153,7 @@ void Worker::Confirm(const std::vector<InterfaceLease>& leases, Part part) {
 void Worker::Vm() {
   const std::string uid = fmt::format("uid-{}-{}", id_, rng_.Below(kOwnersEach));
   const auto vm = world_.ledger.GetVm(uid);
-  if (!vm || (!vm->releasing && OneIn(4))) return Claim(uid, vm);
+  if (!vm || OneIn(vm->releasing ? 12 : 4)) return Claim(uid, vm);
   if (vm->releasing || OneIn(3)) return LetGo(*vm);
   UseVm(*vm);
 }
