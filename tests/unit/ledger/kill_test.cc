@@ -206,6 +206,7 @@ class LedgerKillTest : public ::testing::Test {
 
 TEST_F(LedgerKillTest, AtAnyCommitKeepsEveryPromiseAndLeaksNothing) {
   fmt::print("FORKPLANE_TEST_SEED={}\n", FirstSeed());
+  std::fflush(stdout);  // not once more by each child
   std::uint64_t seed = FirstSeed();
   int runs = 0;
   int kills = 0;

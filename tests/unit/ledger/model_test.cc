@@ -228,7 +228,9 @@ TEST_F(LedgerModelTest, EveryLieIsFoundOut) {
     for (std::uint64_t seed = FirstSeed(); seed < FirstSeed() + 5 && !found; ++seed) {
       const auto wrong = RunWalk(seed, lie.lie, 600);
       found = !wrong.empty();
-      if (found) fmt::print("killed   {}: {}\n", lie.name, wrong.front().substr(0, 110));
+      if (found)
+        fmt::print("killed   {}: {}\n", lie.name,
+                   wrong.front().substr(0, wrong.front().find('\n')));
     }
     EXPECT_TRUE(found) << "survived: " << lie.name;
   }
