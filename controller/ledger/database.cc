@@ -37,10 +37,11 @@ Status RunWith(SqliteStatement& statement, const Values&... values) {
 constexpr const char* kPutMeta =
     "INSERT INTO meta VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value=excluded.value";
 constexpr const char* kPutNetwork =
-    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
+    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
     "name=excluded.name, cidr=excluded.cidr, gateway=excluded.gateway, mtu=excluded.mtu, "
     "unshaped_rate_bits=excluded.unshaped_rate_bits, isolation=excluded.isolation, "
-    "address_rest_ms=excluded.address_rest_ms, releasing=excluded.releasing";
+    "address_rest_ms=excluded.address_rest_ms, releasing=excluded.releasing, "
+    "dns=excluded.dns";
 constexpr const char* kPutVm =
     "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (owner_uid) DO UPDATE SET "
     "releasing=excluded.releasing, vmm_pid=excluded.vmm_pid, "
@@ -64,6 +65,17 @@ constexpr const char* kDeleteNetwork = "DELETE FROM networks WHERE uid=?";
 constexpr const char* kDeleteSlot = "DELETE FROM slots WHERE owner_uid=?";
 constexpr const char* kDeleteRest = "DELETE FROM rests WHERE address=?";
 
+// "10.0.0.8 10.0.0.9"; empty when there is none.
+std::string DnsText(const NetworkParameters& parameters) {
+  std::string text;
+  for (const Ipv4 server : parameters.dns) {
+    if (server.empty()) continue;
+    if (!text.empty()) text += ' ';
+    text += ToString(server);
+  }
+  return text;
+}
+
 const char* SqlOf(const Mutation& mutation) {
   // In the order of the variant.
   constexpr const char* kSql[] = {kPutVm,           kPutInterface,  kPutNetwork, kPutSlot,
@@ -82,7 +94,7 @@ struct RowWriter {
     const NetworkParameters& p = row.parameters;
     return RunWith(statement, p.uid, p.name, row.bridge, ToString(p.cidr), ToString(p.gateway),
                    p.mtu, p.unshaped_rate_bits, p.isolation, p.address_rest.count(), row.releasing,
-                   Ms(row.since));
+                   Ms(row.since), DnsText(p));
   }
   Status operator()(const VmRow& row) {
     const Owner& o = row.owner;
@@ -126,12 +138,11 @@ Status CreateSchema(SqliteConnection& connection, const std::string& identity) {
   return connection.Exec("COMMIT");
 }
 
-// Version 1 did not say since when a Network is leased.
-Status UpgradeFrom1(SqliteConnection& connection) {
+// Version 1 did not say since when a Network is leased, nor its name servers.
+Status Upgrade(SqliteConnection& connection) {
   RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
-  RETURN_IF_ERROR(
-      connection.Exec("ALTER TABLE networks ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0"));
-  RETURN_IF_ERROR(connection.Exec("PRAGMA user_version=2"));
+  RETURN_IF_ERROR(connection.Exec(kUpgradeFrom1));
+  RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
   return connection.Exec("COMMIT");
 }
 
@@ -159,7 +170,7 @@ Result<Database> Database::Open(const std::string& path, const std::string& new_
                                version, kSchemaVersion));
   }
   if (version == 0) RETURN_IF_ERROR(CreateSchema(connection, new_identity));
-  if (version == 1) RETURN_IF_ERROR(UpgradeFrom1(connection));
+  if (version == 1) RETURN_IF_ERROR(Upgrade(connection));
   return Database(std::move(connection));
 }
 

@@ -1,5 +1,6 @@
 // Reads ledger.db into an Index. A record that is not understood is reported, never skipped in
 // silence: the ledger then refuses new leases.
+#include <algorithm>
 #include <fstream>
 
 #include "controller/ledger/database.h"
@@ -61,6 +62,17 @@ class Loader {
     return OkStatus();
   }
 
+  static Status ReadDns(std::string_view text, NetworkParameters& parameters) {
+    for (Ipv4& server : parameters.dns) {
+      if (text.empty()) return OkStatus();
+      const std::size_t end = std::min(text.find(' '), text.size());
+      ASSIGN_OR_RETURN(server, ParseIpv4(text.substr(0, end)));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    if (!text.empty()) return Invalid("more name servers than are told to guests");
+    return OkStatus();
+  }
+
   Status Network(const SqliteStatement& row) {
     NetworkLease lease;
     NetworkParameters& p = lease.parameters;
@@ -75,6 +87,7 @@ class Loader {
     p.address_rest = milliseconds(row.Int(8));
     lease.releasing = row.Int(9) != 0;
     lease.since = WallOf(row.Int(10));
+    RETURN_IF_ERROR(ReadDns(row.Text(11), p));
     loaded_.index.Apply(lease);
     return OkStatus();
   }

@@ -3,6 +3,7 @@
 // nothing can disagree with them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,6 +43,7 @@ struct NetworkParameters {
   std::uint64_t unshaped_rate_bits = 5'000'000;  // per second, until a class stands
   bool isolation = true;                         // VMs do not reach each other
   std::chrono::milliseconds address_rest{30'000};
+  std::array<Ipv4, 2> dns = {};  // told to guests; empty: none
 
   // The constant address inside every translated guest: the second host address, or the first when
   // the gateway took the second. Never leased.

@@ -20,7 +20,8 @@ CREATE TABLE networks (
   isolation INTEGER NOT NULL CHECK (isolation IN (0, 1)),
   address_rest_ms INTEGER NOT NULL CHECK (address_rest_ms >= 0),
   releasing INTEGER NOT NULL CHECK (releasing IN (0, 1)),
-  since_ms INTEGER NOT NULL DEFAULT 0
+  since_ms INTEGER NOT NULL DEFAULT 0,
+  dns TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
 CREATE TABLE vms (
@@ -93,5 +94,10 @@ CREATE TRIGGER leased_address_does_not_rest BEFORE INSERT ON rests
 WHEN EXISTS (SELECT 1 FROM interfaces WHERE address = NEW.address)
 BEGIN SELECT RAISE(ABORT, 'the address is leased'); END;
 )sql";
+
+// From version 1: the columns of a new file, in the same places.
+inline constexpr const char* kUpgradeFrom1 =
+    "ALTER TABLE networks ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE networks ADD COLUMN dns TEXT NOT NULL DEFAULT ''";
 
 }  // namespace forkplane::ledger

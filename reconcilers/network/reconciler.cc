@@ -1,5 +1,6 @@
 #include "reconcilers/network/reconciler.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "controller/base/log.h"
@@ -47,6 +48,10 @@ Result<ledger::NetworkParameters> ParametersOf(const crd::Network& object) {
   parameters.isolation = object.spec.isolation;
   parameters.address_rest =
       std::chrono::duration_cast<std::chrono::milliseconds>(object.spec.address_rest.Value());
+  const std::vector<std::string>& dns = object.spec.dns;
+  for (std::size_t i = 0; i < std::min(dns.size(), parameters.dns.size()); ++i) {
+    ASSIGN_OR_RETURN(parameters.dns.at(i), ParseIpv4(dns[i]));
+  }
   return parameters;
 }
 

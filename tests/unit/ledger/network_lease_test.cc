@@ -77,6 +77,19 @@ TEST_F(NetworkLeaseTest, RestsAreCountedByTheBlockTheyAreIn) {
   EXPECT_EQ(ledger_->AddressesOf("net-2").resting, 0u);
 }
 
+TEST_F(NetworkLeaseTest, NameServersChangeUnderInterfacesAndAreKept) {
+  AddNetwork();
+  MustClaim(ClaimOf("a"));
+  NetworkParameters network = SmallNetwork();
+  for (const std::array<Ipv4, 2>& dns :
+       {std::array<Ipv4, 2>{Ip("1.1.1.1")}, {Ip("1.1.1.1"), Ip("9.9.9.9")}, {}}) {
+    network.dns = dns;
+    AddNetwork(network);
+    Reopen();
+    EXPECT_EQ(ledger_->GetNetwork("net-1")->parameters, network);
+  }
+}
+
 TEST_F(NetworkLeaseTest, RefusesAGatewayThatIsNoHost) {
   NetworkParameters bad = SmallNetwork();
   bad.gateway = bad.cidr.base;

@@ -52,7 +52,9 @@ TEST_F(ReopenTest, NothingChanges) {
 TEST_F(ReopenTest, AFileOfVersion1IsUpgraded) {
   AddNetwork();
   const VmLease a = MustClaim(ClaimOf("a"));
-  Damage("ALTER TABLE networks DROP COLUMN since_ms; PRAGMA user_version=1");
+  Damage(
+      "ALTER TABLE networks DROP COLUMN since_ms; ALTER TABLE networks DROP COLUMN dns; PRAGMA "
+      "user_version=1");
   for (int opens = 0; opens < 2; ++opens) {
     Reopen();
     ASSERT_TRUE(ledger_->Health().ok()) << ledger_->Health().error().message;
@@ -63,6 +65,11 @@ TEST_F(ReopenTest, AFileOfVersion1IsUpgraded) {
   AddNetwork(SmallNetwork("net-2", "other", "10.2.0.0/29"));
   Reopen();
   EXPECT_EQ(ledger_->GetNetwork("net-2")->since, clock_.WallNow());
+  NetworkParameters network = SmallNetwork();
+  network.dns = {Ip("1.1.1.1")};
+  AddNetwork(network);
+  Reopen();
+  EXPECT_EQ(ledger_->GetNetwork("net-1")->parameters, network);
 }
 
 TEST_F(ReopenTest, ARebootBeginsTheRestAnewOnce) {
@@ -139,6 +146,9 @@ TEST_F(ReopenTest, EveryKindOfBrokenRecordIsNoticed) {
            "PRAGMA foreign_keys=OFF; DELETE FROM networks",
            "UPDATE networks SET cidr='10.0.0.1/29'",
            "UPDATE networks SET gateway=''",
+           "UPDATE networks SET dns='1.1.1'",
+           "UPDATE networks SET dns='1.1.1.1  9.9.9.9'",
+           "UPDATE networks SET dns='1.1.1.1 9.9.9.9 8.8.8.8'",
            "UPDATE vms SET vmm_uid=-5",
            "UPDATE vms SET cgroup=''",
            "UPDATE rests SET address='one'",
