@@ -22,6 +22,8 @@ std::string_view ToString(DropReason reason) {
       return "ambiguous";
     case DropReason::kQuoted:
       return "quoted";
+    case DropReason::kDhcp:
+      return "dhcp";
   }
   return "unknown";
 }

@@ -5,6 +5,7 @@
 //   ingress (guest -> host): source MAC, ARP sender, IPv4 source, and the header quoted in ICMP
 //     errors are translated inner -> outer; another source is dropped (no spoofing); what is
 //     neither ARP nor IPv4 is dropped; skb->priority = 7f00:minor; redirected to the TAP's IFB.
+//     A DHCP question is answered on the spot, with the inner identity: see bpf/dhcp.bpf.h.
 //   egress (host -> guest): the reverse.
 //   No entry: dropped. Every drop is counted by reason.
 //
@@ -30,12 +31,18 @@
 
 namespace forkplane::drivers {
 
+inline constexpr std::size_t kDnsMax = 2;
+
 struct IdentityEntry {
   MacAddress inner_mac;  // InnerMac(ordinal)
   MacAddress outer_mac;  // OuterMac(number)
   Ipv4 inner_address;
   Ipv4 outer_address;  // leased
-  Ipv4 gateway;        // the Network's, on record for observers; no packet depends on it
+  Ipv4 gateway;        // the Network's
+  // What DHCP tells the guest besides; translation does not depend on it.
+  std::uint8_t prefix_length = 32;  // of the Network
+  std::uint16_t mtu = 1500;
+  std::array<Ipv4, kDnsMax> dns = {};  // the first ones; empty: none
   bool operator==(const IdentityEntry&) const = default;
 };
 
@@ -49,8 +56,9 @@ enum class DropReason : std::uint8_t {
   kDestination,    // egress: unicast to another MAC (flooded by the bridge)
   kAmbiguous,      // egress: addressed to, or ARP about, the inner address itself
   kQuoted,         // either way: ICMP error that quotes a packet which is not of this guest
+  kDhcp,           // ingress: a DHCP question without an answer, or a guest that answers others
 };
-inline constexpr std::size_t kDropReasons = 9;
+inline constexpr std::size_t kDropReasons = 10;
 std::string_view ToString(DropReason reason);  // a metric label: "source_mac"
 
 struct IdentityCounters {
@@ -58,6 +66,7 @@ struct IdentityCounters {
   std::uint64_t from_guest_bytes = 0;
   std::uint64_t to_guest_packets = 0;
   std::uint64_t to_guest_bytes = 0;
+  std::uint64_t dhcp_answers = 0;
   std::array<std::uint64_t, kDropReasons> drops = {};  // by DropReason
   std::uint64_t Drops(DropReason reason) const { return drops[static_cast<std::size_t>(reason)]; }
   bool operator==(const IdentityCounters&) const = default;

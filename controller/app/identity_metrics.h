@@ -1,4 +1,5 @@
-// What the TAP programs dropped, as metrics: forkplane_identity_drops_total{reason}.
+// What the TAP programs did, as metrics: forkplane_identity_drops_total{reason} and
+// forkplane_dhcp_answers_total.
 //
 // The kernel counts per interface, and an interface's counters go with it; a metric must not fall.
 // So every scrape adds what grew since the last one. What was counted before this daemon started is
@@ -26,19 +27,20 @@ class IdentityMetrics {
   void Refresh() EXCLUDES(mu_);
 
  private:
-  using Drops = std::array<std::uint64_t, drivers::kDropReasons>;
+  // By DropReason; the last are the DHCP answers.
+  using Counts = std::array<std::uint64_t, drivers::kDropReasons + 1>;
 
-  using DropsByIndex = std::map<std::uint32_t, Drops>;
+  using CountsByIndex = std::map<std::uint32_t, Counts>;
 
-  Result<DropsByIndex> Read();
-  void Count(DropsByIndex now) REQUIRES(mu_);
+  Result<CountsByIndex> Read();
+  void Count(CountsByIndex now) REQUIRES(mu_);
 
   drivers::IdentityDriver& identities_;
-  std::array<metrics::Counter, drivers::kDropReasons> counters_;
+  std::array<metrics::Counter, drivers::kDropReasons + 1> counters_;
   Mutex mu_;
   bool is_looking_ GUARDED_BY(mu_) = false;
   bool has_start_ GUARDED_BY(mu_) = false;
-  DropsByIndex last_ GUARDED_BY(mu_);
+  CountsByIndex last_ GUARDED_BY(mu_);
 };
 
 }  // namespace forkplane::app

@@ -5,12 +5,14 @@
 //
 // Kernel facts this relies on: bpf_l4_csum_replace with BPF_F_PSEUDO_HDR is right for finished and
 // for partial checksums (CHECKSUM_PARTIAL, GSO); a VLAN tag has been moved out of the frame before
-// clsact sees it, so a tagged frame looks like plain IPv4 unless vlan_present is asked.
+// clsact sees it, so a tagged frame looks like plain IPv4 unless vlan_present is asked. skb_iif,
+// here ingress_ifindex, survives a bpf_redirect to an egress.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
+#include <linux/udp.h>
 #include <stddef.h>
 
 #include <bpf/bpf_endian.h>
@@ -20,7 +22,8 @@
 
 #define PRIORITY_MAJOR 0x7f000000u /* class 7f00:minor of the HTB on the IFB */
 #define IFB_INDEX_BASE 0x47000000u
-#define PASS (-1) /* TC_ACT_UNSPEC: translated, go on */
+#define PASS (-1)   /* TC_ACT_UNSPEC: translated, go on */
+#define ANSWER (-2) /* has become the DHCP answer */
 
 #define ARP_HARDWARE_ETHERNET 1
 #define ICMP_HEADER_BYTES 8
@@ -164,6 +167,8 @@ static __always_inline int load_ip(struct __sk_buff* skb, struct iphdr* ip) {
   return ip->version == 4 && ip->ihl >= 5 ? PASS : FK_DROP_MALFORMED;
 }
 
+#include "drivers/bpf/dhcp.bpf.h"
+
 static __always_inline int arp_from_guest(struct __sk_buff* skb, const struct translation* t) {
   struct arp_ipv4 arp;
   int result = load_arp(skb, &arp);
@@ -179,17 +184,20 @@ static __always_inline int arp_from_guest(struct __sk_buff* skb, const struct tr
   return bpf_skb_store_bytes(skb, ETH_HLEN, &arp, sizeof(arp), 0) ? FK_DROP_MALFORMED : PASS;
 }
 
-static __always_inline int ip_from_guest(struct __sk_buff* skb, const struct translation* t) {
+static __always_inline int ip_from_guest(struct __sk_buff* skb, const struct translation* t,
+                                         const struct fk_identity* id) {
   struct iphdr ip;
   int result = load_ip(skb, &ip);
   if (result != PASS) return result;
+  if (asks_for_lease(skb, &ip)) return answer_dhcp(skb, &ip, id);
   if (ip.saddr != t->from) return FK_DROP_SOURCE_ADDRESS;
+  if (plays_dhcp_server(skb, &ip)) return FK_DROP_DHCP;
   result = translate_quote(skb, &ip, t, offsetof(struct iphdr, daddr));
   if (result != PASS) return result;
   return replace_address(skb, &ip, offsetof(struct iphdr, saddr), t->from, t->to);
 }
 
-// PASS, or the reason to drop.
+// PASS, ANSWER, or the reason to drop.
 static __always_inline int translate_from_guest(struct __sk_buff* skb,
                                                 const struct fk_identity* id) {
   const struct translation t = {id->inner_mac, id->outer_mac, id->inner_address, id->outer_address};
@@ -199,7 +207,7 @@ static __always_inline int translate_from_guest(struct __sk_buff* skb,
   if (!same_mac(eth.h_source, t.from_mac)) return FK_DROP_SOURCE_MAC;
   if (skb->vlan_present) return FK_DROP_ETHER_TYPE;
   if (eth.h_proto == bpf_htons(ETH_P_IP))
-    result = ip_from_guest(skb, &t);
+    result = ip_from_guest(skb, &t, id);
   else if (eth.h_proto == bpf_htons(ETH_P_ARP))
     result = arp_from_guest(skb, &t);
   else
@@ -239,6 +247,7 @@ static __always_inline int translate_to_guest(struct __sk_buff* skb, const struc
   struct ethhdr eth;
   int result;
   if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth))) return FK_DROP_MALFORMED;
+  if (is_dhcp_answer(skb, &eth, id)) return PASS;
   int unicast = !(eth.h_dest[0] & 1);
   if (unicast && !same_mac(eth.h_dest, t.from_mac)) return FK_DROP_DESTINATION;
   if (skb->vlan_present) return FK_DROP_ETHER_TYPE;
@@ -260,8 +269,12 @@ static __always_inline int from_guest_any(struct __sk_buff* skb) {
   const struct fk_identity* id = bpf_map_lookup_elem(&identities, &key);
   if (!id) return drop(skb, FK_DROP_NO_ENTRY);
   int result = translate_from_guest(skb, id);
-  if (result != PASS) return drop(skb, result);
   struct fk_counters* count = bpf_map_lookup_elem(&counters, &key);
+  if (result == ANSWER) {
+    if (count) count->dhcp_answers++;
+    return bpf_redirect(key, 0);
+  }
+  if (result != PASS) return drop(skb, result);
   if (count) {
     count->from_guest_packets++;
     count->from_guest_bytes += bytes;

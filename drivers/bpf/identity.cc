@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -26,7 +27,13 @@ using drivers::RedirectMode;
 
 static_assert(FK_DROP_REASONS == drivers::kDropReasons);
 static_assert(FK_DROP_QUOTED == static_cast<int>(drivers::DropReason::kQuoted));
+static_assert(FK_DROP_DHCP == static_cast<int>(drivers::DropReason::kDhcp));
 static_assert(FK_DROP_DESTINATION == static_cast<int>(drivers::DropReason::kDestination));
+static_assert(kGatewayMac.bytes == std::array<std::uint8_t, 6>{
+                                       FK_GATEWAY_MAC_HIGH >> 8, FK_GATEWAY_MAC_HIGH & 0xff,
+                                       FK_GATEWAY_MAC_LOW >> 24, FK_GATEWAY_MAC_LOW >> 16 & 0xff,
+                                       FK_GATEWAY_MAC_LOW >> 8 & 0xff, FK_GATEWAY_MAC_LOW & 0xff});
+static_assert(FK_DNS_MAX == drivers::kDnsMax);
 
 fk_identity ToMap(const IdentityEntry& entry) {
   fk_identity value = {};
@@ -35,6 +42,9 @@ fk_identity ToMap(const IdentityEntry& entry) {
   value.inner_address = htonl(entry.inner_address.value);
   value.outer_address = htonl(entry.outer_address.value);
   value.gateway = htonl(entry.gateway.value);
+  value.netmask = htonl((Ipv4Prefix{{}, entry.prefix_length}.Mask()));
+  for (std::size_t i = 0; i < entry.dns.size(); ++i) value.dns[i] = htonl(entry.dns.at(i).value);
+  value.mtu = entry.mtu;
   return value;
 }
 
@@ -45,6 +55,9 @@ IdentityEntry FromMap(const fk_identity& value) {
   entry.inner_address = Ipv4{ntohl(value.inner_address)};
   entry.outer_address = Ipv4{ntohl(value.outer_address)};
   entry.gateway = Ipv4{ntohl(value.gateway)};
+  entry.prefix_length = static_cast<std::uint8_t>(std::popcount(value.netmask));
+  for (std::size_t i = 0; i < entry.dns.size(); ++i) entry.dns.at(i) = Ipv4{ntohl(value.dns[i])};
+  entry.mtu = value.mtu;
   return entry;
 }
 
@@ -176,6 +189,7 @@ Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
     sum.from_guest_bytes += value.from_guest_bytes;
     sum.to_guest_packets += value.to_guest_packets;
     sum.to_guest_bytes += value.to_guest_bytes;
+    sum.dhcp_answers += value.dhcp_answers;
     for (std::size_t i = 0; i < sum.drops.size(); ++i) sum.drops[i] += value.drops[i];
   }
   return sum;

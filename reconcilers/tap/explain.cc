@@ -12,10 +12,17 @@ using crd::Json;
 
 Json JsonOf(const std::optional<drivers::IdentityEntry>& entry) {
   if (!entry) return nullptr;
+  Json dns = Json::array();
+  for (const Ipv4 server : entry->dns) {
+    if (!server.empty()) dns.push_back(ToString(server));
+  }
   return {{"innerMAC", ToString(entry->inner_mac)},
           {"innerAddress", ToString(entry->inner_address)},
           {"outerMAC", ToString(entry->outer_mac)},
-          {"outerAddress", ToString(entry->outer_address)}};
+          {"outerAddress", ToString(entry->outer_address)},
+          {"gateway", fmt::format("{}/{}", ToString(entry->gateway), entry->prefix_length)},
+          {"mtu", entry->mtu},
+          {"dns", std::move(dns)}};
 }
 
 const char* NameOf(drivers::TapFile file) {

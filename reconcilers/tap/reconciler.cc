@@ -157,6 +157,9 @@ Result<Desired> TapReconciler::Desire(const ledger::InterfaceLease& lease) const
   desired.entry.inner_address = lease.translated ? lease.inner_address : lease.address;
   desired.entry.outer_address = lease.address;
   desired.entry.gateway = parameters.gateway;
+  desired.entry.prefix_length = static_cast<std::uint8_t>(parameters.cidr.prefix);
+  desired.entry.mtu = static_cast<std::uint16_t>(parameters.mtu);
+  desired.entry.dns = parameters.dns;
   const std::uint64_t rate = parameters.unshaped_rate_bits / kBitsPerByte;
   desired.unshaped = {rate, drivers::DefaultBurst(rate, parameters.mtu),
                       drivers::DefaultQueueBytes(rate)};

@@ -25,8 +25,9 @@ constexpr std::uint32_t kBridge = 0x48000000;
 constexpr pid_t kVmmPid = 4711;
 const Ipv4 kAddress{0x0a000003};  // the first that is not reserved
 const MacAddress kOuter = OuterMac(kNumber);
-const drivers::IdentityEntry kEntry = {InnerMac(0), kOuter, Ipv4{0x0a000002}, kAddress,
-                                       Ipv4{0x0a000001}};
+const Ipv4 kDns{0x01010101};
+const drivers::IdentityEntry kEntry = {
+    InnerMac(0), kOuter, Ipv4{0x0a000002}, kAddress, Ipv4{0x0a000001}, 24, 1500, {kDns}};
 
 // ---- worlds -----------------------------------------------------------------------------------
 
@@ -109,6 +110,7 @@ std::unique_ptr<ledger::Ledger> MakeLedger(bool releasing) {
   network.name = "default";
   network.cidr = ParseCidr("10.0.0.0/24").value();
   network.gateway = network.cidr.At(1);
+  network.dns = {kDns};
   CHECK(ledger->ClaimNetwork(network).ok());
   ledger::VmClaim claim{.owner = {"uid-a", "default", "a"}};
   claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};

@@ -13,7 +13,7 @@ IFB = "fkifb0"
 IDENTITIES = "/sys/fs/bpf/forkplane/identities"
 BPF_LOOKUP, BPF_NEXT_KEY, BPF_OBJ_GET = 1, 4, 7
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-IDENTITY_BYTES = 24  # drivers/bpf/identity_map.h: two MACs, three addresses
+IDENTITY_BYTES = 40  # drivers/bpf/identity_map.h: two MACs, three addresses, what DHCP tells
 
 
 def links():

@@ -16,7 +16,12 @@ void MakeBridge(World& world) {
 }
 
 IdentityEntry EntryOf(Ipv4 outer) {
-  return {InnerMac(0), OuterMac(kNumber), InnerAddress(kCidr), outer, DefaultGateway(kCidr)};
+  IdentityEntry entry = {InnerMac(0), OuterMac(kNumber), InnerAddress(kCidr), outer,
+                         DefaultGateway(kCidr)};
+  entry.prefix_length = 16;
+  entry.mtu = 9000;
+  entry.dns = {kOther, outer};
+  return entry;
 }
 
 TEST_P(DriversContract, AnAddressBringsItsConnectedRoute) {
@@ -144,7 +149,7 @@ TEST_P(DriversContract, IdentityEntriesAreReplacedAndOutliveTheTap) {
     EXPECT_OK(world.identity->SetEntry(kTap, EntryOf(kAddress)));
     EXPECT_OK(world.identity->SetEntry(kTap, EntryOf(kOther)));
     EXPECT_EQ(world.identity->ObserveEntry(kTap)->value(), EntryOf(kOther));
-    EXPECT_EQ(world.identity->Counters(kTap)->from_guest_packets, 0u);
+    EXPECT_EQ(*world.identity->Counters(kTap), IdentityCounters());
     ASSERT_OK(world.taps->Delete(kNumber));
     const std::vector<IdentityEntryAt> wanted = {{kTap, EntryOf(kOther)}};
     EXPECT_EQ(*world.identity->ListEntries(), wanted);

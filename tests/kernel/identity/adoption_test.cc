@@ -1,8 +1,12 @@
 // Goal: a restarted daemon finds its programs and entries again, and tells stale ones apart.
 // Method: a bpffs of the test's own, in a mount namespace that ends with the thread.
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <array>
 
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
@@ -62,6 +66,35 @@ TEST_F(AdoptionTest, ARestartFindsEntriesAndPrograms) {
       const AttachedPrograms ours{ProgramState::kOurs, ProgramState::kOurs};
       EXPECT_EQ(*(*driver)->ObservePrograms(kTap), ours);
     }
+  });
+}
+
+// An upgrade whose entries say more: the old map is left to the programs that read it.
+TEST_F(AdoptionTest, AMapOfAnotherLayoutIsLeftAlone) {
+  InNamespace([this] {
+    const std::string path = folder_.path().string() + "/forkplane";
+    ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+    bpf_map_create_opts options = {};
+    options.sz = sizeof options;
+    options.map_flags = BPF_F_NO_PREALLOC;
+    const UniqueFd old(
+        bpf_map_create(BPF_MAP_TYPE_HASH, "identities", sizeof kTap, 24, 65536, &options));
+    ASSERT_TRUE(old.valid());
+    const std::array<std::uint8_t, 24> value = {1, 2, 3};
+    ASSERT_EQ(bpf_map_update_elem(old.get(), &kTap, value.data(), BPF_ANY), 0);
+    ASSERT_EQ(bpf_obj_pin(old.get(), (path + "/identities").c_str()), 0);
+    for (int life = 0; life < 2; ++life) {
+      const auto driver = Open(RedirectMode::kBpf);
+      ASSERT_TRUE(driver.ok()) << driver.error().message;
+      if (life == 0) {
+        EXPECT_TRUE((*driver)->ListEntries()->empty());
+        ASSERT_TRUE((*driver)->SetEntry(kTap, kEntry).ok());
+      }
+      EXPECT_EQ((*driver)->ObserveEntry(kTap)->value(), kEntry);
+    }
+    std::array<std::uint8_t, 24> kept = {};
+    ASSERT_EQ(bpf_map_lookup_elem(old.get(), &kTap, kept.data()), 0);
+    EXPECT_EQ(kept, value);
   });
 }
 

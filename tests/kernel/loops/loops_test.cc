@@ -201,6 +201,14 @@ void RunAll() {
   loops.Pass();
   const auto fact = loops.facts.Get(ledger::KeyOf(leases[0].id));
   EXPECT_EQ(fact->upload_rate_bits_per_second, 80'000'000u);
+  loops.objects.network_.spec.dns = {"1.1.1.1", "9.9.9.9", "8.8.8.8"};
+  loops.Pass();
+  for (const auto& lease : leases) {
+    const auto entry = **loops.identities->ObserveEntry(TapIndex(lease.number));
+    EXPECT_THAT(entry.dns, ::testing::ElementsAre(Ipv4{0x01010101}, Ipv4{0x09090909}));
+    EXPECT_EQ(entry.prefix_length, 24);
+    EXPECT_EQ(entry.mtu, 1500);
+  }
 
   // A release leaves nothing.
   for (const char* owner : {"uid-a", "uid-b", "uid-c"}) {

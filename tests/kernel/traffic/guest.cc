@@ -165,11 +165,24 @@ bool SegmentSender::Send(const Bytes& segments) const {
          static_cast<ssize_t>(packet.size());
 }
 
-bool Guest::Send(const Bytes& frame) const {
-  Bytes with_header(kVnetHeader);
-  Append(with_header, frame);
-  return write(tap_.get(), with_header.data(), with_header.size()) ==
-         static_cast<ssize_t>(with_header.size());
+bool Guest::Send(const Bytes& frame) const { return SendBehind(Bytes(kVnetHeader), frame); }
+
+bool Guest::SendUnfinished(const Bytes& frame, std::uint16_t start, std::uint16_t offset) const {
+  VirtioNetHeader header;
+  header.gso_type = 0;
+  header.header_bytes = 0;
+  header.gso_bytes = 0;
+  header.checksum_start = start;
+  header.checksum_offset = offset;
+  Bytes bytes(kVnetHeader);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return SendBehind(bytes, frame);
+}
+
+bool Guest::SendBehind(Bytes vnet_header, const Bytes& frame) const {
+  Append(vnet_header, frame);
+  return write(tap_.get(), vnet_header.data(), vnet_header.size()) ==
+         static_cast<ssize_t>(vnet_header.size());
 }
 
 std::optional<Bytes> Guest::Receive(const std::function<bool(const Bytes&)>& matches,

@@ -53,11 +53,17 @@ class Guest {
  public:
   explicit Guest(UniqueFd tap) : tap_(std::move(tap)) {}
   bool Send(const Bytes& frame) const;
+  // A packet whose checksum, from `start` on, the host is to make and to put `offset` behind it. A
+  // guest's own stack sends UDP so.
+  bool SendUnfinished(const Bytes& frame, std::uint16_t start = kTransport,
+                      std::uint16_t offset = 6) const;
   // The next frame that matches, without its vnet header; nullopt after `milliseconds`.
   std::optional<Bytes> Receive(const std::function<bool(const Bytes&)>& matches,
                                int milliseconds = 3000) const;
 
  private:
+  bool SendBehind(Bytes vnet_header, const Bytes& frame) const;
+
   UniqueFd tap_;
 };
 

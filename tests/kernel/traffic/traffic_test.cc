@@ -9,121 +9,19 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <memory>
 
 #include "controller/base/network_names.h"
-#include "drivers/bpf/identity.h"
-#include "drivers/netlink/link.h"
-#include "drivers/netlink/qdisc.h"
-#include "drivers/netlink/route.h"
-#include "drivers/netlink/sysctl.h"
-#include "drivers/netlink/tap.h"
 #include "tests/kernel/traffic/guest.h"
-#include "tests/support/netns.h"
+#include "tests/kernel/traffic/lab.h"
 
 namespace forkplane::traffic {
 namespace {
 
-using drivers::Direction;
 using drivers::DropReason;
-using drivers::HtbClass;
 using drivers::RedirectMode;
 
-constexpr Ipv4 kGateway{0x0a4d0001};  // 10.77.0.1
-constexpr Ipv4 kInner{0x0a4d0002};
-constexpr MacAddress kMac = InnerMac(0);
 constexpr std::uint16_t kPort = 5000;
 constexpr std::uint16_t kClosedPort = 9;
-constexpr std::uint64_t kWide = 125'000'000;  // bytes per second: no bound that a test would meet
-constexpr drivers::Tbf kWideTbf{kWide, 1'250'000, 6'250'000};
-
-Ipv4 OuterOf(std::uint32_t number) { return {0x0a4d0100 + number}; }
-
-#define MUST(call)                                          \
-  do {                                                      \
-    const auto outcome_ = (call);                           \
-    ASSERT_TRUE(outcome_.ok()) << outcome_.error().message; \
-  } while (false)
-
-// A host with one bridge, one IFB and clones 1 and 2.
-struct Lab {
-  std::unique_ptr<netlink::NetlinkLinkDriver> links = *netlink::NetlinkLinkDriver::Open();
-  std::unique_ptr<netlink::NetlinkRouteDriver> routes = *netlink::NetlinkRouteDriver::Open();
-  std::unique_ptr<netlink::NetlinkTapDriver> taps = *netlink::NetlinkTapDriver::Open();
-  std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs = *netlink::NetlinkQdiscDriver::Open();
-  std::unique_ptr<bpf::BpfIdentityDriver> identity;
-
-  explicit Lab(RedirectMode mode) : identity(*bpf::BpfIdentityDriver::Open({{}, mode})) {}
-
-  static HtbClass ClassOf(std::uint32_t minor, std::uint64_t rate, std::uint32_t burst) {
-    const std::uint32_t parent = minor == kRootClassMinor ? 0 : kRootClassMinor;
-    return {minor, parent, rate, rate, burst, burst, drivers::kQuantumBytes};
-  }
-
-  void Build() {
-    MUST(links->CreateBridge({0, kGatewayMac, "", 1500}));
-    MUST(routes->AddAddress(BridgeIndex(0), {kGateway, 16}));
-    MUST(links->SetUp(BridgeIndex(0), true));
-    MUST(links->CreateIfb({0, ""}));
-    // Else its own router solicitations are counted in the default class.
-    MUST(netlink::ProcSysctlDriver().DisableIpv6(IfbName(0)));
-    MUST(qdiscs->AddHtb(IfbIndex(0), kDefaultClassMinor));
-    MUST(qdiscs->AddClass(IfbIndex(0), ClassOf(kRootClassMinor, kWide, 1'250'000)));
-    MUST(qdiscs->AddClass(IfbIndex(0), ClassOf(kDefaultClassMinor, 125'000, 3'036)));
-    MUST(links->SetUp(IfbIndex(0), true));
-  }
-
-  static drivers::TapSpec SpecOf(std::uint32_t number) {
-    drivers::TapSpec spec;
-    spec.number = number;
-    spec.alias = "vm-uid";
-    return spec;
-  }
-
-  // In the order of architecture.md 5: everything before up.
-  void AddClone(std::uint32_t number) {
-    MUST(taps->Create(SpecOf(number)));
-    Equip(number);
-    MUST(qdiscs->AddClass(IfbIndex(0), ClassOf(number, kWide, 1'250'000)));
-    MUST(qdiscs->SetLeaf(IfbIndex(0), number, {drivers::LeafKind::kBfifo, 65'536}));
-    MUST(routes->AddHostRoute(BridgeIndex(0), OuterOf(number)));
-    MUST(routes->SetNeighbour(BridgeIndex(0), {OuterOf(number), OuterMac(number)}));
-  }
-
-  void Equip(std::uint32_t number) {
-    const std::uint32_t index = TapIndex(number);
-    MUST(qdiscs->AddClsact(index));
-    MUST(identity->SetEntry(index, {kMac, OuterMac(number), kInner, OuterOf(number), kGateway}));
-    MUST(identity->Attach(index, Direction::kIngress));
-    MUST(identity->Attach(index, Direction::kEgress));
-    MUST(qdiscs->AddTbf(index, kWideTbf));
-    MUST(links->SetMaster(index, BridgeIndex(0)));
-    MUST(links->SetPortUp(index, true));
-  }
-
-  // A bridge carries frames some time after its first port is up (linkwatch); a guest asks again.
-  void Settle(std::uint32_t number) {
-    const Guest guest = GuestOf(number);
-    const auto is_arp = [](const Bytes& f) { return Read16(f, 12) == 0x0806; };
-    for (int i = 0; i < 50; ++i) {
-      ASSERT_TRUE(guest.Send(ArpRequest(kMac, kInner, kGateway)));
-      if (guest.Receive(is_arp, 200)) return;
-    }
-    FAIL() << "clone " << number << " gets no ARP answer";
-  }
-
-  Guest GuestOf(std::uint32_t number) { return Guest(*taps->Dup(number)); }
-  std::uint64_t Drops(std::uint32_t number, DropReason reason) {
-    return identity->Counters(number == 0 ? 0 : TapIndex(number))->Drops(reason);
-  }
-  drivers::ObservedClass ClassSeen(std::uint32_t minor) {
-    const auto uplink = *qdiscs->ObserveUplink(IfbIndex(0));
-    for (const auto& observed : uplink.classes) {
-      if (observed.htb.minor == minor) return observed;
-    }
-    return {};
-  }
-};
 
 // A UDP socket of the host on the gateway address.
 UniqueFd HostSocket(std::uint16_t port) {
@@ -178,22 +76,7 @@ void ExpectDelivered(const Bytes& frame) {
   EXPECT_EQ(Checksum(frame, kTransport, end, icmp ? 0 : PseudoHeader(frame)), 0);
 }
 
-class TrafficTest : public ::testing::TestWithParam<RedirectMode> {
- protected:
-  void InLab(const std::function<void(Lab&)>& body) {
-    const std::string reason = testing::WhyNoNetworkNamespace();
-    if (!reason.empty()) GTEST_SKIP() << reason;
-    testing::RunInNetworkNamespace([&] {
-      Lab lab(GetParam());
-      lab.Build();
-      lab.AddClone(1);
-      lab.AddClone(2);
-      lab.Settle(1);
-      lab.Settle(2);
-      if (!HasFatalFailure()) body(lab);
-    });
-  }
-};
+using TrafficTest = LabTest;
 
 INSTANTIATE_TEST_SUITE_P(Redirects, TrafficTest,
                          ::testing::Values(RedirectMode::kBpf, RedirectMode::kMirred),

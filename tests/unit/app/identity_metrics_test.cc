@@ -47,6 +47,8 @@ class IdentityMetricsTest : public testing::Test {
     return registry_.AddCounter("forkplane_identity_drops_total", "", {{"reason", reason}}).Value();
   }
 
+  double Answers() { return registry_.AddCounter("forkplane_dhcp_answers_total", "").Value(); }
+
   metrics::Registry registry_;
   Counting driver_;
 };
@@ -62,6 +64,17 @@ TEST_F(IdentityMetricsTest, CountsWhatGrowsSinceTheStartOfAllInterfacesAndTheHos
   metrics.Refresh();
   EXPECT_EQ(Value("source_mac"), 5);
   EXPECT_EQ(Value("no_entry"), 4);
+}
+
+TEST_F(IdentityMetricsTest, CountsAnswersApartFromDrops) {
+  driver_.by_index[7].dhcp_answers = 5;
+  IdentityMetrics metrics(driver_, registry_);
+  driver_.by_index[7].dhcp_answers += 2;
+  driver_.by_index[8].dhcp_answers = 1;
+  driver_.Drop(8, DropReason::kDhcp, 4);
+  metrics.Refresh();
+  EXPECT_EQ(Answers(), 3);
+  EXPECT_EQ(Value("dhcp"), 4);
 }
 
 TEST_F(IdentityMetricsTest, NeverFallsWhenAnInterfaceGoesOrItsIndexIsReused) {
