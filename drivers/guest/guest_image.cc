@@ -127,8 +127,8 @@ Status WriteFile(const std::string& path, std::string_view content) {
 
 Result<std::string> MakeInitramfs(const std::string& modules, const std::string& busybox) {
   CpioWriter archive;
-  for (const char* directory :
-       {"bin", "dev", "lib", "lib/modules", "proc", "run", "sys", "tmp", "www", "www/cgi-bin"}) {
+  for (const char* directory : {"bin", "dev", "etc", "lib", "lib/modules", "proc", "run", "sys",
+                                "tmp", "www", "www/cgi-bin"}) {
     archive.AddDirectory(directory);
   }
   archive.AddCharDevice("dev/console", 5, 1);  // else the kernel starts /init without output
@@ -140,6 +140,8 @@ Result<std::string> MakeInitramfs(const std::string& modules, const std::string&
     archive.AddFile("lib/modules/" + fs::path(module).filename().string() + ".ko", object, 0644);
   }
   archive.AddFile("init", kInitScript, 0755);
+  archive.AddFile("bin/lease", kLeaseScript, 0755);
+  archive.AddFile("www/cgi-bin/ask", kAskScript, 0755);
   archive.AddFile("www/cgi-bin/upload", kUploadScript, 0755);
   archive.AddFile("www/cgi-bin/fetch", kFetchScript, 0755);
   archive.AddFile("www/cgi-bin/spoof", kSpoofScript, 0755);

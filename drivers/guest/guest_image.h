@@ -3,11 +3,13 @@
 // ours in an initramfs.
 //
 // The guest reads from its kernel command line: `fk.ip=ADDRESS/PREFIX` and `fk.gw=ADDRESS` for
-// eth0, `fk.bus=pci` for machines without virtio-mmio. It serves HTTP on port 80: `/` names it,
+// eth0; without the first, or with `ip=dhcp`, it asks by DHCP; `fk.bus=pci` for machines without
+// virtio-mmio. It serves HTTP on port 80: `/` names it,
 // `/cgi-bin/upload?N` streams N MiB out of it (default 64), `/files/zeros` 1 GiB at a tenth of the
 // guest's work; port 5001 swallows what is sent to it.
 // `/cgi-bin/fetch?ADDRESS` tells what the guest gets from another's port 80 ("unreachable" after
 // 2 s); `/cgi-bin/spoof?ADDRESS` sends 3 pings and 3 ARP requests under a false address.
+// `/cgi-bin/ask` asks by DHCP (again) and shows the answer.
 // It prints READY to its console when all this answers, and then blocks without a timer of its own.
 // The power button (ACPI) switches it off at once.
 //

@@ -32,9 +32,15 @@ if [ -e /sys/class/net/eth0 ]; then
   mac=$(cat /sys/class/net/eth0/address)
   a=$(arg fk.ip)
   g=$(arg fk.gw)
-  [ -n "$a" ] && ip addr add $a dev eth0
+  case " $(cat /proc/cmdline) " in *" ip=dhcp "*) a= ;; esac
   ip link set eth0 up
-  [ -n "$g" ] && ip route add default via $g
+  if [ -n "$a" ]; then
+    ip addr add $a dev eth0
+    [ -n "$g" ] && ip route add default via $g
+  else
+    udhcpc -i eth0 -n -q -s /bin/lease
+    a=$(sed -n 's/^address=//p' /run/lease)
+  fi
 fi
 echo "forkplane guest mac=$mac ip=$a kernel=$(uname -r)" > /www/index.html
 # Zeros to send: holes of a tmpfs take no memory, and httpd sends files without copying them.
@@ -53,6 +59,24 @@ done
 echo "READY up=$(cut -d' ' -f1 /proc/uptime) mac=$mac"
 # The loops above never end: init sleeps here, and reaps.
 while :; do wait; done
+)sh";
+
+// Run by udhcpc, with what it was told in the environment.
+inline constexpr std::string_view kLeaseScript = R"sh(#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/$mask dev $interface
+ip link set $interface mtu $mtu
+ip route add default via $router
+for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
+for name in router dns mtu lease serverid; do eval echo "$name=\$$name"; done > /run/lease
+echo "address=$ip/$mask" >> /run/lease
+)sh";
+
+inline constexpr std::string_view kAskScript = R"sh(#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+rm -f /run/lease
+udhcpc -i eth0 -n -q -s /bin/lease > /dev/null 2>&1
+cat /run/lease
 )sh";
 
 inline constexpr std::string_view kUploadScript = R"sh(#!/bin/sh
