@@ -78,6 +78,9 @@ class LyingLedger final : public Ledger {
   std::optional<InterfaceLease> GetInterfaceByNumber(Number number) const override {
     return inner_->GetInterfaceByNumber(number);
   }
+  std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const override {
+    return inner_->GetInterfaceByAddress(address);
+  }
   std::optional<NetworkLease> GetNetwork(const std::string& uid) const override {
     return inner_->GetNetwork(uid);
   }
