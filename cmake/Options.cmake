@@ -11,7 +11,7 @@ target_include_directories(forkplane_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(forkplane_options INTERFACE FORKPLANE_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees overflows and foreign frees in the standard library that are not there once it inlines at -O2
-  # (gcc.gnu.org/PR105329, PR105651, PR106199).
+  # (the former: gcc.gnu.org/PR105329, PR105651).
   target_compile_options(forkplane_options INTERFACE $<$<CONFIG:RelWithDebInfo>:-Wno-restrict
     -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds -Wno-maybe-uninitialized -Wno-free-nonheap-object>)
 endif()
