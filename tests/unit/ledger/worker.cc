@@ -158,25 +158,27 @@ void Worker::Vm() {
   UseVm(*vm);
 }
 
+InterfaceClaim Worker::Wanted(std::uint32_t ordinal, const std::optional<VmLease>& held) {
+  const NetworkParameters network = NetworkOf(OneIn(40) ? 2 : (OneIn(3) ? 1 : 0));
+  InterfaceClaim wanted{
+      .ordinal = ordinal, .name = "eth" + std::to_string(ordinal), .network_uid = network.uid};
+  if (OneIn(5)) {
+    wanted.address = network.cidr.At(static_cast<std::uint32_t>(3 + rng_.Below(4)));
+  }
+  if (!held) return wanted;
+  for (const InterfaceLease& lease : held->interfaces) {
+    // What it holds it asks for as it is, most of the time.
+    if (lease.ordinal != ordinal || OneIn(6)) continue;
+    wanted.network_uid = lease.network_uid;
+    wanted.address = OneIn(2) ? std::optional(lease.address) : std::nullopt;
+  }
+  return wanted;
+}
+
 void Worker::Claim(const std::string& uid, const std::optional<VmLease>& held) {
   VmClaim claim{.owner = {uid, "default", uid}};
   const std::uint64_t interfaces = rng_.Below(4);
-  for (std::uint32_t i = 0; i < interfaces; ++i) {
-    const NetworkParameters network = NetworkOf(OneIn(40) ? 2 : (OneIn(3) ? 1 : 0));
-    InterfaceClaim wanted{
-        .ordinal = i, .name = "eth" + std::to_string(i), .network_uid = network.uid};
-    if (OneIn(5)) {
-      wanted.address = network.cidr.At(static_cast<std::uint32_t>(3 + rng_.Below(4)));
-    }
-    if (held) {  // what it holds it asks for as it is, most of the time
-      for (const InterfaceLease& lease : held->interfaces) {
-        if (lease.ordinal != i || OneIn(6)) continue;
-        wanted.network_uid = lease.network_uid;
-        wanted.address = OneIn(2) ? std::optional(lease.address) : std::nullopt;
-      }
-    }
-    claim.interfaces.push_back(wanted);
-  }
+  for (std::uint32_t i = 0; i < interfaces; ++i) claim.interfaces.push_back(Wanted(i, held));
   if (!OneIn(3)) claim.slot_pool = kSlotPools[OneIn(4) ? 1 : 0];
   claim.fail_fast = OneIn(4);
   Record record = Begin(Call::kClaim, uid);

@@ -40,6 +40,7 @@ class Worker {
   void Shaping();
   void Vm();
 
+  InterfaceClaim Wanted(std::uint32_t ordinal, const std::optional<VmLease>& held);
   void Claim(const std::string& uid, const std::optional<VmLease>& held);
   void UseVm(const VmLease& vm);
   void LetGo(const VmLease& vm);
