@@ -45,9 +45,14 @@ class Planner {
   void WantEnded() {
     if (sight_.capturing) return Wait(Waiting::kCapture);
     GiveUpSlot();
-    if (sight_.machine != MachineState::kAbsent && !EndMachine()) return;
+    const bool gone = goal_.power == Power::kGone;
+    if (sight_.machine != MachineState::kAbsent) {
+      if (!EndMachine()) return;
+    } else if (gone && sight_.leased && !sight_.releasing) {
+      Do(Quit{});  // a process that ended by itself has left its cgroup
+    }
     ForgetRun();
-    if (goal_.power == Power::kGone) LetGo();
+    if (gone) LetGo();
   }
 
   // True: the process ends in this plan. False: its guest was asked and has until the deadline.
