@@ -1,6 +1,6 @@
 #include "drivers/vmm/qemu/command_line.h"
 
-#include <time.h>
+#include <ctime>
 
 #if defined(__x86_64__)
 #include <x86intrin.h>

@@ -4,11 +4,11 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+#include <csignal>
+#include <ctime>
 
 #include <array>
 #include <cerrno>
