@@ -1,5 +1,7 @@
 #include "controller/ledger/index.h"
 
+#include <algorithm>
+
 namespace forkplane::ledger {
 
 void NumberSet::Insert(std::uint32_t n) {
@@ -28,7 +30,8 @@ void Index::Put(const DeleteVm& row) {
 }
 
 void Index::Put(const InterfaceLease& row) {
-  // Number, address, network and owner of a lease never change while it lives.
+  // Number, address, network, bridge and owner of a lease never change while it lives.
+  if (!interfaces.contains(row.id)) ++ports[row.bridge];
   interfaces[row.id] = row;
   by_owner[{row.owner.uid, row.ordinal}] = row.id;
   by_number[row.number] = row.id;
@@ -50,6 +53,7 @@ void Index::Put(const DeleteInterface& row) {
   by_address.erase(lease.address);
   by_network[lease.network_uid].erase(lease.id);
   minors.at(IfbOf(lease.number)).Erase(MinorOf(lease.number));
+  if (--ports.at(lease.bridge) == 0) ports.erase(lease.bridge);
   DropAddress(lease.network_uid, lease.address);
 }
 
@@ -63,7 +67,12 @@ void Index::DropAddress(const std::string& network_uid, Ipv4 address) {
 void Index::Put(const NetworkLease& row) {
   const auto old = networks.find(row.parameters.uid);
   const bool rebuild = old == networks.end() || old->second.parameters.cidr != row.parameters.cidr;
-  networks[row.parameters.uid] = row;
+  std::vector<FurtherBridge> further;
+  if (old != networks.end()) further = std::move(old->second.further);
+  NetworkLease& lease = networks[row.parameters.uid];
+  lease = row;
+  lease.further = std::move(further);
+  bridge_numbers.Insert(row.bridge);
   by_network.try_emplace(row.parameters.uid);
   if (!rebuild) return;
   NumberSet taken(row.parameters.cidr.base.value + 1);
@@ -82,7 +91,36 @@ void Index::Put(const NetworkLease& row) {
   addresses.insert_or_assign(row.parameters.uid, std::move(taken));
 }
 
+void Index::Put(const BridgeRow& row) {
+  bridges[row.number] = row;
+  bridge_numbers.Insert(row.number);
+  const auto network = networks.find(row.network_uid);
+  if (network == networks.end()) return;
+  std::vector<FurtherBridge>& further = network->second.further;
+  const auto known = std::find_if(further.begin(), further.end(),
+                                  [&](const FurtherBridge& b) { return b.number == row.number; });
+  if (known == further.end()) {
+    further.push_back({row.number, row.releasing});
+  } else {
+    known->releasing = row.releasing;
+  }
+}
+
+void Index::Put(const DeleteBridge& row) {
+  const auto it = bridges.find(row.number);
+  if (it == bridges.end()) return;
+  const auto network = networks.find(it->second.network_uid);
+  if (network != networks.end()) {
+    std::erase_if(network->second.further,
+                  [&](const FurtherBridge& bridge) { return bridge.number == row.number; });
+  }
+  bridge_numbers.Erase(row.number);
+  bridges.erase(it);
+}
+
 void Index::Put(const DeleteNetwork& row) {
+  const auto it = networks.find(row.uid);
+  if (it != networks.end()) bridge_numbers.Erase(it->second.bridge);
   networks.erase(row.uid);
   addresses.erase(row.uid);
   by_network.erase(row.uid);

@@ -28,14 +28,18 @@ class SqliteLedger final : public Ledger {
   Result<NetworkLease> ClaimNetwork(const NetworkParameters& parameters) override;
   Status BeginReleaseNetwork(const std::string& uid) override;
   Status ConfirmNetworkAbsent(const std::string& uid) override;
+  Status BeginReleaseBridge(std::uint32_t number) override;
+  Status ConfirmBridgeAbsent(std::uint32_t number) override;
   std::optional<VmLease> GetVm(const std::string& owner_uid) const override;
   std::optional<InterfaceLease> GetInterface(LeaseId lease) const override;
   std::optional<InterfaceLease> GetInterfaceByNumber(Number number) const override;
   std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const override;
   std::optional<NetworkLease> GetNetwork(const std::string& uid) const override;
   std::optional<NetworkLease> GetNetworkByName(const std::string& name) const override;
+  std::vector<std::uint32_t> Domains() const override;
   std::vector<InterfaceLease> InterfacesOfDomain(std::uint32_t ifb) const override;
   std::vector<InterfaceLease> InterfacesOfNetwork(const std::string& uid) const override;
+  std::size_t PortsOf(std::uint32_t bridge) const override;
   AddressUse AddressesOf(const std::string& network_uid) const override;
   Listing ListAll() const override;
   std::string Identity() const override;
