@@ -143,7 +143,7 @@ void NetworkLoops::AttachLedger() {
     AddAll(tap_, tap_loop_.KeysOf(change));
     AddAll(shaping_, shaping_loop_.KeysOf(change));
     MergeAll(network_, network_loop_.KeysOf(change), kCountMergeWindow);
-    if (change.kind == ledger::Change::Kind::kSlot) host_.AddMerged(host::kKey, kCountMergeWindow);
+    MergeAll(host_, host_loop_.KeysOf(change), kCountMergeWindow);
   });
 }
 

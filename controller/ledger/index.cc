@@ -237,6 +237,15 @@ PoolState Index::BuildPool(const std::string& pool, std::uint32_t slots_default)
   return state;
 }
 
+std::vector<PoolState> Index::BuildPools(std::uint32_t slots_default) const {
+  std::set<std::string> names;
+  for (const auto& [pool, total] : pools) names.insert(pool);
+  for (const auto& [uid, slot] : slots) names.insert(slot.pool);
+  std::vector<PoolState> states;
+  for (const auto& pool : names) states.push_back(BuildPool(pool, slots_default));
+  return states;
+}
+
 Listing Index::BuildListing(std::uint32_t slots_default, const std::string& unreadable) const {
   Listing listing;
   listing.unreadable = unreadable;
@@ -244,10 +253,7 @@ Listing Index::BuildListing(std::uint32_t slots_default, const std::string& unre
   for (const auto& [uid, network] : networks) listing.networks.push_back(network);
   for (const auto& [uid, row] : vms) listing.vms.push_back(BuildVm(row));
   for (const auto& [address, row] : rests) listing.resting.push_back(row.resting);
-  std::set<std::string> names;
-  for (const auto& [pool, total] : pools) names.insert(pool);
-  for (const auto& [uid, slot] : slots) names.insert(slot.pool);
-  for (const auto& pool : names) listing.pools.push_back(BuildPool(pool, slots_default));
+  listing.pools = BuildPools(slots_default);
   return listing;
 }
 

@@ -122,6 +122,7 @@ class Index {
   VmLease BuildVm(const VmRow& row) const;
   std::optional<SlotState> BuildSlot(const std::string& owner_uid) const;
   PoolState BuildPool(const std::string& pool, std::uint32_t slots_default) const;
+  std::vector<PoolState> BuildPools(std::uint32_t slots_default) const;
   Listing BuildListing(std::uint32_t slots_default, const std::string& unreadable) const;
   std::uint32_t PoolTotal(const std::string& pool, std::uint32_t slots_default) const;
   std::uint32_t PoolGranted(const std::string& pool) const;

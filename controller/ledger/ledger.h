@@ -190,6 +190,10 @@ class Ledger {
   virtual std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const = 0;
   virtual std::optional<NetworkLease> GetNetwork(const std::string& uid) const = 0;
   virtual std::optional<NetworkLease> GetNetworkByName(const std::string& name) const = 0;
+  virtual std::vector<NetworkLease> Networks() const = 0;
+  virtual std::vector<PoolState> Pools() const = 0;
+  // Lower than the id of every lease that is made from now on.
+  virtual LeaseId LastLease() const = 0;
   // The shaping domains that interfaces are leased on, and the first, which is always there.
   virtual std::vector<std::uint32_t> Domains() const = 0;
   // All interfaces of one shaping domain, by number.

@@ -36,6 +36,9 @@ class SqliteLedger final : public Ledger {
   std::optional<InterfaceLease> GetInterfaceByAddress(Ipv4 address) const override;
   std::optional<NetworkLease> GetNetwork(const std::string& uid) const override;
   std::optional<NetworkLease> GetNetworkByName(const std::string& name) const override;
+  std::vector<NetworkLease> Networks() const override;
+  std::vector<PoolState> Pools() const override;
+  LeaseId LastLease() const override;
   std::vector<std::uint32_t> Domains() const override;
   std::vector<InterfaceLease> InterfacesOfDomain(std::uint32_t ifb) const override;
   std::vector<InterfaceLease> InterfacesOfNetwork(const std::string& uid) const override;

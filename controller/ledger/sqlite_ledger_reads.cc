@@ -65,6 +65,23 @@ std::vector<InterfaceLease> SqliteLedger::InterfacesOfNetwork(const std::string&
   return found;
 }
 
+std::vector<NetworkLease> SqliteLedger::Networks() const {
+  std::vector<NetworkLease> found;
+  MutexLock lock(mu_);
+  for (const auto& [uid, lease] : committed_.networks) found.push_back(lease);
+  return found;
+}
+
+std::vector<PoolState> SqliteLedger::Pools() const {
+  MutexLock lock(mu_);
+  return committed_.BuildPools(limits_.slots_default);
+}
+
+LeaseId SqliteLedger::LastLease() const {
+  MutexLock lock(mu_);
+  return committed_.next_lease - 1;
+}
+
 std::vector<std::uint32_t> SqliteLedger::Domains() const {
   std::vector<std::uint32_t> domains = {0};
   MutexLock lock(mu_);

@@ -144,10 +144,14 @@ std::string ToString(const Action& action) { return std::visit(Printer{}, action
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
   if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
-  for (std::uint32_t ifb = 0; ifb < desired.domains; ++ifb) {
+  for (const std::uint32_t ifb : desired.domains) {
     static const DomainObserved kNothing;
-    const auto& domain = ifb < observed.domains.size() ? observed.domains[ifb] : kNothing;
-    DomainPlanner(desired, domain, ifb, plan).Plan();
+    const auto domain = observed.domains.find(ifb);
+    DomainPlanner(desired, domain == observed.domains.end() ? kNothing : domain->second, ifb, plan)
+        .Plan();
+  }
+  for (const auto& [ifb, domain] : observed.domains) {
+    if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
   }
   return plan;
 }

@@ -15,7 +15,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,7 +28,7 @@
 namespace forkplane::host {
 
 struct Desired {
-  std::uint32_t domains = 1;
+  std::set<std::uint32_t> domains = {0};        // IFB numbers
   std::string alias;                            // the host's uid
   std::uint64_t capacity_bytes_per_second = 0;  // of each domain's root class
   std::uint64_t default_bytes_per_second = 0;   // of the default class
@@ -45,14 +47,14 @@ struct DomainObserved {
 
 struct Observed {
   bool forwarding = false;
-  std::vector<DomainObserved> domains;  // by IFB number
+  std::map<std::uint32_t, DomainObserved> domains;  // by IFB number; also of those to be removed
 };
 
 struct EnableForwarding {};
 struct CreateIfb {
   std::uint32_t ifb = 0;
 };
-struct DeleteLink {  // something that is no IFB under our index
+struct DeleteLink {  // an IFB that nothing is leased on; or what is no IFB under our index
   std::uint32_t ifb = 0;
 };
 struct SetName {

@@ -87,7 +87,8 @@ Result<HostReconciler::Capacity> HostReconciler::UploadCapacity(const crd::Host*
 
 Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity) const {
   Desired desired;
-  desired.domains = options_.domains;
+  const std::vector<std::uint32_t> leased = ledger_.Domains();
+  desired.domains = {leased.begin(), leased.end()};
   desired.alias = object != nullptr ? object->metadata.uid : options_.host_name;
   desired.capacity_bytes_per_second = capacity.bits_per_second / kBitsPerByte;
   desired.default_bytes_per_second = kDefaultClassBits / kBitsPerByte;
@@ -108,7 +109,8 @@ Result<Observed> HostReconciler::Observe() {
       }
       ASSIGN_OR_RETURN(domain.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(ifb)));
     }
-    observed.domains.push_back(std::move(domain));
+    // Most of those there may be are not there.
+    if (domain.link || ifb == 0) observed.domains.emplace(ifb, std::move(domain));
   }
   return observed;
 }
@@ -120,7 +122,7 @@ Status HostReconciler::Execute(const Desired& desired, const Action& action) {
 
 void HostReconciler::FillSlots(crd::HostStatus& status) const {
   crd::RestoreSlots slots;
-  for (const auto& pool : ledger_.ListAll().pools) {
+  for (const auto& pool : ledger_.Pools()) {
     slots.in_use += pool.granted;
     slots.total += pool.total;
     slots.waiting += static_cast<std::int64_t>(pool.waiting.size());
@@ -170,8 +172,9 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   const Desired desired = Desire(object.get(), capacity);
   ASSIGN_OR_RETURN(const Observed observed, Observe());
   Json domains = Json::array();
-  for (const auto& domain : observed.domains) {
-    Json json = {{"link", domain.link ? Json(domain.link->name) : Json()},
+  for (const auto& [ifb, domain] : observed.domains) {
+    Json json = {{"ifb", ifb},
+                 {"link", domain.link ? Json(domain.link->name) : Json()},
                  {"up", domain.link && domain.link->up},
                  {"root", domain.qdiscs.root ? Json(domain.qdiscs.root->kind) : Json()},
                  {"classes", domain.qdiscs.classes.size()}};
@@ -181,12 +184,19 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
   return crd::DumpJson(
       {{"desired",
-        {{"domains", desired.domains},
+        {{"domains", desired.domains.size()},
          {"uplink", capacity.uplink},
          {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
          {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
        {"observed", {{"forwarding", observed.forwarding}, {"domains", std::move(domains)}}},
        {"plan", std::move(plan)}});
+}
+
+std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) const {
+  using Kind = ledger::Change::Kind;
+  const bool further = change.kind == Kind::kInterface && IfbOf(change.number) != 0;
+  if (change.kind != Kind::kSlot && !further) return {};
+  return {kKey};
 }
 
 std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event) const {

@@ -5,8 +5,9 @@
 // them never gets as far as this loop.
 //
 // NOTE Wiring (app): one worker. Add kKey for a LinkEvent on an IFB of ours and for kLost, a change
-// of our Host object, an OrphanFacts change, a ledger Change of kind kSlot (merged: it is a count),
-// and a periodic resync.
+// of our Host object, an OrphanFacts change, a ledger Change (KeysOf; merged: slots are a count,
+// and a further IFB is bounded by nothing until it is there: its domain passes nothing), and a
+// periodic resync.
 #pragma once
 
 #include <functional>
@@ -41,7 +42,7 @@ struct Drivers {
 
 struct Options {
   std::string host_name;
-  std::uint32_t domains = 1;
+  std::uint32_t domains = 16;  // IFBs there may be (ledger Options)
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;
   // Our Host object as the cache has it; null: not there (yet).
   std::function<std::shared_ptr<const crd::Host>()> object;
@@ -59,6 +60,7 @@ class HostReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
+  std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
  private:

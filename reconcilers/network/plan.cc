@@ -24,7 +24,8 @@ struct Printer {
 };
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
-  const drivers::FirewallRules want = drivers::Canonical({desired.firewall, {}});
+  if (!desired.firewall) return;
+  const drivers::FirewallRules want = drivers::Canonical({*desired.firewall, {}});
   if (want.networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
   } else if (observed.firewall != want) {

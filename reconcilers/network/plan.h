@@ -1,4 +1,4 @@
-// The bridge of one Network on this host, and our nftables table, which holds all Networks.
+// One bridge of a Network on this host, and our nftables table, which holds all Networks.
 //
 // Invariants (plan tables hold them):
 //   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
@@ -26,13 +26,16 @@
 namespace forkplane::network {
 
 struct Desired {
-  bool present = true;       // false: only `bridge` and `firewall` are used
+  bool present = true;       // false: only `bridge` and the firewall are used
   std::uint32_t bridge = 0;  // number
   std::string alias;         // the Network's uid
   std::uint32_t mtu = 1500;
-  Ipv4Prefix gateway;  // with the cidr's length
-  // Of every Network of this host; empty: no table.
-  std::vector<drivers::FirewallNetwork> firewall;
+  // With the cidr's length on the Network's first bridge, which so gets the route of the cidr; /32
+  // on a further one.
+  Ipv4Prefix gateway;
+  // Of every Network of this host; empty: no table. Absent: not looked at (a further bridge).
+  std::optional<std::vector<drivers::FirewallNetwork>> firewall =
+      std::vector<drivers::FirewallNetwork>();
 };
 
 struct Observed {

@@ -1,12 +1,10 @@
 #include "reconcilers/network/reconciler.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
-#include "crd/json.h"
 
 namespace forkplane::network {
 namespace {
@@ -29,7 +27,10 @@ struct Executor {
   Status operator()(const DeleteAddress& a) { return on.routes.DeleteAddress(index, a.address); }
   Status operator()(const AddAddress&) { return on.routes.AddAddress(index, want.gateway); }
   Status operator()(const SetUp&) { return on.links.SetUp(index, true); }
-  Status operator()(const ReplaceFirewall&) { return on.firewall.Replace({want.firewall, {}}); }
+  Status operator()(const ReplaceFirewall&) {
+    return on.firewall.Replace(
+        {want.firewall.value_or(std::vector<drivers::FirewallNetwork>()), {}});
+  }
   Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
 };
 
@@ -46,6 +47,7 @@ Result<ledger::NetworkParameters> ParametersOf(const crd::Network& object) {
   parameters.mtu = static_cast<std::uint32_t>(object.spec.mtu);
   parameters.unshaped_rate_bits = static_cast<std::uint64_t>(object.spec.unshaped_rate.Value());
   parameters.isolation = object.spec.isolation;
+  parameters.routed = object.spec.mode == crd::NetworkMode::kRouted;
   parameters.address_rest =
       std::chrono::duration_cast<std::chrono::milliseconds>(object.spec.address_rest.Value());
   const std::vector<std::string>& dns = object.spec.dns;
@@ -54,6 +56,8 @@ Result<ledger::NetworkParameters> ParametersOf(const crd::Network& object) {
   }
   return parameters;
 }
+
+constexpr std::uint8_t kHostPrefixLength = 32;
 
 Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address) {
   return {address, static_cast<std::uint8_t>(cidr.prefix)};
@@ -87,12 +91,6 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
                                                const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const ledger::NetworkParameters parameters, ParametersOf(object));
   Outcome outcome;
-  if (object.spec.mode != crd::NetworkMode::kBridge) {
-    outcome.reason = "ModeNotSupported";
-    outcome.message = "spec.mode: this version knows Bridge only";
-    Report(object, outcome);
-    return runtime::Next::Done();
-  }
   ASSIGN_OR_RETURN(outcome.conflict, OverlappingRoute(parameters.cidr));
   const bool stands = ledger_.GetNetwork(parameters.uid).has_value();
   if (!outcome.conflict.empty() && !stands) {
@@ -104,10 +102,7 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
   RETURN_IF_ERROR(objects_.AddFinalizer(object));
   auto lease = ledger_.ClaimNetwork(parameters);
   Status status = lease.ok() ? OkStatus() : Status(lease.error());
-  if (lease.ok()) {
-    auto observed = Converge(*lease, true, stop);
-    if (!observed.ok()) status = std::move(observed).error();
-  }
+  if (lease.ok()) status = ConvergeAll(*lease, true, stop);
   if (status.ok()) {
     ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
     const bool named = !object.spec.uplink.interface.empty();
@@ -139,7 +134,7 @@ Result<runtime::Next> NetworkReconciler::Remove(const crd::Network& object,
       return runtime::Next::Done();  // the ledger's change queues the key again
     }
     RETURN_IF_ERROR(ledger_.BeginReleaseNetwork(uid));
-    RETURN_IF_ERROR(Converge(*lease, false, stop));
+    RETURN_IF_ERROR(ConvergeAll(*lease, false, stop));
     RETURN_IF_ERROR(ledger_.ConfirmNetworkAbsent(uid));
   }
   RETURN_IF_ERROR(objects_.RemoveFinalizer(object));
@@ -147,12 +142,12 @@ Result<runtime::Next> NetworkReconciler::Remove(const crd::Network& object,
 }
 
 // The first route of somebody else that shares an address with the cidr, in words; "" when none
-// does. A default route shares all and conflicts with nothing; our bridges' routes are ours.
+// does. A default route shares all and conflicts with nothing; our bridges' and TAPs' are ours.
 Result<std::string> NetworkReconciler::OverlappingRoute(const Cidr& cidr) {
   ASSIGN_OR_RETURN(const auto routes, drivers_.routes.ListRoutes());
   const Ipv4Prefix block = PrefixOf(cidr, cidr.base);
   for (const auto& route : routes) {
-    const bool ours = IsBridgeIndex(route.index);
+    const bool ours = IsBridgeIndex(route.index) || IsTapIndex(route.index);
     if (ours || route.destination.length == 0 || !route.destination.Overlaps(block)) continue;
     return fmt::format("spec.cidr {} overlaps the route {}{}{}; choose another cidr",
                        ToString(cidr), ToString(route.destination),
@@ -169,7 +164,7 @@ Result<std::string> NetworkReconciler::UplinkName() {
 std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(
     const Observed& observed, const std::string& uplink) const {
   std::vector<drivers::FirewallNetwork> rules;
-  for (const auto& lease : ledger_.ListAll().networks) {
+  for (const auto& lease : ledger_.Networks()) {
     if (lease.releasing) continue;
     const ledger::NetworkParameters& parameters = lease.parameters;
     const auto object = objects_.Get(parameters.name);
@@ -194,50 +189,82 @@ std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(
   return rules;
 }
 
-Desired NetworkReconciler::Desire(const ledger::NetworkLease& lease, bool present,
+Desired NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
                                   const Observed& observed, const std::string& uplink) const {
   const ledger::NetworkParameters& parameters = lease.parameters;
   Desired desired;
-  desired.present = present;
-  desired.bridge = lease.bridge;
+  desired.present = bridge.present;
+  desired.bridge = bridge.number;
   desired.alias = parameters.uid;
   desired.mtu = parameters.mtu;
   desired.gateway = PrefixOf(parameters.cidr, parameters.gateway);
-  desired.firewall = DesireFirewall(observed, uplink);
+  if (!bridge.first) desired.gateway.length = kHostPrefixLength;
+  desired.firewall.reset();
+  if (bridge.first) desired.firewall = DesireFirewall(observed, uplink);
   return desired;
 }
 
-Result<Observed> NetworkReconciler::Observe(std::uint32_t bridge) {
-  const std::uint32_t index = BridgeIndex(bridge);
+Result<Observed> NetworkReconciler::Observe(const Bridge& bridge) {
+  const std::uint32_t index = BridgeIndex(bridge.number);
   Observed observed;
   ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
   if (observed.link) {
     // The switch of a link that somebody renamed is not looked for under a name that is not ours.
-    if (observed.link->name == BridgeName(bridge)) {
+    if (observed.link->name == BridgeName(bridge.number)) {
       ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
     }
     ASSIGN_OR_RETURN(observed.addresses, drivers_.routes.ListAddresses(index));
   }
-  ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
+  if (bridge.first) {
+    ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
+  }
   return observed;
 }
 
-Result<Observed> NetworkReconciler::Converge(const ledger::NetworkLease& lease, bool present,
-                                             const std::stop_token& stop) {
+// The first bridge has the rules, so it comes first.
+Status NetworkReconciler::ConvergeAll(const ledger::NetworkLease& lease, bool present,
+                                      const std::stop_token& stop) {
+  RETURN_IF_ERROR(Converge(lease, {lease.bridge, true, present}, stop));
+  for (const ledger::FurtherBridge& further : lease.further) {
+    RETURN_IF_ERROR(ConvergeFurther(lease, further, present, stop));
+  }
+  return OkStatus();
+}
+
+// One that has lost its last port goes; a claim that takes it again meanwhile keeps it.
+Status NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& lease,
+                                          const ledger::FurtherBridge& further, bool present,
+                                          const std::stop_token& stop) {
+  bool goes = further.releasing;
+  if (!goes && (!present || ledger_.PortsOf(further.number) == 0)) {
+    const Status released = ledger_.BeginReleaseBridge(further.number);
+    const bool taken = !released.ok() && released.error().code == Code::kConflict;
+    if (!released.ok() && !(taken && present)) return released;
+    goes = !taken;
+  }
+  RETURN_IF_ERROR(Converge(lease, {further.number, false, !goes}, stop));
+  return goes ? ledger_.ConfirmBridgeAbsent(further.number) : OkStatus();
+}
+
+Status NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                                   const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   Desired desired;
-  return runtime::Converge<Observed>(
-      [&] { return Observe(lease.bridge); },
-      [&](const Observed& observed) {
-        desired = Desire(lease, present, observed, uplink);
-        return MakePlan(desired, observed);
+  auto observed = runtime::Converge<Observed>(
+      [&] { return Observe(bridge); },
+      [&](const Observed& is) {
+        desired = Desire(lease, bridge, is, uplink);
+        return MakePlan(desired, is);
       },
       [&](const Action& action) {
-        log::Debug("network action",
-                   {{"network", lease.parameters.name}, {"action", ToString(action)}});
-        return std::visit(Executor{drivers_, desired, BridgeIndex(lease.bridge)}, action);
+        log::Debug("network action", {{"network", lease.parameters.name},
+                                      {"bridge", BridgeName(bridge.number)},
+                                      {"action", ToString(action)}});
+        return std::visit(Executor{drivers_, desired, BridgeIndex(bridge.number)}, action);
       },
       stop);
+  if (observed.ok()) return OkStatus();
+  return std::move(observed).error();
 }
 
 void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcome) {
@@ -260,39 +287,13 @@ void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcom
     crd::NetworkHostStatus host;
     host.name = host_name_;
     host.bridges = {BridgeName(lease->bridge)};
+    for (const auto& further : lease->further) host.bridges.push_back(BridgeName(further.number));
     host.ports = static_cast<std::int64_t>(ledger_.InterfacesOfNetwork(object.metadata.uid).size());
     host.addresses = {static_cast<std::int64_t>(use.used), static_cast<std::int64_t>(use.free)};
     host.conditions = status.conditions;
     status.hosts.push_back(std::move(host));
   }
   objects_.Report(object, status);
-}
-
-Result<std::string> NetworkReconciler::Explain(const std::string& key) {
-  using crd::Json;
-  const auto lease = ledger_.GetNetworkByName(key);
-  if (!lease) return NotFound(fmt::format("network {} has no lease on this host", key));
-  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
-  ASSIGN_OR_RETURN(const Observed observed, Observe(lease->bridge));
-  const Desired desired = Desire(*lease, !lease->releasing, observed, uplink);
-  Json addresses = Json::array();
-  for (const auto& address : observed.addresses) addresses.push_back(ToString(address));
-  Json plan = Json::array();
-  for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
-  return crd::DumpJson(
-      {{"desired",
-        {{"present", desired.present},
-         {"bridge", BridgeName(desired.bridge)},
-         {"gateway", ToString(desired.gateway)},
-         {"mtu", desired.mtu},
-         {"firewallNetworks", desired.firewall.size()}}},
-       {"observed",
-        {{"link", observed.link ? Json(observed.link->name) : Json()},
-         {"up", observed.link && observed.link->up},
-         {"mac", observed.link ? Json(ToString(observed.link->mac)) : Json()},
-         {"addresses", std::move(addresses)},
-         {"firewallNetworks", observed.firewall ? observed.firewall->networks.size() : 0}}},
-       {"plan", std::move(plan)}});
 }
 
 std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change) const {
@@ -308,8 +309,12 @@ std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& eve
       event.kind == LinkEventKind::kRoute || event.kind == LinkEventKind::kNeighbour;
   if (!lost && (!IsBridgeIndex(event.index) || of_tap)) return {};
   std::vector<std::string> keys;
-  for (const auto& lease : ledger_.ListAll().networks) {
-    if (lost || BridgeIndex(lease.bridge) == event.index) keys.push_back(lease.parameters.name);
+  for (const auto& lease : ledger_.Networks()) {
+    const bool its =
+        BridgeIndex(lease.bridge) == event.index ||
+        std::any_of(lease.further.begin(), lease.further.end(),
+                    [&](const auto& bridge) { return BridgeIndex(bridge.number) == event.index; });
+    if (lost || its) keys.push_back(lease.parameters.name);
   }
   return keys;
 }

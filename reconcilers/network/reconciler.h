@@ -57,6 +57,11 @@ class NetworkReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
  private:
+  struct Bridge {
+    std::uint32_t number = 0;
+    bool first = true;  // the others come and go with the number of ports
+    bool present = true;
+  };
   // What a pass found, for the status.
   struct Outcome {
     std::string reason = "Ready";  // Ready: True
@@ -69,13 +74,16 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
   Result<std::string> OverlappingRoute(const Cidr& cidr);
   Result<std::string> UplinkName();
-  Desired Desire(const ledger::NetworkLease& lease, bool present, const Observed& observed,
+  Desired Desire(const ledger::NetworkLease& lease, const Bridge& bridge, const Observed& observed,
                  const std::string& uplink) const;
   std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,
                                                        const std::string& uplink) const;
-  Result<Observed> Observe(std::uint32_t bridge);
-  Result<Observed> Converge(const ledger::NetworkLease& lease, bool present,
-                            const std::stop_token& stop);
+  Result<Observed> Observe(const Bridge& bridge);
+  Status ConvergeAll(const ledger::NetworkLease& lease, bool present, const std::stop_token& stop);
+  Status ConvergeFurther(const ledger::NetworkLease& lease, const ledger::FurtherBridge& further,
+                         bool present, const std::stop_token& stop);
+  Status Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                  const std::stop_token& stop);
   void Report(const crd::Network& object, const Outcome& outcome);
 
   ledger::Ledger& ledger_;

@@ -180,7 +180,7 @@ Result<std::string> ShapingReconciler::Explain(const std::string& key) {
 
 std::vector<std::string> ShapingReconciler::AllKeys() const {
   std::vector<std::string> keys;
-  for (std::uint32_t ifb = 0; ifb < options_.domains; ++ifb) keys.push_back(std::to_string(ifb));
+  for (const std::uint32_t ifb : ledger_.Domains()) keys.push_back(std::to_string(ifb));
   return keys;
 }
 

@@ -38,7 +38,6 @@ class Specs {
 using Planner = std::function<std::vector<Action>(const Desired&, const Observed&)>;
 
 struct Options {
-  std::uint32_t domains = 1;
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};

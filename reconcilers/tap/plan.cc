@@ -30,6 +30,8 @@ std::string_view NameOf(const AddTbf&) { return "AddTbf"; }
 std::string_view NameOf(const SetDown&) { return "SetDown"; }
 std::string_view NameOf(const SetMaster&) { return "SetMaster"; }
 std::string_view NameOf(const SetPortUp&) { return "SetPortUp"; }
+std::string_view NameOf(const SetMac&) { return "SetMac"; }
+std::string_view NameOf(const SetUp&) { return "SetUp"; }
 std::string_view NameOf(const SetPortIsolation&) { return "SetPortIsolation"; }
 std::string_view NameOf(const AddHostRoute&) { return "AddHostRoute"; }
 std::string_view NameOf(const SetNeighbour&) { return "SetNeighbour"; }
@@ -68,7 +70,10 @@ class Builder {
     const bool fresh = !is_.link;
     Dress(fresh);
     if (fresh && !is_.bridge_up) Translate(false);
-    if (is_.bridge_up) Plug(fresh);
+    if (is_.bridge_up) {
+      want_.routed ? Stand(fresh) : Plug(fresh);
+      Reach();
+    }
     return plan_;
   }
 
@@ -147,6 +152,21 @@ class Builder {
     } else if (link_.isolated != want_.isolated) {
       Add(SetPortIsolation{});
     }
+  }
+
+  // The host answers for the gateway's address on every link, with that link's MAC.
+  void Stand(bool fresh) {
+    if (link_.master != 0) {
+      if (link_.up) Add(SetDown{});
+      Add(SetMaster{});
+      link_.up = false;
+    }
+    if (fresh) Translate(false);
+    if (link_.mac != kGatewayMac) Add(SetMac{});
+    if (!link_.up) Add(SetUp{});
+  }
+
+  void Reach() {
     if (!is_.host_route) Add(AddHostRoute{});
     if (is_.neighbour != want_.entry.outer_mac) Add(SetNeighbour{});
   }
@@ -184,6 +204,10 @@ std::string ToString(const Action& action) {
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   return desired.present ? Builder(desired, observed).Build() : PlanRemoval(observed);
+}
+
+std::uint32_t RouteLink(const Desired& desired) {
+  return desired.routed ? TapIndex(desired.spec.number) : BridgeIndex(desired.bridge);
 }
 
 std::string WaitsFor(const Desired& desired, const Observed& observed) {

@@ -1,5 +1,6 @@
 // The TAP of one interface lease: device, clsact, both programs, identity entry, the existence of
-// its TBF, bridge membership, isolation, up; the /32 route and permanent neighbour on its bridge.
+// its TBF, bridge membership, isolation, up; the /32 route and permanent neighbour on its bridge,
+// or, in a routed Network, on the TAP itself, which then has the gateway's MAC and no master.
 //
 // Invariants (plan tables and the convergence suite hold them):
 //   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
@@ -38,7 +39,8 @@ namespace forkplane::tap {
 struct Desired {
   bool present = true;
   drivers::TapSpec spec;     // number, owner's uid as alias, what the hypervisor wants
-  std::uint32_t bridge = 0;  // number
+  std::uint32_t bridge = 0;  // number; routed: the one that has the gateway's address
+  bool routed = false;       // no port of it: route and neighbour are on the TAP
   bool isolated = true;
   std::uint32_t mtu = 1500;
   drivers::IdentityEntry entry;
@@ -95,6 +97,8 @@ struct AddTbf {};
 struct SetDown {};
 struct SetMaster {};
 struct SetPortUp {};
+struct SetMac {};  // routed: the guest's gateway is the TAP itself
+struct SetUp {};   // routed
 struct SetPortIsolation {};
 struct AddHostRoute {};
 struct SetNeighbour {};
@@ -105,11 +109,14 @@ struct DeleteEntry {};
 using Action =
     std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,
                  SetName, SetAlias, SetMtu, DisableIpv6, DeleteIngress, AddClsact, Attach,
-                 DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetPortIsolation, AddHostRoute,
-                 SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
+                 DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetMac, SetUp, SetPortIsolation,
+                 AddHostRoute, SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
 std::string ToString(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
+
+// The index of the link that route and neighbour of the interface are on.
+std::uint32_t RouteLink(const Desired& desired);
 
 // Why an empty plan does not mean ready; empty when it does. CamelCase, a condition's reason.
 std::string WaitsFor(const Desired& desired, const Observed& observed);

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ struct Options {
   Planner plan = MakePlan;
 };
 
+// What the host sees of the guest.
+MacAddress OuterMacOf(const ledger::InterfaceLease& lease);
+
 class TapReconciler final : public runtime::Reconciler {
  public:
   TapReconciler(ledger::Ledger& ledger, Drivers drivers, runtime::InterfaceFactBoard& facts,
@@ -77,6 +81,9 @@ class TapReconciler final : public runtime::Reconciler {
   void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
   Status Execute(const std::string& key, const Desired& desired, const Action& action);
   void Publish(const std::string& key, bool ready, const std::string& reason);
+  bool IsNewborn(const ledger::InterfaceLease& lease, const Desired& desired) EXCLUDES(mu_);
+  bool RaiseUnseen(const std::string& key, const Desired& desired);
+  void Forget(ledger::LeaseId lease) EXCLUDES(mu_);
   Result<runtime::Next> Finish(const ledger::InterfaceLease& lease, const Desired& desired,
                                const Observed& observed);
 
@@ -85,7 +92,10 @@ class TapReconciler final : public runtime::Reconciler {
   runtime::InterfaceFactBoard& facts_;
   const runtime::VmmFactBoard& vmms_;
   const Options options_;
-  DeletionPool deletions_;  // last: its threads use the rest
+  const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
+  Mutex mu_;
+  std::set<ledger::LeaseId> begun_ GUARDED_BY(mu_);  // younger ones on which a pass has begun
+  DeletionPool deletions_;                           // last: its threads use the rest
 };
 
 }  // namespace forkplane::tap

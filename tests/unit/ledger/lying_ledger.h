@@ -74,6 +74,9 @@ class LyingLedger final : public Ledger {
   Status ConfirmBridgeAbsent(std::uint32_t number) override {
     return inner_->ConfirmBridgeAbsent(number);
   }
+  std::vector<NetworkLease> Networks() const override { return inner_->Networks(); }
+  std::vector<PoolState> Pools() const override { return inner_->Pools(); }
+  LeaseId LastLease() const override { return inner_->LastLease(); }
   std::vector<std::uint32_t> Domains() const override { return inner_->Domains(); }
   std::size_t PortsOf(std::uint32_t bridge) const override { return inner_->PortsOf(bridge); }
   Status ConfirmNetworkAbsent(const std::string& uid) override {
