@@ -237,7 +237,7 @@ Status NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& lease,
                                           const std::stop_token& stop) {
   bool goes = further.releasing;
   if (!goes && (!present || ledger_.PortsOf(further.number) == 0)) {
-    const Status released = ledger_.BeginReleaseBridge(further.number);
+    Status released = ledger_.BeginReleaseBridge(further.number);
     const bool taken = !released.ok() && released.error().code == Code::kConflict;
     if (!released.ok() && !(taken && present)) return released;
     goes = !taken;
