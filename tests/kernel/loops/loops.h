@@ -81,7 +81,8 @@ class Loops {
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), SystemRng())).value();
     host_ = std::make_unique<host::HostReconciler>(
         *ledger_, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
-        host::Options{.host_name = "h", .object = {}, .known = {}, .report = {}});
+        host::Options{
+            .host_name = "h", .object = [this] { return host_object; }, .known = {}, .report = {}});
     network_ = std::make_unique<network::NetworkReconciler>(
         *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall}, "h");
     tap::Options tap_options;
@@ -113,8 +114,9 @@ class Loops {
     for (const auto& key : tap_->AllKeys()) Must(tap_->Reconcile(key, {}), "tap");
   }
 
-  void TapPass(const ledger::InterfaceLease& lease) {
-    Must(tap_->Reconcile(ledger::KeyOf(lease.id), {}), "tap");
+  void TapPass(const ledger::InterfaceLease& lease) { Must(TryTapPass(lease), "tap"); }
+  Result<runtime::Next> TryTapPass(const ledger::InterfaceLease& lease) {
+    return tap_->Reconcile(ledger::KeyOf(lease.id), {});
   }
 
   static void Must(const Result<runtime::Next>& result, const char* loop) {
@@ -133,6 +135,7 @@ class Loops {
   }
 
   Objects objects;
+  std::shared_ptr<const crd::Host> host_object;  // null: the uplink says what it can carry
   std::unique_ptr<netlink::NetlinkLinkDriver> links = *netlink::NetlinkLinkDriver::Open();
   std::unique_ptr<netlink::NetlinkRouteDriver> routes = *netlink::NetlinkRouteDriver::Open();
   std::unique_ptr<netlink::NetlinkTapDriver> taps = *netlink::NetlinkTapDriver::Open();

@@ -121,7 +121,7 @@ Cost CostOfOneMore(int others) {
 
 // A fork waits for this: what is made, each thing by one call, and no look at all. Nothing of it
 // grows with what else is there.
-TEST(LoopsTest, WhatAnInterfaceAsksOfTheKernelDoesNotGrowWithTheirNumber) {
+TEST(LoopsTest, WhatAnInterfaceAsksOfTheKernelDoesNotGrowWithTheirNumber) {  // W13
   const std::string why = testing::WhyNoNetworkNamespace();
   if (!why.empty()) GTEST_SKIP() << why;
   Cost few;

@@ -72,7 +72,7 @@ void RunWide() {
   EXPECT_TRUE(loops.ledger_->GetNetwork("net")->further.empty());
 }
 
-TEST(ScaleTest, MoreTapsThanABridgeHasPorts) {
+TEST(ScaleTest, MoreTapsThanABridgeHasPorts) {  // W18
   const std::string why = testing::WhyNoNetworkNamespace();
   if (!why.empty()) GTEST_SKIP() << why;
   testing::RunInNetworkNamespace(RunWide);

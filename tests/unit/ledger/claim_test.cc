@@ -135,7 +135,7 @@ TEST_F(ClaimTest, ANumberIsFreeOnlyWhenBothLoopsSawTheirPartGone) {
   EXPECT_GT(next.id, lease.id) << "a lease id is never used twice";
 }
 
-TEST_F(ClaimTest, AnAddressRestsBeforeItIsGivenOutAgain) {
+TEST_F(ClaimTest, AnAddressRestsBeforeItIsGivenOutAgain) {  // W16
   MustClaim(ClaimOf("a"));
   LetGo("a");
   EXPECT_EQ(ledger_->AddressesOf("net-1").resting, 1u);
@@ -170,8 +170,8 @@ TEST_F(ClaimTest, OneInterfaceCanGoWhileTheVmStays) {
   const VmLease vm = MustClaim(ClaimOf("a", 2));
   const LeaseId second = vm.interfaces.at(1).id;
   ASSERT_TRUE(ledger_->ReleaseInterface(second).ok());
-  ASSERT_TRUE(ledger_->ConfirmAbsent({second}, Part::kTap).ok());
-  ASSERT_TRUE(ledger_->ConfirmAbsent({second}, Part::kClass).ok());
+  ASSERT_TRUE(ledger_->ConfirmAbsent(std::vector<LeaseId>{second}, Part::kTap).ok());
+  ASSERT_TRUE(ledger_->ConfirmAbsent(std::vector<LeaseId>{second}, Part::kClass).ok());
   EXPECT_THAT(ledger_->GetVm("uid-a")->interfaces, SizeIs(1));
   EXPECT_EQ(MustClaim(ClaimOf("a", 2)).interfaces.at(1).ordinal, 1u);
 }

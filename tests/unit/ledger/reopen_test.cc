@@ -104,7 +104,7 @@ TEST_F(ReopenTest, ARebootBeginsTheRestAnewOnce) {
       << "restarts within one boot do not prolong it";
 }
 
-TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {
+TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {  // W12
   AddNetwork();
   const VmLease a = MustClaim(ClaimOf("a"));
   MustClaim(ClaimOf("b"));
