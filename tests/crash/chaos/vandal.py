@@ -15,7 +15,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../.."), os.path.join(HERE, "../simulated")]
 import host  # noqa: E402
 
-TAPS = "/sys/class/net"
 LOOK_AGAIN = 20  # acts between looks at what there is
 
 # {tap}, {ip}, {minor}: of something that is there. Half of them succeed: things come and go.
@@ -45,7 +44,9 @@ HOST_SHARE = 0.04  # what all VMs hang on is rare: else nothing else would be se
 
 
 def taps():
-    return [name for name in os.listdir(TAPS) if len(name) == 10 and name.startswith("fk46")]
+    names = [line.split()[0] for line in subprocess.run(["ip", "-br", "link"], check=False, capture_output=True,
+                                                        text=True).stdout.splitlines()]
+    return [name for name in names if len(name) == 10 and name.startswith("fk46")]
 
 
 def act(line):
