@@ -7,6 +7,7 @@
 
 #include "drivers/call_hook.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/qdisc_driver.h"
@@ -129,6 +130,16 @@ class HookedFirewallDriver final : public FirewallDriver {
 
  private:
   FirewallDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedFlowDriver final : public FlowDriver {
+ public:
+  HookedFlowDriver(FlowDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<std::size_t> FlushAddress(Ipv4 address) override;
+
+ private:
+  FlowDriver& inner_;
   CallHook& hook_;
 };
 

@@ -8,6 +8,7 @@
 #include "controller/app/doctor_probes.h"
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/tap.h"
@@ -69,6 +70,7 @@ class NetworkProbe {
          {},
          "table written and read back",
          "modprobe nf_tables nft_masq nft_ct (CONFIG_NF_TABLES_INET, CONFIG_NFT_MASQ)"});
+    TryFlows();
     return std::move(findings_);
   }
 
@@ -216,6 +218,12 @@ class NetworkProbe {
     RETURN_IF_ERROR(firewall->Replace(rules));
     ASSIGN_OR_RETURN(const auto observed, firewall->Observe());
     return observed == drivers::Canonical(rules) ? OkStatus() : Differs("other rules");
+  }
+
+  void TryFlows() {
+    const auto flows = netlink::NetlinkFlowDriver::Open();
+    const auto count = flows.ok() ? (*flows)->CountEntries() : flows.error();
+    Add(JudgeFlows(count.ok() && count->has_value()));
   }
 
   const Options& options_;

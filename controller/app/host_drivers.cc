@@ -5,6 +5,7 @@
 #include "drivers/hooked_machines.h"
 #include "drivers/hooked_network.h"
 #include "drivers/netlink/events.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -45,6 +46,7 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
       Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = ModeOf(options)}),
            host, host.identities));
   RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
+  RETURN_IF_ERROR(Take(netlink::NetlinkFlowDriver::Open(), host, host.flows));
   return Take(netlink::NetlinkLinkEvents::Open(), host, host.events);
 }
 
@@ -93,6 +95,7 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
       host.parts.Add(std::make_unique<drivers::HookedIdentityDriver>(*host.identities, hook));
   host.firewall =
       host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
+  host.flows = host.parts.Add(std::make_unique<drivers::HookedFlowDriver>(*host.flows, hook));
 }
 
 void HookMachines(HostDrivers& host, drivers::CallHook& hook) {

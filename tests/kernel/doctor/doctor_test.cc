@@ -91,9 +91,9 @@ TEST_F(DoctorKernelTest, FindsEveryNetworkFeature) {
     EXPECT_TRUE(finding.level == Level::kOk || (choice && finding.level == Level::kDegraded))
         << RenderText({finding});
   }
-  EXPECT_THAT(
-      seen, ::testing::ElementsAre("bridge", "IFB", "TAP", "port isolation", "HTB", "TBF", "clsact",
-                                   "leaf queue", "BPF programs", "upload redirect", "nftables"));
+  EXPECT_THAT(seen, ::testing::ElementsAre("bridge", "IFB", "TAP", "port isolation", "HTB", "TBF",
+                                           "clsact", "leaf queue", "BPF programs",
+                                           "upload redirect", "nftables", "connection tracking"));
 }
 
 TEST_F(DoctorKernelTest, BothForcedWaysAreTried) {

@@ -1,8 +1,13 @@
 #include "tests/kernel/drivers_contract/world.h"
 
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+
 #include "drivers/bpf/identity.h"
 #include "drivers/fake/drivers.h"
 #include "drivers/netlink/events.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -14,6 +19,30 @@
 namespace forkplane::drivers {
 namespace {
 
+void AddTuple(netlink::Message& message, int type, Ipv4 from, Ipv4 to) {
+  message.Nest(type | NLA_F_NESTED, [&](netlink::Message& tuple) {
+    tuple.Nest(CTA_TUPLE_IP | NLA_F_NESTED, [&](netlink::Message& ip) {
+      ip.U32(CTA_IP_V4_SRC, htonl(from.value)).U32(CTA_IP_V4_DST, htonl(to.value));
+    });
+    tuple.Nest(CTA_TUPLE_PROTO | NLA_F_NESTED, [&](netlink::Message& protocol) {
+      protocol.U8(CTA_PROTO_NUM, IPPROTO_UDP);
+      protocol.Struct(CTA_PROTO_SRC_PORT, htons(1000)).Struct(CTA_PROTO_DST_PORT, htons(2000));
+    });
+  });
+}
+
+void AddFlow(const fake::FakeFlow& flow) {
+  auto socket = netlink::Socket::Open(NETLINK_NETFILTER);
+  ASSERT_TRUE(socket.ok()) << MessageOf(socket);
+  netlink::Message message((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_NEW,
+                           NLM_F_CREATE | NLM_F_EXCL);
+  message.Header(nfgenmsg{AF_INET, NFNETLINK_V0, 0});
+  AddTuple(message, CTA_TUPLE_ORIG, flow.source, flow.destination);
+  AddTuple(message, CTA_TUPLE_REPLY, flow.reply_source, flow.reply_destination);
+  message.U32(CTA_TIMEOUT, htonl(600));
+  EXPECT_OK(socket->Request(message, "add a flow"));
+}
+
 World OpenKernel(RedirectMode mode) {
   World world;
   world.links = *netlink::NetlinkLinkDriver::Open();
@@ -23,7 +52,9 @@ World OpenKernel(RedirectMode mode) {
   world.identity = *bpf::BpfIdentityDriver::Open({{}, mode});
   world.firewall = *nftables::NftFirewallDriver::Open();
   world.sysctls = std::make_unique<netlink::ProcSysctlDriver>();
+  world.flows = *netlink::NetlinkFlowDriver::Open(0);  // the way of a host with many flows
   world.events = *netlink::NetlinkLinkEvents::Open();
+  world.add_flow = AddFlow;
   return world;
 }
 
@@ -36,7 +67,14 @@ World OpenFake(fake::FakeKernel& kernel, RedirectMode mode) {
   world.identity = std::make_unique<fake::FakeIdentityDriver>(kernel, mode);
   world.firewall = std::make_unique<fake::FakeFirewallDriver>(kernel);
   world.sysctls = std::make_unique<fake::FakeSysctlDriver>(kernel);
+  world.flows = std::make_unique<fake::FakeFlowDriver>(kernel);
   world.events = std::make_unique<fake::FakeLinkEvents>(kernel);
+  world.add_flow = [&kernel](const fake::FakeFlow& flow) {
+    kernel.Change([&](fake::State& state) {
+      state.flows.push_back(flow);
+      return true;
+    });
+  };
   return world;
 }
 

@@ -9,7 +9,9 @@
 #include <string>
 
 #include "controller/base/network_names.h"
+#include "drivers/fake/kernel.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -28,7 +30,10 @@ struct World {
   std::unique_ptr<IdentityDriver> identity;
   std::unique_ptr<FirewallDriver> firewall;
   std::unique_ptr<SysctlDriver> sysctls;
+  std::unique_ptr<FlowDriver> flows;
   std::unique_ptr<LinkEvents> events;
+  // What others do on the host. An entry of connection tracking, as a packet would make it:
+  std::function<void(const fake::FakeFlow&)> add_flow;
 };
 
 enum class Host { kKernel, kFake };

@@ -7,6 +7,7 @@
 
 #include "controller/base/log.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -108,6 +109,7 @@ void World::OpenDrivers(const Setup& setup) {
   drivers_.sysctls = drivers_.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
   Take(bpf::BpfIdentityDriver::Open({pins_, setup.mode}), drivers_, drivers_.identities);
   Take(nftables::NftFirewallDriver::Open(), drivers_, drivers_.firewall);
+  Take(netlink::NetlinkFlowDriver::Open(), drivers_, drivers_.flows);
   gate_ = drivers_.parts.Add(std::make_unique<Gate>(*drivers_.links, setup.event_buffer_bytes));
   drivers_.events = gate_;
 }

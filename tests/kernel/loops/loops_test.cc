@@ -9,6 +9,7 @@
 #include "controller/base/rng.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/hooked_network.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -91,7 +92,7 @@ class Loops {
     tap_ = std::make_unique<tap::TapReconciler>(
         *ledger_,
         tap::Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_,
-                     hooked_routes_, hooked_sysctls_},
+                     hooked_routes_, hooked_sysctls_, hooked_flows_},
         facts, vmms_, tap_options);
     shaping_ = std::make_unique<shaping::ShapingReconciler>(*ledger_, objects, *qdiscs, facts,
                                                             shaping::Options{});
@@ -130,6 +131,7 @@ class Loops {
   std::unique_ptr<bpf::BpfIdentityDriver> identities =
       *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
+  std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
   netlink::ProcSysctlDriver sysctls;
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms_;
@@ -144,6 +146,7 @@ class Loops {
   drivers::HookedIdentityDriver hooked_identities_{*identities, calls};
   drivers::HookedRouteDriver hooked_routes_{*routes, calls};
   drivers::HookedSysctlDriver hooked_sysctls_{sysctls, calls};
+  drivers::HookedFlowDriver hooked_flows_{*flows, calls};
   runtime::OrphanFactBoard orphans_;
   std::unique_ptr<host::HostReconciler> host_;
   std::unique_ptr<tap::TapReconciler> tap_;
