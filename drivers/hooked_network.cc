@@ -236,6 +236,11 @@ Result<std::size_t> HookedFlowDriver::FlushAddress(Ipv4 address) {
                      [&] { return inner_.FlushAddress(address); });
 }
 
+Result<ForwardingVerdict> HookedForwardingProbe::Probe(std::uint32_t bridge, Ipv4 source) {
+  return CallThrough(hook_, {"forwarding", "probe", false},
+                     [&] { return inner_.Probe(bridge, source); });
+}
+
 Result<bool> HookedSysctlDriver::Ipv4Forwarding() {
   return CallThrough(hook_, {"sysctl", "ipv4_forwarding", false},
                      [&] { return inner_.Ipv4Forwarding(); });

@@ -8,6 +8,7 @@
 #include "drivers/call_hook.h"
 #include "drivers/firewall_driver.h"
 #include "drivers/flow_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/qdisc_driver.h"
@@ -140,6 +141,16 @@ class HookedFlowDriver final : public FlowDriver {
 
  private:
   FlowDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedForwardingProbe final : public ForwardingProbe {
+ public:
+  HookedForwardingProbe(ForwardingProbe& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
+
+ private:
+  ForwardingProbe& inner_;
   CallHook& hook_;
 };
 

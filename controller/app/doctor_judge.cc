@@ -163,6 +163,16 @@ Finding JudgeFlows(bool has_ctnetlink) {
       "modprobe nf_conntrack_netlink (CONFIG_NF_CT_NETLINK)");
 }
 
+Finding JudgeForwardingProbe(const std::string& refusal) {
+  const std::string what = "forwarding probe";
+  if (refusal.empty()) return Ok(what, "a table of others that drops what guests send is found");
+  return Degraded(what,
+                  refusal +
+                      ": condition ForwardingBlocked of a Network is never found; what others "
+                      "drop must be found by hand",
+                  "Linux 5.18 or later");
+}
+
 Finding JudgeRedirect(std::string_view wanted, bool bpf_works) {
   const std::string what = "upload redirect";
   if (wanted == "mirred") return Ok(what, "act_mirred, as --redirect says");

@@ -38,6 +38,8 @@ Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);
 Finding JudgeRedirect(std::string_view wanted, bool bpf_works);
 // `has_ctnetlink`: flows of released addresses can be flushed.
 Finding JudgeFlows(bool has_ctnetlink);
+// `refusal` of the kernel to let a packet in; empty: it does.
+Finding JudgeForwardingProbe(const std::string& refusal);
 
 // The executable that a name stands for: itself when it has a '/', else searched in `path` (the
 // form of $PATH). Empty: there is none.

@@ -2,6 +2,7 @@
 
 #include "controller/base/log.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/bpf/packet_injector.h"
 #include "drivers/hooked_machines.h"
 #include "drivers/hooked_network.h"
 #include "drivers/netlink/events.h"
@@ -12,6 +13,7 @@
 #include "drivers/netlink/sysctl.h"
 #include "drivers/netlink/tap.h"
 #include "drivers/nftables/firewall.h"
+#include "drivers/nftables/forwarding_probe.h"
 #include "drivers/process/process.h"
 #include "drivers/storage/host_storage.h"
 #include "drivers/storage/process_template_holder.h"
@@ -36,6 +38,23 @@ std::optional<drivers::RedirectMode> ModeOf(const Options& options) {
   return std::nullopt;
 }
 
+Status OpenForwardingProbe(HostDrivers& host) {
+  auto opened = bpf::PacketInjector::Open();
+  nftables::NftForwardingProbe::Inject inject;
+  if (opened.ok()) {
+    auto* injector = host.parts.Add(std::move(opened).value());
+    inject = [injector](std::uint32_t index, std::span<const std::uint8_t> frame) {
+      return injector->Inject(index, frame);
+    };
+  } else {
+    log::Warn("ForwardingBlocked will not be found", {{"error", opened.error()}});
+    inject = [](std::uint32_t, std::span<const std::uint8_t>) -> Status {
+      return Invalid("no packet can be injected");
+    };
+  }
+  return Take(nftables::NftForwardingProbe::Open(std::move(inject)), host, host.forwarding);
+}
+
 Status OpenNetwork(const Options& options, HostDrivers& host) {
   RETURN_IF_ERROR(Take(netlink::NetlinkLinkDriver::Open(), host, host.links));
   RETURN_IF_ERROR(Take(netlink::NetlinkTapDriver::Open(), host, host.taps));
@@ -47,6 +66,7 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
            host, host.identities));
   RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
   RETURN_IF_ERROR(Take(netlink::NetlinkFlowDriver::Open(), host, host.flows));
+  RETURN_IF_ERROR(OpenForwardingProbe(host));
   return Take(netlink::NetlinkLinkEvents::Open(), host, host.events);
 }
 
@@ -96,6 +116,8 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
   host.firewall =
       host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
   host.flows = host.parts.Add(std::make_unique<drivers::HookedFlowDriver>(*host.flows, hook));
+  host.forwarding =
+      host.parts.Add(std::make_unique<drivers::HookedForwardingProbe>(*host.forwarding, hook));
 }
 
 void HookMachines(HostDrivers& host, drivers::CallHook& hook) {

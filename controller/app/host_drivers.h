@@ -11,6 +11,7 @@
 #include "drivers/call_hook.h"
 #include "drivers/firewall_driver.h"
 #include "drivers/flow_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -36,6 +37,7 @@ struct HostDrivers {
   drivers::IdentityDriver* identities = nullptr;
   drivers::FirewallDriver* firewall = nullptr;
   drivers::FlowDriver* flows = nullptr;
+  drivers::ForwardingProbe* forwarding = nullptr;
   drivers::LinkEvents* events = nullptr;
   process::ProcessDriver* processes = nullptr;
   storage::StorageDriver* storage = nullptr;

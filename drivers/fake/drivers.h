@@ -132,6 +132,15 @@ class FakeFlowDriver final : public drivers::FlowDriver {
   FakeKernel& kernel_;
 };
 
+class FakeForwardingProbe final : public drivers::ForwardingProbe {
+ public:
+  explicit FakeForwardingProbe(FakeKernel& kernel) : kernel_(kernel) {}
+  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
+
+ private:
+  FakeKernel& kernel_;
+};
+
 class FakeSysctlDriver final : public drivers::SysctlDriver {
  public:
   explicit FakeSysctlDriver(FakeKernel& kernel) : kernel_(kernel) {}

@@ -21,6 +21,7 @@
 #include "controller/base/mutex.h"
 #include "controller/base/network_names.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -67,6 +68,7 @@ struct State {
   std::map<std::uint32_t, drivers::IdentityEntry> entries = {};
   std::optional<drivers::FirewallRules> firewall = {};
   std::vector<FakeFlow> flows = {};
+  std::vector<drivers::ForwardChain> forward_drops = {};  // of others
   bool ipv4_forwarding = false;
   std::vector<drivers::Route> foreign_routes = {};
   std::optional<drivers::Uplink> uplink = {};

@@ -72,8 +72,12 @@ crd::Condition Make(std::string_view type, crd::ConditionStatus status, std::str
 }  // namespace
 
 NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                                     std::string host_name)
-    : ledger_(ledger), objects_(objects), drivers_(drivers), host_name_(std::move(host_name)) {}
+                                     std::string host_name, Clock& clock)
+    : ledger_(ledger),
+      objects_(objects),
+      drivers_(drivers),
+      host_name_(std::move(host_name)),
+      forwarding_(drivers.forwarding, clock) {}
 
 Result<runtime::Next> NetworkReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
@@ -104,15 +108,21 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
   RETURN_IF_ERROR(objects_.AddFinalizer(object));
   auto lease = ledger_.ClaimNetwork(parameters);
   Status status = lease.ok() ? OkStatus() : Status(lease.error());
+  bool changed = false;
   if (lease.ok()) {
-    auto observed = Converge(*lease, true, stop);
-    if (!observed.ok()) status = std::move(observed).error();
+    const auto converged = Converge(*lease, true, stop);
+    if (converged.ok()) changed = *converged;
+    if (!converged.ok()) status = converged.error();
   }
   if (status.ok()) {
     ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
     const bool named = !object.spec.uplink.interface.empty();
     outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && !named && uplink.empty();
     if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
+    if (!uplink.empty()) {
+      const Ipv4 source = InnerAddress(parameters.cidr);
+      outcome.blocked = forwarding_.WhoBlocks(parameters.uid, lease->bridge, source, changed);
+    }
     Report(object, outcome);
     return runtime::Next::Done();
   }
@@ -141,6 +151,7 @@ Result<runtime::Next> NetworkReconciler::Remove(const crd::Network& object,
     RETURN_IF_ERROR(ledger_.BeginReleaseNetwork(uid));
     RETURN_IF_ERROR(Converge(*lease, false, stop));
     RETURN_IF_ERROR(ledger_.ConfirmNetworkAbsent(uid));
+    forwarding_.Forget(uid);
   }
   RETURN_IF_ERROR(objects_.RemoveFinalizer(object));
   return runtime::Next::Done();
@@ -222,11 +233,12 @@ Result<Observed> NetworkReconciler::Observe(std::uint32_t bridge) {
   return observed;
 }
 
-Result<Observed> NetworkReconciler::Converge(const ledger::NetworkLease& lease, bool present,
-                                             const std::stop_token& stop) {
+Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, bool present,
+                                         const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   Desired desired;
-  return runtime::Converge<Observed>(
+  bool changed = false;
+  RETURN_IF_ERROR(runtime::Converge<Observed>(
       [&] { return Observe(lease.bridge); },
       [&](const Observed& observed) {
         desired = Desire(lease, present, observed, uplink);
@@ -235,9 +247,11 @@ Result<Observed> NetworkReconciler::Converge(const ledger::NetworkLease& lease, 
       [&](const Action& action) {
         log::Debug("network action",
                    {{"network", lease.parameters.name}, {"action", ToString(action)}});
+        changed = true;
         return std::visit(Executor{drivers_, desired, BridgeIndex(lease.bridge)}, action);
       },
-      stop);
+      stop));
+  return changed;
 }
 
 void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcome) {
@@ -251,6 +265,10 @@ void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcom
   if (!outcome.conflict.empty()) {
     status.conditions.push_back(
         Make(crd::condition::kConflict, ConditionStatus::kTrue, "CidrOverlaps", outcome.conflict));
+  }
+  if (!outcome.blocked.empty()) {
+    status.conditions.push_back(Make(crd::condition::kForwardingBlocked, ConditionStatus::kTrue,
+                                     "DroppedByAnotherTable", outcome.blocked));
   }
   for (auto& condition : status.conditions) {
     condition.observed_generation = object.metadata.generation;

@@ -14,10 +14,16 @@
 #include "drivers/netlink/sysctl.h"
 #include "drivers/netlink/tap.h"
 #include "drivers/nftables/firewall.h"
+#include "tests/kernel/healing/commands.h"
+#include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
 
 namespace forkplane::drivers {
 namespace {
+
+constexpr const char* kDropForwarding =
+    "nft 'table ip filter { chain FORWARD { type filter hook forward priority 0 ; policy drop ; }; "
+    "}'";
 
 void AddTuple(netlink::Message& message, int type, Ipv4 from, Ipv4 to) {
   message.Nest(type | NLA_F_NESTED, [&](netlink::Message& tuple) {
@@ -54,8 +60,32 @@ World OpenKernel(RedirectMode mode) {
   world.sysctls = std::make_unique<netlink::ProcSysctlDriver>();
   world.flows = *netlink::NetlinkFlowDriver::Open(0);  // the way of a host with many flows
   world.events = *netlink::NetlinkLinkEvents::Open();
+  world.forwarding = testing::OpenForwardingProbe();
   world.add_flow = AddFlow;
+  world.add_uplink = [] {
+    EXPECT_OK(healing::RunAll({"ip link add up0 type veth peer name up1", "ip link set up0 up",
+                               "ip link set up1 up", "ip addr add 198.51.100.1/24 dev up0",
+                               "ip route add default via 198.51.100.2"}));
+  };
+  world.drop_forwarding = [](bool drop) {
+    EXPECT_OK(healing::RunLine(drop ? kDropForwarding : "nft delete table ip filter"));
+  };
   return world;
+}
+
+void AddUplink(fake::FakeKernel& kernel) {
+  kernel.Change([](fake::State& state) {
+    state.uplink = Uplink{};
+    return true;
+  });
+}
+
+void DropForwarding(fake::FakeKernel& kernel, bool drop) {
+  kernel.Change([&](fake::State& state) {
+    state.forward_drops.clear();
+    if (drop) state.forward_drops.push_back({"ip", "filter", "FORWARD", true});
+    return true;
+  });
 }
 
 World OpenFake(fake::FakeKernel& kernel, RedirectMode mode) {
@@ -69,6 +99,9 @@ World OpenFake(fake::FakeKernel& kernel, RedirectMode mode) {
   world.sysctls = std::make_unique<fake::FakeSysctlDriver>(kernel);
   world.flows = std::make_unique<fake::FakeFlowDriver>(kernel);
   world.events = std::make_unique<fake::FakeLinkEvents>(kernel);
+  world.forwarding = std::make_unique<fake::FakeForwardingProbe>(kernel);
+  world.add_uplink = [&kernel] { AddUplink(kernel); };
+  world.drop_forwarding = [&kernel](bool drop) { DropForwarding(kernel, drop); };
   world.add_flow = [&kernel](const fake::FakeFlow& flow) {
     kernel.Change([&](fake::State& state) {
       state.flows.push_back(flow);

@@ -30,7 +30,8 @@ World::World(drivers::FlowDriver* flows_instead) {
       *ledger, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
       host::Options{.host_name = "h", .object = {}, .known = {}, .report = {}});
   network_ = std::make_unique<network::NetworkReconciler>(
-      *ledger, objects, network::Drivers{*links, *routes, sysctls, *firewall}, "h");
+      *ledger, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding}, "h",
+      clock);
   tap::Options tap_options;
   tap_options.deletion_threads = 0;
   drivers::FlowDriver& flow_driver = flows_instead != nullptr ? *flows_instead : *flows;

@@ -22,6 +22,7 @@
 #include "reconcilers/tap/reconciler.h"
 #include "tests/kernel/forwarding/outside.h"
 #include "tests/kernel/traffic/guest.h"
+#include "tests/support/forwarding_probe.h"
 
 namespace forkplane::forwarding {
 
@@ -65,7 +66,9 @@ class World {
       *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
   std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
+  std::unique_ptr<nftables::NftForwardingProbe> forwarding = testing::OpenForwardingProbe();
   netlink::ProcSysctlDriver sysctls;
+  ManualClock clock;  // of the network loop
   std::unique_ptr<ledger::Ledger> ledger;
 
  private:

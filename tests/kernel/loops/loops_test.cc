@@ -20,6 +20,7 @@
 #include "reconcilers/network/reconciler.h"
 #include "reconcilers/shaping/reconciler.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
 
 namespace forkplane {
@@ -86,7 +87,7 @@ class Loops {
         *ledger_, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
         host::Options{.host_name = "h", .object = {}, .known = {}, .report = {}});
     network_ = std::make_unique<network::NetworkReconciler>(
-        *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall}, "h");
+        *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding}, "h");
     tap::Options tap_options;
     tap_options.deletion_threads = 0;
     tap_ = std::make_unique<tap::TapReconciler>(
@@ -132,6 +133,7 @@ class Loops {
       *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
   std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
+  std::unique_ptr<nftables::NftForwardingProbe> forwarding = testing::OpenForwardingProbe();
   netlink::ProcSysctlDriver sysctls;
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms_;
