@@ -143,12 +143,13 @@ std::string ToString(const Action& action) { return std::visit(Printer{}, action
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
-  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   for (std::uint32_t ifb = 0; ifb < desired.domains; ++ifb) {
     static const DomainObserved kNothing;
     const auto& domain = ifb < observed.domains.size() ? observed.domains[ifb] : kNothing;
     DomainPlanner(desired, domain, ifb, plan).Plan();
   }
+  // Last: where it is refused, guests are bounded and reach the host all the same.
+  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   return plan;
 }
 

@@ -43,6 +43,13 @@ crd::Condition Make(std::string_view type, bool holds, std::string reason, std::
   return condition;
 }
 
+std::string ForwardingOffMessage(const Error& error) {
+  return fmt::format(
+      "net.ipv4.ip_forward is 0 and cannot be set ({}): guests reach this host and nobody else; on "
+      "the host, or in the manifest of this container: sysctl -w net.ipv4.ip_forward=1",
+      error.message);
+}
+
 }  // namespace
 
 HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
@@ -53,12 +60,23 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
+  bool forwarding_refused = false;
   const auto observed = runtime::Converge<Observed>(
       [&] { return Observe(); }, [&](const Observed& is) { return MakePlan(desired, is); },
-      [&](const Action& action) { return Execute(desired, action); }, stop);
-  const Status outcome = observed.ok() ? OkStatus() : Status(observed.error());
+      [&](const Action& action) {
+        Status status = Execute(desired, action);
+        forwarding_refused = !status.ok() && std::holds_alternative<EnableForwarding>(action);
+        return status;
+      },
+      stop);
+  Outcome outcome;
+  if (!observed.ok() && forwarding_refused) {
+    outcome = {"ForwardingOff", ForwardingOffMessage(observed.error())};
+  } else if (!observed.ok()) {
+    outcome = {"Retrying", observed.error().message};
+  }
   Report(capacity, outcome);
-  if (!outcome.ok()) return outcome.error();
+  if (!observed.ok()) return observed.error();
   return runtime::Next::Done();
 }
 
@@ -129,7 +147,7 @@ void HostReconciler::FillSlots(crd::HostStatus& status) const {
 }
 
 // A fresh look at the object: a pass may take long, and the status must carry its generation.
-void HostReconciler::Report(const Capacity& capacity, const Status& outcome) {
+void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   const auto object = options_.object ? options_.object() : nullptr;
   if (!object || !options_.report) return;
   crd::HostStatus status = options_.known ? options_.known() : crd::HostStatus{};
@@ -141,14 +159,14 @@ void HostReconciler::Report(const Capacity& capacity, const Status& outcome) {
   FillSlots(status);
   auto& conditions = status.conditions;
   const auto health = ledger_.Health();
-  const std::string trouble = outcome.ok() ? "" : outcome.error().message;
-  conditions.push_back(Make(crd::condition::kNetworkReady, outcome.ok(),
-                            outcome.ok() ? "Converged" : "Retrying", trouble));
-  const bool ready = outcome.ok() && health.ok();
+  const bool converged = outcome.reason == kConverged;
+  conditions.push_back(
+      Make(crd::condition::kNetworkReady, converged, outcome.reason, outcome.message));
+  const bool ready = converged && health.ok();
   conditions.push_back(
       Make(crd::condition::kReady, ready,
            ready ? "Ready" : (health.ok() ? "NetworkNotReady" : "LedgerUnreadable"),
-           health.ok() ? trouble : health.error().message));
+           health.ok() ? outcome.message : health.error().message));
   if (!capacity.known) {
     conditions.push_back(Make(crd::condition::kCapacityUnknown, true, "LinkSpeedUnknown",
                               "no link speed is known; 100G is assumed: set "

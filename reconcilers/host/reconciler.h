@@ -67,11 +67,17 @@ class HostReconciler final : public runtime::Reconciler {
     std::string uplink;  // "": none
     bool known = true;
   };
+  // How a pass ended, for NetworkReady.
+  static constexpr const char* kConverged = "Converged";
+  struct Outcome {
+    std::string reason = kConverged;
+    std::string message;
+  };
   Result<Capacity> UploadCapacity(const crd::Host* object);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   Result<Observed> Observe();
   Status Execute(const Desired& desired, const Action& action);
-  void Report(const Capacity& capacity, const Status& outcome);
+  void Report(const Capacity& capacity, const Outcome& outcome);
   void FillSlots(crd::HostStatus& status) const;
 
   const ledger::Ledger& ledger_;
