@@ -73,6 +73,13 @@ class HostReconciler final : public runtime::Reconciler {
     std::string reason = kConverged;
     std::string message;
   };
+  // The action that failed last, and how.
+  struct Refusal {
+    Action action;
+    Error error;
+  };
+  static void NameCause(const Refusal& refusal, Outcome& outcome);
+  Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   Result<Observed> Observe();

@@ -115,14 +115,7 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
     if (!converged.ok()) status = converged.error();
   }
   if (status.ok()) {
-    ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
-    const bool named = !object.spec.uplink.interface.empty();
-    outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && !named && uplink.empty();
-    if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
-    if (!uplink.empty()) {
-      const Ipv4 source = InnerAddress(parameters.cidr);
-      outcome.blocked = forwarding_.WhoBlocks(parameters.uid, lease->bridge, source, changed);
-    }
+    RETURN_IF_ERROR(JudgeWayOut(object, *lease, changed, outcome));
     Report(object, outcome);
     return runtime::Next::Done();
   }
@@ -175,6 +168,31 @@ Result<std::string> NetworkReconciler::OverlappingRoute(const Cidr& cidr) {
 Result<std::string> NetworkReconciler::UplinkName() {
   ASSIGN_OR_RETURN(const auto uplink, drivers_.routes.DefaultUplink());
   return uplink ? uplink->name : std::string();
+}
+
+// What keeps the guests of a Network that stands from getting out of the host.
+Status NetworkReconciler::JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease,
+                                      bool changed, Outcome& outcome) {
+  const ledger::NetworkParameters& parameters = lease.parameters;
+  const std::string& named = object.spec.uplink.interface;
+  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && named.empty() && uplink.empty();
+  if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
+  if (!uplink.empty()) {
+    outcome.blocked =
+        forwarding_.WhoBlocks(parameters.uid, lease.bridge, InnerAddress(parameters.cidr), changed);
+  }
+  if (named.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(const auto link, drivers_.routes.UplinkByName(named));
+  if (link) return OkStatus();
+  // It may come yet: everything of the Network stands and waits for it.
+  outcome.reason = "UplinkNotFound";
+  outcome.message = fmt::format(
+      "spec.uplink.interface: this host has no link \"{}\": guests reach this host and nobody "
+      "else; "
+      "name another, or leave it out for that of the default route",
+      named);
+  return OkStatus();
 }
 
 std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(

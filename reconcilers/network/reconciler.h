@@ -77,6 +77,8 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
   Result<std::string> OverlappingRoute(const Cidr& cidr);
   Result<std::string> UplinkName();
+  Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
+                     Outcome& outcome);
   Desired Desire(const ledger::NetworkLease& lease, bool present, const Observed& observed,
                  const std::string& uplink) const;
   std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,

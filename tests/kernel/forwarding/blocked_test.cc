@@ -173,6 +173,26 @@ TEST(BlockedTest, WithoutAnUplinkNothingIsProbed) {
   });
 }
 
+// Everything stands, and waits for a link that may come.
+TEST(BlockedTest, AnUplinkThatIsNotThereIsNamedUntilItIs) {
+  InNamespace([] {
+    World world;
+    world.objects.network.spec.uplink.interface = "later0";
+    const auto ready = [&] {
+      world.Pass();
+      return *crd::FindCondition(world.objects.status.conditions, crd::condition::kReady);
+    };
+    const crd::Condition waits = ready();
+    EXPECT_EQ(waits.status, crd::ConditionStatus::kFalse);
+    EXPECT_EQ(waits.reason, "UplinkNotFound");
+    EXPECT_THAT(waits.message,
+                HasSubstr("spec.uplink.interface: this host has no link \"later0\""));
+    EXPECT_TRUE(world.links->Observe(BridgeIndex(0))->value().up);
+    Say("ip link add later0 type veth peer name later1");
+    EXPECT_EQ(ready().reason, "Ready");
+  });
+}
+
 // A reverse path check, as most distributions have it, lets the probe in.
 TEST(BlockedTest, StrictReversePathFilteringDoesNotHideIt) {
   InNamespace([] {

@@ -98,6 +98,36 @@ TEST_F(HostStatusTest, ForwardingThatIsRefusedNamesTheSwitchAndTheCommand) {
   EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kTrue);
 }
 
+TEST_F(HostStatusTest, AnUplinkThatIsNotThereIsNamed) {
+  object_.spec.uplinks = {{"eth0", {}}, {"eth9", {}}};
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).status, crd::ConditionStatus::kFalse);
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message,
+              HasSubstr("spec.uplinks[1].interface: this host has no link \"eth9\": name one"));
+  EXPECT_TRUE(IfbIsUp());
+  object_.spec.uplinks.pop_back();
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+// What rtnetlink answers to a kind that no module offers; for a qdisc it is what also means that
+// the link went, so it comes after several looks.
+TEST_F(HostStatusTest, AModuleThatIsMissingIsNamed) {
+  const auto expect = [&](const char* op, int error, const char* module) {
+    refusal_.op = op;
+    refusal_.error = error;
+    EXPECT_FALSE(Pass());
+    EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "KernelFeatureMissing") << op;
+    EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr(module));
+  };
+  expect("create_ifb", EOPNOTSUPP, "load module ifb (CONFIG_IFB)");
+  expect("add_htb", ENOENT, "load module sch_htb (CONFIG_NET_SCH_HTB)");
+  refusal_.op.clear();
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
 TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
   refusal_.op = "add_htb";
   refusal_.error = EBUSY;
