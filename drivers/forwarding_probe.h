@@ -2,7 +2,7 @@
 // `policy drop` of FORWARD, for one)?
 //
 // NOTE Method: one small UDP packet enters the host as if a guest on the bridge had sent it, from
-// an address that no guest has to one that nobody has (192.0.2.1, TEST-NET-1). It counts as
+// an address that no guest has to one that nobody has (192.0.2.1, say). It counts as
 // forwarded when it has come through every chain of the forward hook, and is dropped there: no
 // packet leaves the host and nobody else's chain behind that hook sees it. No device is made.
 // NOTE Performance: two nftables transactions, some milliseconds. On no path that somebody waits

@@ -13,9 +13,6 @@ using drivers::ForwardChain;
 using drivers::Forwarding;
 using drivers::ForwardingVerdict;
 
-// One may be lost, or still be in another processor's queue (RPS).
-constexpr int kProbes = 3;
-
 // The tables of the old iptables, which nftables does not see: one name a line.
 constexpr const char* kLegacyTables = "/proc/thread-self/net/ip_tables_names";
 
@@ -53,10 +50,11 @@ Result<ForwardingVerdict> NftForwardingProbe::Probe(std::uint32_t bridge, Ipv4 s
 }
 
 Result<ForwardingVerdict> NftForwardingProbe::SendProbes(std::uint32_t bridge, Ipv4 source) {
-  const ProbeFrame frame = MakeProbeFrame(source);
   ForwardingVerdict verdict;
-  for (int i = 0; i < kProbes; ++i) {
-    const Status injected = inject_(bridge, frame);
+  // One after the other: the first usually tells. One may be an address of this host or have no
+  // route, or still be in another processor's queue (RPS).
+  for (const Ipv4 target : kProbeTargets) {
+    const Status injected = inject_(bridge, MakeProbeFrame(source, target));
     if (!injected.ok() && injected.error().code == Code::kInvalid) {
       verdict.reason = injected.error().message;
       return verdict;
@@ -74,7 +72,7 @@ Result<ForwardingVerdict> NftForwardingProbe::SendProbes(std::uint32_t bridge, I
   }
   if (verdict.forwarding == Forwarding::kUnknown) {
     verdict.reason = fmt::format("a packet to {} does not get as far as the forward hook",
-                                 ToString(kProbeTarget));
+                                 ToString(kProbeTargets.front()));
   }
   return verdict;
 }

@@ -57,7 +57,7 @@ std::uint32_t HeaderChecksum(const ProbeFrame& frame, std::size_t from, std::siz
 
 }  // namespace
 
-ProbeFrame MakeProbeFrame(Ipv4 source) {
+ProbeFrame MakeProbeFrame(Ipv4 source, Ipv4 target) {
   constexpr std::size_t kIp = 14;
   constexpr std::size_t kIpBytes = 20;
   constexpr std::size_t kCheck = kIp + 10;
@@ -73,7 +73,7 @@ ProbeFrame MakeProbeFrame(Ipv4 source) {
   out.Put8(kUdp);
   out.Put16(0);
   out.Put32(source.value);
-  out.Put32(kProbeTarget.value);
+  out.Put32(target.value);
   out.Put16(kSourcePort);
   out.Put16(kTargetPort);
   out.Put16(kProbeFrameBytes - kIp - kIpBytes);
@@ -85,9 +85,11 @@ ProbeFrame MakeProbeFrame(Ipv4 source) {
 }
 
 std::string ProbeTableCommands(Ipv4 source) {
+  std::vector<std::string> targets;
+  for (const Ipv4 target : kProbeTargets) targets.push_back(ToString(target));
   const std::string probe =
-      fmt::format("ip saddr {} ip daddr {} udp sport {} udp dport {} counter", ToString(source),
-                  ToString(kProbeTarget), kSourcePort, kTargetPort);
+      fmt::format("ip saddr {} ip daddr {{ {} }} udp sport {} udp dport {} counter",
+                  ToString(source), fmt::join(targets, ", "), kSourcePort, kTargetPort);
   // Add before delete, so that the delete never fails: one may be left of a process that died.
   return fmt::format(
       "add table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n"

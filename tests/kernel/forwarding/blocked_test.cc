@@ -164,6 +164,18 @@ TEST(BlockedTest, TheProbeLeavesNoTrace) {
   });
 }
 
+// As in a laboratory that uses the addresses of documentation for itself.
+TEST(BlockedTest, ATargetThatIsOursDoesNotHideIt) {
+  InNamespace([] {
+    BlockedWorld blocked;
+    Say("ip addr add 192.0.2.1/24 dev up0");
+    Say("ip route add blackhole 198.51.100.1/32");
+    EXPECT_EQ(blocked.Message(), "");
+    Say(kDocker);
+    EXPECT_NE(blocked.Message(), "");
+  });
+}
+
 TEST(BlockedTest, WithoutAnUplinkNothingIsProbed) {
   InNamespace([] {
     BlockedWorld blocked;
