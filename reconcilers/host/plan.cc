@@ -143,7 +143,6 @@ std::string ToString(const Action& action) { return std::visit(Printer{}, action
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
-  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   for (const std::uint32_t ifb : desired.domains) {
     static const DomainObserved kNothing;
     const auto domain = observed.domains.find(ifb);
@@ -153,6 +152,8 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   for (const auto& [ifb, domain] : observed.domains) {
     if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
   }
+  // Last: where it is refused, guests are bounded and reach the host all the same.
+  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   return plan;
 }
 

@@ -11,6 +11,7 @@
 //     default class at capacity shaped nobody).
 //   - An HTB qdisc cannot be changed, only made anew; that takes all classes with it, and the
 //     shaping loop adds them again. So it is rebuilt only when it is not ours.
+//   - A host that refuses to forward (read-only /proc/sys) gets all the rest.
 //   - A new capacity is applied live (upstream fault W8: never).
 #pragma once
 

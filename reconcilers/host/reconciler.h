@@ -69,11 +69,24 @@ class HostReconciler final : public runtime::Reconciler {
     std::string uplink;  // "": none
     bool known = true;
   };
+  // How a pass ended, for NetworkReady.
+  static constexpr const char* kConverged = "Converged";
+  struct Outcome {
+    std::string reason = kConverged;
+    std::string message;
+  };
+  // The action that failed last, and how.
+  struct Refusal {
+    Action action;
+    Error error;
+  };
+  static void NameCause(const Refusal& refusal, Outcome& outcome);
+  Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   Result<Observed> Observe();
   Status Execute(const Desired& desired, const Action& action);
-  void Report(const Capacity& capacity, const Status& outcome);
+  void Report(const Capacity& capacity, const Outcome& outcome);
   void FillSlots(crd::HostStatus& status) const;
 
   const ledger::Ledger& ledger_;

@@ -7,8 +7,9 @@
 //     the lowest MAC of its ports and changes it under the guests (measured).
 //   - A cidr that overlaps a route of this host changes nothing: no lease, no bridge, no rule; the
 //     condition names the route.
-//   - One table of ours, written whole in one transaction; no other table is read or touched, and
-//     no rule is found by a text another may contain (upstream W21).
+//   - One table of ours, written whole in one transaction; no other table is touched (forwarding.h
+//     reads who drops what guests send out, for the condition's message), and no rule is found by a
+//     text another may contain (upstream W21).
 //   - Traffic between guests through the gateway is dropped, not only at the ports (W20).
 //   - A Network goes only when no lease uses it; its rules go before its bridge.
 // Also excluded: W16 (addresses rest in the ledger), W18 (ports are counted, bridges are numbered).

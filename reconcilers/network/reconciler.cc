@@ -76,8 +76,12 @@ crd::Condition Make(std::string_view type, crd::ConditionStatus status, std::str
 }  // namespace
 
 NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                                     std::string host_name)
-    : ledger_(ledger), objects_(objects), drivers_(drivers), host_name_(std::move(host_name)) {}
+                                     std::string host_name, Clock& clock)
+    : ledger_(ledger),
+      objects_(objects),
+      drivers_(drivers),
+      host_name_(std::move(host_name)),
+      forwarding_(drivers.forwarding, clock) {}
 
 Result<runtime::Next> NetworkReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
@@ -102,12 +106,14 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
   RETURN_IF_ERROR(objects_.AddFinalizer(object));
   auto lease = ledger_.ClaimNetwork(parameters);
   Status status = lease.ok() ? OkStatus() : Status(lease.error());
-  if (lease.ok()) status = ConvergeAll(*lease, true, stop);
+  bool changed = false;
+  if (lease.ok()) {
+    const auto converged = ConvergeAll(*lease, true, stop);
+    if (converged.ok()) changed = *converged;
+    if (!converged.ok()) status = converged.error();
+  }
   if (status.ok()) {
-    ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
-    const bool named = !object.spec.uplink.interface.empty();
-    outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && !named && uplink.empty();
-    if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
+    RETURN_IF_ERROR(JudgeWayOut(object, *lease, changed, outcome));
     Report(object, outcome);
     return runtime::Next::Done();
   }
@@ -136,6 +142,7 @@ Result<runtime::Next> NetworkReconciler::Remove(const crd::Network& object,
     RETURN_IF_ERROR(ledger_.BeginReleaseNetwork(uid));
     RETURN_IF_ERROR(ConvergeAll(*lease, false, stop));
     RETURN_IF_ERROR(ledger_.ConfirmNetworkAbsent(uid));
+    forwarding_.Forget(uid);
   }
   RETURN_IF_ERROR(objects_.RemoveFinalizer(object));
   return runtime::Next::Done();
@@ -159,6 +166,31 @@ Result<std::string> NetworkReconciler::OverlappingRoute(const Cidr& cidr) {
 Result<std::string> NetworkReconciler::UplinkName() {
   ASSIGN_OR_RETURN(const auto uplink, drivers_.routes.DefaultUplink());
   return uplink ? uplink->name : std::string();
+}
+
+// What keeps the guests of a Network that stands from getting out of the host.
+Status NetworkReconciler::JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease,
+                                      bool changed, Outcome& outcome) {
+  const ledger::NetworkParameters& parameters = lease.parameters;
+  const std::string& named = object.spec.uplink.interface;
+  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && named.empty() && uplink.empty();
+  if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
+  if (!uplink.empty()) {
+    outcome.blocked =
+        forwarding_.WhoBlocks(parameters.uid, lease.bridge, InnerAddress(parameters.cidr), changed);
+  }
+  if (named.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(const auto link, drivers_.routes.UplinkByName(named));
+  if (link) return OkStatus();
+  // It may come yet: everything of the Network stands and waits for it.
+  outcome.reason = "UplinkNotFound";
+  outcome.message = fmt::format(
+      "spec.uplink.interface: this host has no link \"{}\": guests reach this host and nobody "
+      "else; "
+      "name another, or leave it out for that of the default route",
+      named);
+  return OkStatus();
 }
 
 std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(
@@ -222,35 +254,38 @@ Result<Observed> NetworkReconciler::Observe(const Bridge& bridge) {
 }
 
 // The first bridge has the rules, so it comes first.
-Status NetworkReconciler::ConvergeAll(const ledger::NetworkLease& lease, bool present,
-                                      const std::stop_token& stop) {
-  RETURN_IF_ERROR(Converge(lease, {lease.bridge, true, present}, stop));
+Result<bool> NetworkReconciler::ConvergeAll(const ledger::NetworkLease& lease, bool present,
+                                            const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(bool changed, Converge(lease, {lease.bridge, true, present}, stop));
   for (const ledger::FurtherBridge& further : lease.further) {
-    RETURN_IF_ERROR(ConvergeFurther(lease, further, present, stop));
+    ASSIGN_OR_RETURN(const bool more, ConvergeFurther(lease, further, present, stop));
+    changed = changed || more;
   }
-  return OkStatus();
+  return changed;
 }
 
 // One that has lost its last port goes; a claim that takes it again meanwhile keeps it.
-Status NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& lease,
-                                          const ledger::FurtherBridge& further, bool present,
-                                          const std::stop_token& stop) {
+Result<bool> NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& lease,
+                                                const ledger::FurtherBridge& further, bool present,
+                                                const std::stop_token& stop) {
   bool goes = further.releasing;
   if (!goes && (!present || ledger_.PortsOf(further.number) == 0)) {
     Status released = ledger_.BeginReleaseBridge(further.number);
     const bool taken = !released.ok() && released.error().code == Code::kConflict;
-    if (!released.ok() && !(taken && present)) return released;
+    if (!released.ok() && !(taken && present)) return std::move(released).error();
     goes = !taken;
   }
-  RETURN_IF_ERROR(Converge(lease, {further.number, false, !goes}, stop));
-  return goes ? ledger_.ConfirmBridgeAbsent(further.number) : OkStatus();
+  ASSIGN_OR_RETURN(const bool changed, Converge(lease, {further.number, false, !goes}, stop));
+  if (goes) RETURN_IF_ERROR(ledger_.ConfirmBridgeAbsent(further.number));
+  return changed;
 }
 
-Status NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
-                                   const std::stop_token& stop) {
+Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                                         const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   Desired desired;
-  auto observed = runtime::Converge<Observed>(
+  bool changed = false;
+  RETURN_IF_ERROR(runtime::Converge<Observed>(
       [&] { return Observe(bridge); },
       [&](const Observed& is) {
         desired = Desire(lease, bridge, is, uplink);
@@ -260,11 +295,11 @@ Status NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Brid
         log::Debug("network action", {{"network", lease.parameters.name},
                                       {"bridge", BridgeName(bridge.number)},
                                       {"action", ToString(action)}});
+        changed = true;
         return std::visit(Executor{drivers_, desired, BridgeIndex(bridge.number)}, action);
       },
-      stop);
-  if (observed.ok()) return OkStatus();
-  return std::move(observed).error();
+      stop));
+  return changed;
 }
 
 void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcome) {
@@ -278,6 +313,10 @@ void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcom
   if (!outcome.conflict.empty()) {
     status.conditions.push_back(
         Make(crd::condition::kConflict, ConditionStatus::kTrue, "CidrOverlaps", outcome.conflict));
+  }
+  if (!outcome.blocked.empty()) {
+    status.conditions.push_back(Make(crd::condition::kForwardingBlocked, ConditionStatus::kTrue,
+                                     "DroppedByAnotherTable", outcome.blocked));
   }
   for (auto& condition : status.conditions) {
     condition.observed_generation = object.metadata.generation;

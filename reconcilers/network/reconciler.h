@@ -6,6 +6,10 @@
 // down: each port that joins is an event of its bridge), and a periodic resync of every Network
 // (rules have no events).
 //
+// NOTE Forwarding: a Network that stands is probed when a pass changed something of it and at the
+// periodic resync (forwarding.h), never because of a port; it stays Ready when it is blocked, since
+// guests and host still talk.
+//
 // NOTE Deletion: a finalizer of ours holds a Network until no interface uses it and its bridge was
 // seen gone. A lease whose object vanished without that (lost store, forced finalizer) is kept.
 #pragma once
@@ -17,9 +21,11 @@
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/reconciler.h"
 #include "crd/network.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
+#include "reconcilers/network/forwarding.h"
 #include "reconcilers/network/plan.h"
 
 namespace forkplane::network {
@@ -32,6 +38,7 @@ struct Drivers {
   drivers::RouteDriver& routes;
   drivers::SysctlDriver& sysctls;
   drivers::FirewallDriver& firewall;
+  drivers::ForwardingProbe& forwarding;
 };
 
 // The Network objects, and what is written back. The app builds it from an informer, the finalizer
@@ -48,7 +55,7 @@ class Objects {
 class NetworkReconciler final : public runtime::Reconciler {
  public:
   NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                    std::string host_name);
+                    std::string host_name, Clock& clock = RealClock());
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -68,28 +75,35 @@ class NetworkReconciler final : public runtime::Reconciler {
     std::string message;
     std::string conflict;  // the overlapping route, or Network; "": none
     bool no_uplink = false;
+    std::string blocked;  // who drops what guests send out; "": nobody, as far as known
   };
 
   Result<runtime::Next> Raise(const crd::Network& object, const std::stop_token& stop);
   Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
   Result<std::string> OverlappingRoute(const Cidr& cidr);
   Result<std::string> UplinkName();
+  Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
+                     Outcome& outcome);
   Desired Desire(const ledger::NetworkLease& lease, const Bridge& bridge, const Observed& observed,
                  const std::string& uplink) const;
   std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,
                                                        const std::string& uplink) const;
   Result<Observed> Observe(const Bridge& bridge);
-  Status ConvergeAll(const ledger::NetworkLease& lease, bool present, const std::stop_token& stop);
-  Status ConvergeFurther(const ledger::NetworkLease& lease, const ledger::FurtherBridge& further,
-                         bool present, const std::stop_token& stop);
-  Status Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
-                  const std::stop_token& stop);
+  // Whether anything had to be changed.
+  Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,
+                           const std::stop_token& stop);
+  Result<bool> ConvergeFurther(const ledger::NetworkLease& lease,
+                               const ledger::FurtherBridge& further, bool present,
+                               const std::stop_token& stop);
+  Result<bool> Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                        const std::stop_token& stop);
   void Report(const crd::Network& object, const Outcome& outcome);
 
   ledger::Ledger& ledger_;
   Objects& objects_;
   Drivers drivers_;
   const std::string host_name_;
+  ForwardingWatch forwarding_;
 };
 
 }  // namespace forkplane::network

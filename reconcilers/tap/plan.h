@@ -17,6 +17,9 @@
 //   - A running VMM keeps its guest: a device that somebody deleted is made again behind the file
 //     the VMM has. A device whose VMM is not known yet is left alone, not replaced.
 //
+// A released address is free only after the kernel forgot its flows (reconciler.h), so its next
+// owner gets nothing that was meant for the last one (W16).
+//
 // Excluded by this design: W11 (state only in memory), W17 (collection by age), W19 (the entry pins
 // MAC and IP, the neighbour is permanent), W6 (no identity in copied files).
 #pragma once

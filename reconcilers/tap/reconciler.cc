@@ -18,6 +18,10 @@ std::optional<ledger::InterfaceLease> LeaseOf(const ledger::Ledger& ledger,
   return id ? ledger.GetInterface(*id) : std::nullopt;
 }
 
+std::string Name(const ledger::InterfaceLease& lease) {
+  return fmt::format("tap {} of {}", TapName(lease.number), ToString(lease.owner));
+}
+
 // One driver call per action.
 struct Executor {
   const Drivers& on;
@@ -73,7 +77,7 @@ TapReconciler::TapReconciler(ledger::Ledger& ledger, Drivers drivers,
       last_unseen_(ledger.LastLease()),
       deletions_(options_.deletion_threads, [this](const std::string& key, const Status& status) {
         if (!status.ok() && status.error().code != Code::kNotFound) {
-          log::Warn("cannot delete a TAP; trying again", {{"lease", key}, {"err", status.error()}});
+          log::Warn("cannot remove a TAP; trying again", {{"lease", key}, {"err", status.error()}});
         }
         if (options_.requeue) options_.requeue(key);
       }) {}
@@ -81,12 +85,17 @@ TapReconciler::TapReconciler(ledger::Ledger& ledger, Drivers drivers,
 Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
                                                const std::stop_token& stop) {
   const auto lease = LeaseOf(ledger_, key);
+  auto failure = deletions_.TakeFailure(key);
   if (!lease) {
     facts_.Retract(key);
     if (const auto id = ledger::LeaseIdOf(key)) Forget(*id);
     return runtime::Next::Done();
   }
   if (deletions_.IsPending(key)) return runtime::Next::Done();  // its end queues the key
+  if (failure) {
+    Publish(key, false, "Retrying");
+    return std::move(*failure).WithContext(Name(*lease));
+  }
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
   if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
     Publish(key, true, "");
@@ -112,8 +121,7 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   }
   if (!observed.ok()) {
     Publish(key, false, "Retrying");
-    return std::move(observed).error().WithContext(
-        fmt::format("tap {} of {}", TapName(lease->number), ToString(lease->owner)));
+    return std::move(observed).error().WithContext(Name(*lease));
   }
   return Finish(*lease, desired, *observed);
 }
@@ -157,10 +165,23 @@ Result<runtime::Next> TapReconciler::Finish(const ledger::InterfaceLease& lease,
   const std::string key = ledger::KeyOf(lease.id);
   const std::string waits = WaitsFor(desired, observed);
   Publish(key, waits.empty(), waits);
-  if (desired.present || !IsAbsent(observed)) return runtime::Next::Done();
-  RETURN_IF_ERROR(ledger_.ConfirmAbsent(lease.id, ledger::Part::kTap));
-  if (!ledger_.GetInterface(lease.id)) facts_.Retract(key);
+  if (desired.present || !IsAbsent(observed) || lease.tap_absent) return runtime::Next::Done();
+  if (options_.deletion_threads == 0) {
+    RETURN_IF_ERROR(Confirm(lease));
+  } else {
+    // Walks all of the kernel's table: no create may stand behind that.
+    deletions_.Submit(key, [this, lease] { return Confirm(lease); });
+  }
   return runtime::Next::Done();
+}
+
+Status TapReconciler::Confirm(const ledger::InterfaceLease& lease) {
+  ASSIGN_OR_RETURN(const std::size_t flushed, drivers_.flows.FlushAddress(lease.address));
+  log::Debug("flows of a released address",
+             {{"lease", ledger::KeyOf(lease.id)}, {"flushed", flushed}});
+  RETURN_IF_ERROR(ledger_.ConfirmAbsent(lease.id, ledger::Part::kTap));
+  if (!ledger_.GetInterface(lease.id)) facts_.Retract(ledger::KeyOf(lease.id));
+  return OkStatus();
 }
 
 void TapReconciler::Publish(const std::string& key, bool ready, const std::string& reason) {

@@ -9,11 +9,14 @@
 //   - a periodic resync: AllKeys.
 // `requeue` and `looking` of Options must go to the same queue.
 //
-// NOTE Threading: several workers, one key each. Deletions run in the pool; a pass that handed one
-// over ends and is queued again when it is done.
+// NOTE Threading: several workers, one key each. Deletions and flushes run in the pool; a pass that
+// handed one over ends and is queued again when it is done; a failure is that pass's error, which
+// backs off.
 //
 // NOTE Facts: publishes InterfaceFacts.ready and .reason; the fact is retracted when the lease is
-// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace.
+// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace, and
+// after the flows of the address were flushed: before that it cannot be given out again, whenever
+// this process ends.
 #pragma once
 
 #include <functional>
@@ -24,6 +27,7 @@
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "drivers/flow_driver.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
@@ -40,6 +44,7 @@ struct Drivers {
   drivers::IdentityDriver& identities;
   drivers::RouteDriver& routes;
   drivers::SysctlDriver& sysctls;
+  drivers::FlowDriver& flows;
 };
 
 // MakePlan, or in tests a mutant of it that the suite must notice.
@@ -84,6 +89,8 @@ class TapReconciler final : public runtime::Reconciler {
   bool IsNewborn(const ledger::InterfaceLease& lease, const Desired& desired) EXCLUDES(mu_);
   bool RaiseUnseen(const std::string& key, const Desired& desired);
   void Forget(ledger::LeaseId lease) EXCLUDES(mu_);
+  // Nothing of a released lease is left: forgets its flows and says so to the ledger.
+  Status Confirm(const ledger::InterfaceLease& lease);
   Result<runtime::Next> Finish(const ledger::InterfaceLease& lease, const Desired& desired,
                                const Observed& observed);
 

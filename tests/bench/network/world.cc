@@ -37,6 +37,7 @@ Result<std::unique_ptr<Drivers>> OpenDrivers() {
   ASSIGN_OR_RETURN(drivers->taps, netlink::NetlinkTapDriver::Open());
   ASSIGN_OR_RETURN(drivers->qdiscs, netlink::NetlinkQdiscDriver::Open());
   ASSIGN_OR_RETURN(drivers->routes, netlink::NetlinkRouteDriver::Open());
+  ASSIGN_OR_RETURN(drivers->flows, netlink::NetlinkFlowDriver::Open());
   ASSIGN_OR_RETURN(drivers->identities, bpf::BpfIdentityDriver::Open({{}, {}}));
   return drivers;
 }
@@ -96,7 +97,7 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
       events_(std::move(events)),
       tap_loop_(*ledger_,
                 {*drivers_->links, *drivers_->taps, *drivers_->qdiscs, *drivers_->identities,
-                 *drivers_->routes, drivers_->sysctls},
+                 *drivers_->routes, drivers_->sysctls, *drivers_->flows},
                 facts_, vmms_,
                 {.requeue = [this](const std::string& key) { tap_.Add(key); },
                  .looking = [this](const std::string& key) { tap_.queue().Looking(key); }}),

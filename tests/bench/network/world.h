@@ -14,6 +14,7 @@
 #include "controller/runtime/facts.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/netlink/events.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -34,6 +35,7 @@ struct Drivers {
   std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs;
   std::unique_ptr<netlink::NetlinkRouteDriver> routes;
   std::unique_ptr<bpf::BpfIdentityDriver> identities;
+  std::unique_ptr<netlink::NetlinkFlowDriver> flows;
   netlink::ProcSysctlDriver sysctls;
 };
 

@@ -29,6 +29,12 @@ const Ipv4 kDns{0x01010101};
 const drivers::IdentityEntry kEntry = {
     InnerMac(0), kOuter, Ipv4{0x0a000002}, kAddress, Ipv4{0x0a000001}, 24, 1500, {kDns}};
 
+// Masqueraded: the reply goes to the host.
+const Ipv4 kPeer{0x08080808};
+const Ipv4 kUplinkAddress{0xc0000205};
+const fake::FakeFlow kOwnFlow = {kAddress, kPeer, kPeer, kUplinkAddress};
+const fake::FakeFlow kFlowOfAnother = {Ipv4{0x0a000004}, kPeer, kPeer, kUplinkAddress};
+
 // ---- worlds -----------------------------------------------------------------------------------
 
 using Drift = std::function<void(fake::State&)>;
@@ -156,6 +162,10 @@ void Build(const World& world, fake::FakeKernel& kernel) {
   fake::FakeLinkDriver links(kernel);
   CHECK(links.CreateBridge({0, kGatewayMac, "net", 1500}).ok());
   CHECK(links.SetUp(kBridge, true).ok());
+  kernel.Change([](fake::State& state) {
+    state.flows = {kOwnFlow, kFlowOfAnother};
+    return true;
+  });
   if (world.built) BuildTap(world, kernel);
   if (world.vmm) kernel.Hold(kNumber, kVmmPid);
   kernel.Change([&](fake::State& state) {
@@ -197,6 +207,7 @@ std::string JudgeActive(const World& world, fake::State& state) {
   if (world.vmm && state.processes.at(kVmmPid).front()->number != kNumber) {
     return "the guest is cut off";
   }
+  if (state.flows != std::vector{kOwnFlow, kFlowOfAnother}) return "flows are broken off";
   return {};
 }
 
@@ -207,6 +218,13 @@ std::string JudgeReleased(fake::State& state) {
   const fake::FakeLink& bridge = state.links.at(kBridge);
   if (!bridge.host_routes.empty()) return "the route is there";
   if (!bridge.neighbours.empty()) return "the neighbour is there";
+  return {};
+}
+
+// The next owner of the address must find nothing of this one.
+std::string JudgeForgotten(fake::State& state) {
+  if (const std::string what = JudgeReleased(state); !what.empty()) return what;
+  if (state.flows != std::vector{kFlowOfAnother}) return "its flows are there, or not another's";
   return {};
 }
 
@@ -278,12 +296,14 @@ struct Run {
     drivers::HookedIdentityDriver hooked_identities(identities, hook);
     drivers::HookedRouteDriver hooked_routes(routes, hook);
     drivers::HookedSysctlDriver hooked_sysctls(sysctls, hook);
+    fake::FakeFlowDriver flows(kernel);
+    drivers::HookedFlowDriver hooked_flows(flows, hook);
     Options options;
     options.deletion_threads = 0;
     options.plan = planner;
     TapReconciler loop(*ledger,
                        {hooked_links, hooked_taps, hooked_qdiscs, hooked_identities, hooked_routes,
-                        hooked_sysctls},
+                        hooked_sysctls, hooked_flows},
                        facts, vmms, options);
     if (world.newborn && !ledger->GetInterfaceByNumber(kNumber)) ClaimInterface(*ledger);
     try {
@@ -299,7 +319,7 @@ struct Run {
 
   std::string Judgement() {
     return kernel.Change([this](fake::State& state) {
-      return world.releasing ? JudgeReleased(state) : JudgeActive(world, state);
+      return world.releasing ? JudgeForgotten(state) : JudgeActive(world, state);
     });
   }
 
@@ -312,7 +332,7 @@ struct Run {
   // A confirmation is never ahead of the kernel, whatever happened.
   std::string JudgeConfirmed() {
     if (!ledger->GetInterfaceByNumber(kNumber)->tap_absent) return {};
-    return kernel.Change(JudgeReleased);
+    return kernel.Change(JudgeForgotten);
   }
 
   World world;

@@ -8,6 +8,7 @@
 #include "controller/base/rng.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/hooked_network.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -18,6 +19,7 @@
 #include "reconcilers/network/reconciler.h"
 #include "reconcilers/shaping/reconciler.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
 
 namespace forkplane {
@@ -84,13 +86,13 @@ class Loops {
         host::Options{
             .host_name = "h", .object = [this] { return host_object; }, .known = {}, .report = {}});
     network_ = std::make_unique<network::NetworkReconciler>(
-        *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall}, "h");
+        *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding}, "h");
     tap::Options tap_options;
     tap_options.deletion_threads = deletion_threads;
     tap_ = std::make_unique<tap::TapReconciler>(
         *ledger_,
         tap::Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_,
-                     hooked_routes_, hooked_sysctls_},
+                     hooked_routes_, hooked_sysctls_, hooked_flows_},
         facts, vmms_, tap_options);
     shaping_ = std::make_unique<shaping::ShapingReconciler>(*ledger_, objects, *qdiscs, facts,
                                                             shaping::Options{});
@@ -143,6 +145,8 @@ class Loops {
   std::unique_ptr<bpf::BpfIdentityDriver> identities =
       *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
+  std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
+  std::unique_ptr<nftables::NftForwardingProbe> forwarding = testing::OpenForwardingProbe();
   netlink::ProcSysctlDriver sysctls;
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms_;
@@ -157,6 +161,7 @@ class Loops {
   drivers::HookedIdentityDriver hooked_identities_{*identities, calls};
   drivers::HookedRouteDriver hooked_routes_{*routes, calls};
   drivers::HookedSysctlDriver hooked_sysctls_{sysctls, calls};
+  drivers::HookedFlowDriver hooked_flows_{*flows, calls};
   runtime::OrphanFactBoard orphans_;
   std::unique_ptr<host::HostReconciler> host_;
   std::unique_ptr<tap::TapReconciler> tap_;

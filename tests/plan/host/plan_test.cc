@@ -66,7 +66,7 @@ TEST_P(HostPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Observed&) {}, ""},
     {"nothing there", [](Observed& o) { o = {}; },
-     "EnableForwarding; CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
+     "CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild + "; EnableForwarding"},
     {"forwarding switched off", [](Observed& o) { o.forwarding = false; }, "EnableForwarding"},
     {"no HTB: down first", [](Observed& o) { o.domains[0].qdiscs = {}; },
      "SetDown fkifb0; " + kBuild},

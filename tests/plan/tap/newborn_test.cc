@@ -50,7 +50,7 @@ class NewbornTest : public ::testing::Test {
     loop_ = std::make_unique<TapReconciler>(
         *ledger_,
         Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_, hooked_routes_,
-                hooked_sysctls_},
+                hooked_sysctls_, flows_},
         facts_, vmms_, no_threads);
   }
 
@@ -81,6 +81,7 @@ class NewbornTest : public ::testing::Test {
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   fake::FakeRouteDriver routes_{kernel_};
   fake::FakeSysctlDriver sysctls_{kernel_};
+  fake::FakeFlowDriver flows_{kernel_};
   drivers::HookedLinkDriver hooked_links_{links_, calls_};
   drivers::HookedTapDriver hooked_taps_{taps_, calls_};
   drivers::HookedQdiscDriver hooked_qdiscs_{qdiscs_, calls_};
