@@ -35,6 +35,17 @@ struct Desired {
   std::vector<drivers::FirewallNetwork> firewall;
 };
 
+// Of it, what is this Network's alone.
+struct BridgeWish {
+  explicit BridgeWish(const Desired& of)
+      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway) {}
+  bool operator==(const BridgeWish&) const = default;
+  std::uint32_t bridge;
+  std::string alias;
+  std::uint32_t mtu;
+  Ipv4Prefix gateway;
+};
+
 struct Observed {
   std::optional<drivers::Link> link;
   bool ipv6_disabled = false;

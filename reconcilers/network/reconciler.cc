@@ -33,6 +33,10 @@ struct Executor {
   Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
 };
 
+constexpr const char* kBridgePart = "bridge";
+constexpr const char* kRulesPart = "rules";
+constexpr const char* kRulesKey = "rules";
+
 Result<ledger::NetworkParameters> ParametersOf(const crd::Network& object) {
   ASSIGN_OR_RETURN(const Cidr cidr, ParseCidr(object.spec.cidr));
   ledger::NetworkParameters parameters;
@@ -72,8 +76,13 @@ crd::Condition Make(std::string_view type, crd::ConditionStatus status, std::str
 }  // namespace
 
 NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                                     std::string host_name)
-    : ledger_(ledger), objects_(objects), drivers_(drivers), host_name_(std::move(host_name)) {}
+                                     std::string host_name, metrics::Registry* registry)
+    : ledger_(ledger),
+      objects_(objects),
+      drivers_(drivers),
+      host_name_(std::move(host_name)),
+      bridge_repairs_(registry, "network", {kBridgePart}),
+      repairs_(registry, "network", {kRulesPart}) {}
 
 Result<runtime::Next> NetworkReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
@@ -225,19 +234,36 @@ Result<Observed> NetworkReconciler::Observe(std::uint32_t bridge) {
 Result<Observed> NetworkReconciler::Converge(const ledger::NetworkLease& lease, bool present,
                                              const std::stop_token& stop) {
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  const std::string& name = lease.parameters.name;
   Desired desired;
-  return runtime::Converge<Observed>(
-      [&] { return Observe(lease.bridge); },
-      [&](const Observed& observed) {
-        desired = Desire(lease, present, observed, uplink);
-        return MakePlan(desired, observed);
-      },
-      [&](const Action& action) {
-        log::Debug("network action",
-                   {{"network", lease.parameters.name}, {"action", ToString(action)}});
-        return std::visit(Executor{drivers_, desired, BridgeIndex(lease.bridge)}, action);
-      },
-      stop);
+  drivers::FirewallRules rules;
+  if (!present) bridge_repairs_.Forget(name);
+  ASSIGN_OR_RETURN(Observed seen,
+                   runtime::Converge<Observed>(
+                       [&] { return Observe(lease.bridge); },
+                       [&](const Observed& observed) {
+                         desired = Desire(lease, present, observed, uplink);
+                         rules = drivers::Canonical({desired.firewall, {}});
+                         bridge_repairs_.Want(name, BridgeWish(desired));
+                         repairs_.Want(kRulesKey, rules);
+                         return MakePlan(desired, observed);
+                       },
+                       [&](const Action& action) { return Execute(name, desired, action); }, stop));
+  if (present) bridge_repairs_.Saw(name, BridgeWish(desired));
+  repairs_.Saw(kRulesKey, rules);
+  return seen;
+}
+
+Status NetworkReconciler::Execute(const std::string& name, const Desired& desired,
+                                  const Action& action) {
+  log::Debug("network action", {{"network", name}, {"action", ToString(action)}});
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, BridgeIndex(desired.bridge)}, action));
+  if (std::holds_alternative<ReplaceFirewall>(action)) {
+    repairs_.Did(kRulesKey, kRulesPart);
+  } else if (!std::holds_alternative<RemoveFirewall>(action)) {
+    bridge_repairs_.Did(name, kBridgePart);
+  }
+  return OkStatus();
 }
 
 void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcome) {

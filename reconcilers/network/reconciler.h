@@ -16,6 +16,7 @@
 
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "crd/network.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
@@ -48,7 +49,7 @@ class Objects {
 class NetworkReconciler final : public runtime::Reconciler {
  public:
   NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                    std::string host_name);
+                    std::string host_name, metrics::Registry* registry = nullptr);
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -76,12 +77,15 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<Observed> Observe(std::uint32_t bridge);
   Result<Observed> Converge(const ledger::NetworkLease& lease, bool present,
                             const std::stop_token& stop);
+  Status Execute(const std::string& name, const Desired& desired, const Action& action);
   void Report(const crd::Network& object, const Outcome& outcome);
 
   ledger::Ledger& ledger_;
   Objects& objects_;
   Drivers drivers_;
   const std::string host_name_;
+  runtime::Repairs<std::string, BridgeWish> bridge_repairs_;       // by the Network's name
+  runtime::Repairs<std::string, drivers::FirewallRules> repairs_;  // of the one table
 };
 
 }  // namespace forkplane::network

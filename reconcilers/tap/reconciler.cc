@@ -74,6 +74,7 @@ TapReconciler::TapReconciler(ledger::Ledger& ledger, Drivers drivers,
       facts_(facts),
       vmms_(vmms),
       options_(std::move(options)),
+      repairs_(options_.registry, "tap", {"tap", "filter", "tbf", "entry", "route", "neighbour"}),
       deletions_(options_.deletion_threads, [this](const std::string& key, const Status& status) {
         if (!status.ok() && status.error().code != Code::kNotFound) {
           log::Warn("cannot delete a TAP; trying again", {{"lease", key}, {"err", status.error()}});
@@ -86,10 +87,12 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   const auto lease = LeaseOf(ledger_, key);
   if (!lease) {
     facts_.Retract(key);
+    repairs_.Forget(key);
     return runtime::Next::Done();
   }
   if (deletions_.IsPending(key)) return runtime::Next::Done();  // its end queues the key
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
+  repairs_.Want(key, desired);
   bool handed_over = false;
   const auto observe = [&] {
     if (options_.looking) options_.looking(key);
@@ -121,6 +124,8 @@ Result<runtime::Next> TapReconciler::Finish(const ledger::InterfaceLease& lease,
   const std::string key = ledger::KeyOf(lease.id);
   const std::string waits = WaitsFor(desired, observed);
   Publish(key, waits.empty(), waits);
+  // Without the bridge an empty plan is not all of it.
+  if (desired.present && observed.link && observed.bridge_up) repairs_.Saw(key, desired);
   if (desired.present || !IsAbsent(observed)) return runtime::Next::Done();
   RETURN_IF_ERROR(ledger_.ConfirmAbsent(lease.id, ledger::Part::kTap));
   if (!ledger_.GetInterface(lease.id)) facts_.Retract(key);
@@ -231,8 +236,12 @@ Status TapReconciler::Execute(const std::string& key, const Desired& desired,
                               const Action& action) {
   log::Debug("tap action", {{"lease", key}, {"action", ToString(action)}});
   const std::uint32_t number = desired.spec.number;
-  return std::visit(
-      Executor{drivers_, desired, number, TapIndex(number), BridgeIndex(desired.bridge)}, action);
+  // What this loop takes away itself it does not put back.
+  if (std::holds_alternative<DeleteTap>(action)) repairs_.Forget(key);
+  RETURN_IF_ERROR(std::visit(
+      Executor{drivers_, desired, number, TapIndex(number), BridgeIndex(desired.bridge)}, action));
+  repairs_.Did(key, PartOf(action));
+  return OkStatus();
 }
 
 Result<std::string> TapReconciler::Explain(const std::string& key) {

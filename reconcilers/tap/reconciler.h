@@ -20,9 +20,11 @@
 #include <string>
 #include <vector>
 
+#include "controller/base/metrics.h"
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
@@ -50,6 +52,7 @@ struct Options {
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
+  metrics::Registry* registry = nullptr;
 };
 
 class TapReconciler final : public runtime::Reconciler {
@@ -85,6 +88,7 @@ class TapReconciler final : public runtime::Reconciler {
   runtime::InterfaceFactBoard& facts_;
   const runtime::VmmFactBoard& vmms_;
   const Options options_;
+  runtime::Repairs<std::string, Desired> repairs_;
   DeletionPool deletions_;  // last: its threads use the rest
 };
 
