@@ -64,10 +64,12 @@ TEST(OptionsTest, AnUnknownKeyIsRefusedByName) {
 TEST(OptionsTest, WhatIsPrintedCanBeReadAgain) {
   Options options;
   options.log_level = "warn";
+  options.interface_metrics = 7;
   ASSERT_TRUE(Complete(options).ok());
   const auto values = ParseConfig(ToYaml(options));
   ASSERT_TRUE(values.ok());
   EXPECT_THAT(values->at("log-level"), ElementsAre("warn"));
+  EXPECT_THAT(values->at("interface-metrics"), ElementsAre("7"));
   EXPECT_THAT(values->at("hypervisors-qemu-binary"), ElementsAre("/usr/bin/qemu-system-x86_64"));
   EXPECT_THAT(values->at("image-roots"), ElementsAre("/var/lib/forkplane/images"));
 }
