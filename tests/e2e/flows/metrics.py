@@ -9,14 +9,12 @@ import subprocess
 import urllib.parse
 import urllib.request
 
-from support.lab import traffic
-from support.lab.namespaces import run
+from support.lab import namespaces, traffic
 from world import machine, network
 
 NEEDS = ["prometheus"]
 PROMETHEUS = "127.0.0.1:9090"
 PATIENCE = 30
-TAP_INDEX_BASE = 0x46000000
 EXPECTED = ["forkplane_identity_drops_total", "forkplane_driver_call_duration_seconds_bucket",
             "workqueue_longest_running_processor_seconds", "controller_runtime_reconcile_total",
             "forkplane_ledger_leases", "apiserver_request_total", "forkplane_shaping_unshaped_interfaces",
@@ -70,8 +68,8 @@ def scraped(world):
 
 
 def repaired(world, line):
-    number = int(world.ledger()["vms"][0]["interfaces"][0]["tap"][2:], 16) - TAP_INDEX_BASE
-    run("tc", "class", "del", "dev", f"fkifb{number >> 16}", "classid", f"7f00:{number & 0xffff:x}")
+    interfaces = [interface for vm in world.ledger()["vms"] for interface in vm["interfaces"]]
+    namespaces.run("tc", "class", "del", "dev", "fkifb0", "classid", interfaces[0]["class"])
     repairs = 'forkplane_network_repairs_total{loop="shaping",part="class"}'
     line(traffic.until(lambda: query(repairs) == [1.0], PATIENCE, pause=0.2) is not None,
          "a class deleted by hand is a repair")
