@@ -43,6 +43,10 @@ Result<std::unique_ptr<Drivers>> OpenDrivers();
 // uplink says), and bridge 0 with the gateway's address.
 Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits);
 
+// The one Network of a bench, and the claim of a VM with one interface on it.
+ledger::NetworkParameters BenchNetwork();
+ledger::VmClaim ClaimOf(const std::string& uid);
+
 // VM specs by uid; the shaping loop reads them from other threads.
 class Specs final : public shaping::Specs {
  public:
@@ -72,6 +76,8 @@ class World {
   void Expect(std::size_t interfaces) EXCLUDES(mu_);
   // Until that many interfaces were ready and shaped.
   Status WaitUntilShaped() EXCLUDES(mu_);
+  // Until this one is, by its lease.
+  Status WaitUntilShaped(const std::string& key);
   // Changes the rates of a VM and waits until the kernel was seen to hold them.
   Status Shape(const std::string& uid, const crd::Bandwidth& bandwidth);
   // Gives everything back and waits until it is gone.
@@ -85,6 +91,7 @@ class World {
   World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> ledger,
         std::unique_ptr<netlink::NetlinkLinkEvents> events);
   Status Start();
+  bool AnyLeft(const std::vector<ledger::VmLease>& vms) const;
   void OnFact(const std::string& key) EXCLUDES(mu_);
   Status WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth);
 
