@@ -4,19 +4,22 @@
 // u32 filters, one per VM, in place of the class that the program chooses; the VM that sends is the
 // last in the list. A line of JSON with nanoseconds of CPU per packet, by side and host.
 //
-// Everything happens inside write(): the time of the writing thread is that of the packet.
+// Everything happens inside write(): the time of the writing thread is that of the packet. PACKETS
+// is a multiple of 5000.
 #include <arpa/inet.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "controller/base/log.h"
@@ -33,6 +36,7 @@ constexpr std::size_t kVnetHeaderBytes = 12;
 constexpr std::size_t kEthernetBytes = 14;
 constexpr std::size_t kFrameBytes = 64;
 constexpr int kEagainMilliseconds = 1000;
+constexpr std::uint32_t kSlicePackets = 5'000;
 constexpr int kIpv4Bytes = 20;
 
 using Frame = std::array<std::uint8_t, kVnetHeaderBytes + kFrameBytes>;
@@ -91,18 +95,21 @@ Result<std::uint64_t> PassedIfb() {
 class Sender {
  public:
   virtual ~Sender() = default;
-  // Nanoseconds of CPU per packet.
+  // Nanoseconds of CPU per packet, in the slice that nobody disturbed most.
   Result<double> Send(std::uint32_t packets) {
     ASSIGN_OR_RETURN(const std::uint64_t before, PassedIfb());
-    const double begun = CpuNanoseconds();
-    for (std::uint32_t i = 0; i < packets; ++i) RETURN_IF_ERROR(Write());
-    const double took = CpuNanoseconds() - begun;
+    double least = std::numeric_limits<double>::max();
+    for (std::uint32_t sent = 0; sent < packets; sent += kSlicePackets) {
+      const double begun = CpuNanoseconds();
+      for (std::uint32_t i = 0; i < kSlicePackets; ++i) RETURN_IF_ERROR(Write());
+      least = std::min(least, (CpuNanoseconds() - begun) / kSlicePackets);
+    }
     ASSIGN_OR_RETURN(const std::uint64_t after, PassedIfb());
     // The default class would have let almost nothing pass.
     if (after - before < packets) {
       return Internal(fmt::format("{} of {} packets passed", after - before, packets));
     }
-    return took / packets;
+    return least;
   }
 
  protected:

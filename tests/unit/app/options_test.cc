@@ -96,6 +96,28 @@ TEST(OptionsTest, TheLeafIsTheBestThisKernelHasOrTheOneNamed) {
   EXPECT_EQ(drivers::ChooseLeaf("fq_codel", qdiscs).error().code, Code::kInvalid);
 }
 
+TEST(OptionsTest, TheRedirectIsTheBestThisKernelHasOrTheOneNamed) {
+  using drivers::RedirectMode;
+  const auto choose = [](std::string_view wanted, bool bpf, bool mirred) {
+    return drivers::ChooseRedirect(wanted, [bpf, mirred](RedirectMode mode) -> Result<bool> {
+      return mode == RedirectMode::kBpf ? bpf : mirred;
+    });
+  };
+  EXPECT_EQ(*choose("auto", true, true), RedirectMode::kBpf);
+  EXPECT_EQ(*choose("auto", false, true), RedirectMode::kMirred);
+  EXPECT_EQ(*choose("bpf", true, false), RedirectMode::kBpf);
+  EXPECT_EQ(*choose("mirred", true, true), RedirectMode::kMirred);
+  for (const char* forced : {"bpf", "mirred", "auto"}) {
+    const bool bpf = forced == std::string("mirred");
+    const auto refused = choose(forced, bpf, forced == std::string("bpf"));
+    EXPECT_EQ(refused.error().code, Code::kInvalid) << forced;
+    EXPECT_THAT(refused.error().message, HasSubstr(std::string("--redirect ") + forced));
+  }
+  const auto broken = drivers::ChooseRedirect(
+      "auto", [](RedirectMode) -> Result<bool> { return Unavailable("no namespace"); });
+  EXPECT_EQ(broken.error().code, Code::kUnavailable);
+}
+
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
   const auto range = ParseUidRange("1000-1010");
   ASSERT_TRUE(range.ok());
