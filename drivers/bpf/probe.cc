@@ -94,10 +94,12 @@ Result<bool> ProbeHere(drivers::RedirectMode mode) {
   RETURN_IF_ERROR(qdiscs->AddClsact(index));
   RETURN_IF_ERROR(identity->SetEntry(index, entry));
   const Status attached = identity->Attach(index, Direction::kIngress);
-  // Of an action that it does not know the kernel says that there is no such file.
-  if (mode == drivers::RedirectMode::kMirred && !attached.ok() &&
-      attached.error().sys_errno == ENOENT) {
-    return false;
+  if (mode == drivers::RedirectMode::kMirred) {
+    // Of an action that it does not know the kernel says that there is no such file. One that it
+    // knows works in every version: no packet, which an overloaded host might answer too late.
+    if (!attached.ok() && attached.error().sys_errno == ENOENT) return false;
+    RETURN_IF_ERROR(attached);
+    return true;
   }
   RETURN_IF_ERROR(attached);
   RETURN_IF_ERROR(identity->Attach(index, Direction::kEgress));

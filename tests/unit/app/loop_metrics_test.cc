@@ -199,6 +199,16 @@ TEST_F(LoopMetricsTest, WhatOthersBrokeIsARepairOfEachPart) {
   EXPECT_THAT(Unshaped(), IsEmpty());
 }
 
+// An empty plan is not the whole while the bridge is away.
+TEST_F(LoopMetricsTest, WhatWaitedForItsBridgeWasNeverWhole) {
+  ASSERT_TRUE(links_.SetUp(BridgeIndex(0), false).ok());
+  const auto lease = Raise();
+  ASSERT_EQ((*links_.Observe(TapIndex(lease.number)))->master, 0U);
+  Heal();
+  ASSERT_EQ((*links_.Observe(TapIndex(lease.number)))->master, BridgeIndex(0));
+  EXPECT_THAT(Repairs(), ElementsAre(Pair(Of("network", "bridge"), 1)));
+}
+
 TEST_F(LoopMetricsTest, ADeviceTakesWhatItHadWithIt) {
   const auto lease = Raise();
   ASSERT_TRUE(links_.Delete(TapIndex(lease.number)).ok());
