@@ -78,14 +78,16 @@ std::string VmUid(const std::string& prefix, std::uint32_t n) {
 }
 
 Status RaiseVms(World& world, const std::string& prefix, std::uint32_t count) {
-  world.Expect(count);
-  RETURN_IF_ERROR(InThreads(count, [&](std::uint32_t n) {
+  std::vector<std::string> keys(count);
+  RETURN_IF_ERROR(InThreads(count, [&](std::uint32_t n) -> Status {
     const std::string uid = VmUid(prefix, n);
     world.specs().Set(uid, Limits(kDownloadBits, kUploadBits, kUploadBits));
-    auto lease = world.Claim(uid);
-    return lease.ok() ? OkStatus() : Status(std::move(lease).error());
+    ASSIGN_OR_RETURN(const auto lease, world.Claim(uid));
+    keys[n - 1] = ledger::KeyOf(lease.interfaces.front().id);
+    return OkStatus();
   }));
-  return world.WaitUntilShaped();
+  for (const std::string& key : keys) RETURN_IF_ERROR(world.WaitUntilShaped(key));
+  return OkStatus();
 }
 
 Ipv4 Foreign::AddressOf(std::uint32_t number) { return {kFirstAddress + number}; }

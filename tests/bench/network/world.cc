@@ -154,7 +154,8 @@ Status World::Start() {
   });
   facts_.Subscribe([this](const std::string& lease) {
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
-    OnFact(lease);
+    const MutexLock lock(mu_);
+    changed_.NotifyAll();
   });
   RETURN_IF_ERROR(events_->Start([this](const drivers::LinkEvent& event) {
     MergeAll(tap_, tap_loop_.KeysOf(event));
@@ -167,32 +168,6 @@ Status World::Start() {
 
 Result<ledger::VmLease> World::Claim(const std::string& uid) {
   return ledger_->Claim(ClaimOf(uid));
-}
-
-void World::Expect(std::size_t interfaces) {
-  const MutexLock lock(mu_);
-  expected_ = interfaces;
-  shaped_.clear();
-}
-
-void World::OnFact(const std::string& key) {
-  const MutexLock lock(mu_);
-  const auto facts = facts_.Get(key);  // under the lock: both loops may come here at once
-  if (facts && facts->ready && facts->shaped) {
-    shaped_.insert(key);
-  } else {
-    shaped_.erase(key);
-  }
-  changed_.NotifyAll();
-}
-
-Status World::WaitUntilShaped() {
-  const MutexLock lock(mu_);
-  const bool done = changed_.WaitUntil(
-      mu_, {}, std::chrono::steady_clock::now() + kPatience,
-      [this]() NO_THREAD_SAFETY_ANALYSIS { return shaped_.size() >= expected_; });
-  if (done) return OkStatus();
-  return Unavailable(fmt::format("{} of {} interfaces shaped", shaped_.size(), expected_));
 }
 
 Status World::WaitUntilShaped(const std::string& key) {

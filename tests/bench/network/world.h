@@ -5,7 +5,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "controller/base/mutex.h"
@@ -72,11 +71,7 @@ class World {
 
   // Leases for VM `uid` with one interface; the loops do the rest on their own.
   Result<ledger::VmLease> Claim(const std::string& uid);
-  // Forgets what was seen; to be called before the claims it is about.
-  void Expect(std::size_t interfaces) EXCLUDES(mu_);
-  // Until that many interfaces were ready and shaped.
-  Status WaitUntilShaped() EXCLUDES(mu_);
-  // Until this one is, by its lease.
+  // Until the interface with this lease was seen ready and shaped.
   Status WaitUntilShaped(const std::string& key);
   // Changes the rates of a VM and waits until the kernel was seen to hold them.
   Status Shape(const std::string& uid, const crd::Bandwidth& bandwidth);
@@ -92,7 +87,6 @@ class World {
         std::unique_ptr<netlink::NetlinkLinkEvents> events);
   Status Start();
   bool AnyLeft(const std::vector<ledger::VmLease>& vms) const;
-  void OnFact(const std::string& key) EXCLUDES(mu_);
   Status WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth);
 
   std::unique_ptr<Drivers> drivers_;
@@ -110,8 +104,6 @@ class World {
 
   Mutex mu_;
   CondVar changed_;
-  std::size_t expected_ GUARDED_BY(mu_) = 0;
-  std::set<std::string> shaped_ GUARDED_BY(mu_);
 };
 
 }  // namespace forkplane::bench
