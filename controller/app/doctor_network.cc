@@ -200,7 +200,7 @@ class NetworkProbe {
   }
 
   void TryRedirect() {
-    const auto works = bpf::ProbeRedirect();
+    const auto works = bpf::ProbeRedirect(RedirectMode::kBpf);
     Finding finding = JudgeRedirect(options_.redirect, works.ok() && *works);
     if (finding.level != Level::kMissing) {
       const bool bpf = works.ok() && *works && options_.redirect != "mirred";

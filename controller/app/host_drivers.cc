@@ -32,12 +32,6 @@ Status Take(Result<std::unique_ptr<Driver>> opened, HostDrivers& host, Interface
   return OkStatus();
 }
 
-std::optional<drivers::RedirectMode> ModeOf(const Options& options) {
-  if (options.redirect == "bpf") return drivers::RedirectMode::kBpf;
-  if (options.redirect == "mirred") return drivers::RedirectMode::kMirred;
-  return std::nullopt;
-}
-
 Status OpenForwardingProbe(HostDrivers& host) {
   auto opened = bpf::PacketInjector::Open();
   nftables::NftForwardingProbe::Inject inject;
@@ -61,9 +55,9 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
   RETURN_IF_ERROR(Take(netlink::NetlinkQdiscDriver::Open(), host, host.qdiscs));
   RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(), host, host.routes));
   host.sysctls = host.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
-  RETURN_IF_ERROR(
-      Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = ModeOf(options)}),
-           host, host.identities));
+  ASSIGN_OR_RETURN(const auto mode, drivers::ChooseRedirect(options.redirect, bpf::ProbeRedirect));
+  RETURN_IF_ERROR(Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = mode}),
+                       host, host.identities));
   RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
   RETURN_IF_ERROR(Take(netlink::NetlinkFlowDriver::Open(), host, host.flows));
   RETURN_IF_ERROR(OpenForwardingProbe(host));

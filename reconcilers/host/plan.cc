@@ -139,6 +139,24 @@ drivers::Leaf Desired::DefaultLeaf() const {
   return {leaf, drivers::DefaultQueueBytes(default_bytes_per_second)};
 }
 
+std::string_view PartOf(const Action& action) {
+  struct {
+    std::string_view operator()(const EnableForwarding&) { return "forwarding"; }
+    std::string_view operator()(const CreateIfb&) { return "ifb"; }
+    std::string_view operator()(const DeleteLink&) { return "ifb"; }
+    std::string_view operator()(const SetName&) { return "ifb"; }
+    std::string_view operator()(const SetAlias&) { return "ifb"; }
+    std::string_view operator()(const DisableIpv6&) { return "ifb"; }
+    std::string_view operator()(const SetUp&) { return "ifb"; }
+    std::string_view operator()(const DeleteRoot&) { return "htb"; }
+    std::string_view operator()(const AddHtb&) { return "htb"; }
+    std::string_view operator()(const AddClass&) { return "class"; }
+    std::string_view operator()(const ChangeClass&) { return "class"; }
+    std::string_view operator()(const SetLeaf&) { return "class"; }
+  } part;
+  return std::visit(part, action);
+}
+
 std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {

@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Desired {
   drivers::HtbClass Root() const;
   drivers::HtbClass Default() const;
   drivers::Leaf DefaultLeaf() const;
+  bool operator==(const Desired&) const = default;
 };
 
 struct DomainObserved {
@@ -93,6 +95,8 @@ struct SetLeaf {
 using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
                             SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf>;
 std::string ToString(const Action& action);
+// What the action puts back when it had stood before.
+std::string_view PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

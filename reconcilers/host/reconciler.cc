@@ -98,13 +98,18 @@ Result<HostReconciler::Outcome> HostReconciler::JudgeUplinks(const crd::Host* ob
 
 HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
                                const runtime::OrphanFactBoard& orphans, Options options)
-    : ledger_(ledger), drivers_(drivers), orphans_(orphans), options_(std::move(options)) {}
+    : ledger_(ledger),
+      drivers_(drivers),
+      orphans_(orphans),
+      options_(std::move(options)),
+      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class"}) {}
 
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
   std::optional<Refusal> refusal;
+  repairs_.Want(kKey, desired);
   const auto observed = runtime::Converge<Observed>(
       [&] { return Observe(); }, [&](const Observed& is) { return MakePlan(desired, is); },
       [&](const Action& action) {
@@ -123,6 +128,7 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
   }
   Report(capacity, outcome);
   if (!observed.ok()) return observed.error();
+  repairs_.Saw(kKey, desired);
   return runtime::Next::Done();
 }
 
@@ -181,7 +187,9 @@ Result<Observed> HostReconciler::Observe() {
 
 Status HostReconciler::Execute(const Desired& desired, const Action& action) {
   log::Debug("host action", {{"action", ToString(action)}});
-  return std::visit(Executor{drivers_, desired}, action);
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));
+  repairs_.Did(kKey, PartOf(action));
+  return OkStatus();
 }
 
 void HostReconciler::FillSlots(crd::HostStatus& status) const {

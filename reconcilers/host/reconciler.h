@@ -18,6 +18,7 @@
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "crd/host.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_events.h"
@@ -50,6 +51,7 @@ struct Options {
   std::function<crd::HostStatus()> known;
   // Hands a whole status to the status writer.
   std::function<void(const crd::Host& object, const crd::HostStatus& status)> report;
+  metrics::Registry* registry = nullptr;
 };
 
 class HostReconciler final : public runtime::Reconciler {
@@ -93,6 +95,7 @@ class HostReconciler final : public runtime::Reconciler {
   Drivers drivers_;
   const runtime::OrphanFactBoard& orphans_;
   const Options options_;
+  runtime::Repairs<std::string, Desired> repairs_;
 };
 
 }  // namespace forkplane::host

@@ -70,6 +70,10 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
 
 }  // namespace
 
+Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address) {
+  return {address, static_cast<std::uint8_t>(cidr.prefix)};
+}
+
 std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
 
 // Rules before the bridge comes up and before it goes: no moment in which guests reach each other

@@ -39,6 +39,17 @@ struct Desired {
       std::vector<drivers::FirewallNetwork>();
 };
 
+// Of it, what is this Network's alone.
+struct BridgeWish {
+  explicit BridgeWish(const Desired& of)
+      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway) {}
+  bool operator==(const BridgeWish&) const = default;
+  std::uint32_t bridge;
+  std::string alias;
+  std::uint32_t mtu;
+  Ipv4Prefix gateway;
+};
+
 struct Observed {
   std::optional<drivers::Link> link;
   bool ipv6_disabled = false;
@@ -65,6 +76,9 @@ using Action =
     std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
                  DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
 std::string ToString(const Action& action);
+
+// The address with the cidr's length.
+Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

@@ -20,6 +20,7 @@
 
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "crd/network.h"
 #include "drivers/forwarding_probe.h"
 #include "drivers/link_events.h"
@@ -55,7 +56,8 @@ class Objects {
 class NetworkReconciler final : public runtime::Reconciler {
  public:
   NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                    std::string host_name, Clock& clock = RealClock());
+                    std::string host_name, Clock& clock = RealClock(),
+                    metrics::Registry* registry = nullptr);
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -64,6 +66,11 @@ class NetworkReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
  private:
+  // Of what is counted as repaired.
+  static constexpr const char* kBridgePart = "bridge";
+  static constexpr const char* kRulesPart = "rules";
+  static constexpr const char* kRulesKey = "rules";
+
   struct Bridge {
     std::uint32_t number = 0;
     bool first = true;  // the others come and go with the number of ports
@@ -97,6 +104,7 @@ class NetworkReconciler final : public runtime::Reconciler {
                                const std::stop_token& stop);
   Result<bool> Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
                         const std::stop_token& stop);
+  Status Execute(const std::string& name, const Desired& desired, const Action& action);
   void Report(const crd::Network& object, const Outcome& outcome);
 
   ledger::Ledger& ledger_;
@@ -104,6 +112,8 @@ class NetworkReconciler final : public runtime::Reconciler {
   Drivers drivers_;
   const std::string host_name_;
   ForwardingWatch forwarding_;
+  runtime::Repairs<std::uint32_t, BridgeWish> bridge_repairs_;     // by the bridge's number
+  runtime::Repairs<std::string, drivers::FirewallRules> repairs_;  // of the one table
 };
 
 }  // namespace forkplane::network

@@ -29,6 +29,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -89,6 +90,12 @@ struct ChangeTbf {
 };
 using Action = std::variant<DeleteClass, AddClass, ChangeClass, SetLeaf, ChangeTbf>;
 std::string ToString(const Action& action);
+// Whose it is, and what it puts back when it had stood before; "" when it makes nothing.
+struct PartOfInterface {
+  std::uint32_t minor = 0;
+  std::string_view part;
+};
+PartOfInterface PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

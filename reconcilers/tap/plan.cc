@@ -46,6 +46,27 @@ int PidOf(const T&) {
   return 0;
 }
 
+// Everything else changes the device itself.
+template <typename T>
+std::string_view PartOfOne(const T&) {
+  return "tap";
+}
+std::string_view PartOfOne(const SetEntry&) { return "entry"; }
+std::string_view PartOfOne(const DeleteIngress&) { return "filter"; }
+std::string_view PartOfOne(const AddClsact&) { return "filter"; }
+std::string_view PartOfOne(const Attach&) { return "filter"; }
+std::string_view PartOfOne(const DeleteRoot&) { return "tbf"; }
+std::string_view PartOfOne(const AddTbf&) { return "tbf"; }
+std::string_view PartOfOne(const AddHostRoute&) { return "route"; }
+std::string_view PartOfOne(const SetNeighbour&) { return "neighbour"; }
+// A file that is looked for again, and what goes.
+std::string_view PartOfOne(const AdoptTap&) { return ""; }
+std::string_view PartOfOne(const ForgetFile&) { return ""; }
+std::string_view PartOfOne(const DeleteTap&) { return ""; }
+std::string_view PartOfOne(const DeleteHostRoute&) { return ""; }
+std::string_view PartOfOne(const DeleteNeighbour&) { return ""; }
+std::string_view PartOfOne(const DeleteEntry&) { return ""; }
+
 // The device shall be there with all it needs; built up in the order of the invariants.
 class Builder {
  public:
@@ -200,6 +221,10 @@ std::string ToString(const Action& action) {
   const auto name = std::visit([](const auto& a) { return NameOf(a); }, action);
   const int pid = std::visit([](const auto& a) { return PidOf(a); }, action);
   return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
+}
+
+std::string_view PartOf(const Action& action) {
+  return std::visit([](const auto& a) { return PartOfOne(a); }, action);
 }
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {

@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -115,6 +116,8 @@ using Action =
                  DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetMac, SetUp, SetPortIsolation,
                  AddHostRoute, SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
 std::string ToString(const Action& action);
+// What the action puts back when it had stood before; "" when it makes nothing.
+std::string_view PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

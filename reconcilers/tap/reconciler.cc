@@ -75,6 +75,7 @@ TapReconciler::TapReconciler(ledger::Ledger& ledger, Drivers drivers,
       vmms_(vmms),
       options_(std::move(options)),
       last_unseen_(ledger.LastLease()),
+      repairs_(options_.registry, "tap", {"tap", "filter", "tbf", "entry", "route", "neighbour"}),
       deletions_(options_.deletion_threads, [this](const std::string& key, const Status& status) {
         if (!status.ok() && status.error().code != Code::kNotFound) {
           log::Warn("cannot remove a TAP; trying again", {{"lease", key}, {"err", status.error()}});
@@ -89,6 +90,7 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   if (!lease) {
     facts_.Retract(key);
     if (const auto id = ledger::LeaseIdOf(key)) Forget(*id);
+    repairs_.Forget(key);
     return runtime::Next::Done();
   }
   if (deletions_.IsPending(key)) return runtime::Next::Done();  // its end queues the key
@@ -97,6 +99,7 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
     return std::move(*failure).WithContext(Name(*lease));
   }
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
+  repairs_.Want(key, desired);
   if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
     Publish(key, true, "");
     return runtime::Next::After(kFirstLook);
@@ -165,6 +168,8 @@ Result<runtime::Next> TapReconciler::Finish(const ledger::InterfaceLease& lease,
   const std::string key = ledger::KeyOf(lease.id);
   const std::string waits = WaitsFor(desired, observed);
   Publish(key, waits.empty(), waits);
+  // Without the bridge an empty plan is not all of it.
+  if (desired.present && observed.link && observed.bridge_up) repairs_.Saw(key, desired);
   if (desired.present || !IsAbsent(observed) || lease.tap_absent) return runtime::Next::Done();
   if (options_.deletion_threads == 0) {
     RETURN_IF_ERROR(Confirm(lease));
@@ -194,7 +199,11 @@ void TapReconciler::Publish(const std::string& key, bool ready, const std::strin
 Status TapReconciler::Execute(const std::string& key, const Desired& desired,
                               const Action& action) {
   log::Debug("tap action", {{"lease", key}, {"action", ToString(action)}});
-  return std::visit(Executor{drivers_, desired}, action);
+  // What this loop takes away itself it does not put back.
+  if (std::holds_alternative<DeleteTap>(action)) repairs_.Forget(key);
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));
+  repairs_.Did(key, PartOf(action));
+  return OkStatus();
 }
 
 Result<std::string> TapReconciler::Explain(const std::string& key) {

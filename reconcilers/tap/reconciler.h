@@ -24,9 +24,11 @@
 #include <string>
 #include <vector>
 
+#include "controller/base/metrics.h"
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "drivers/flow_driver.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
@@ -56,6 +58,7 @@ struct Options {
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
+  metrics::Registry* registry = nullptr;
 };
 
 // What the host sees of the guest.
@@ -102,7 +105,8 @@ class TapReconciler final : public runtime::Reconciler {
   const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
   Mutex mu_;
   std::set<ledger::LeaseId> begun_ GUARDED_BY(mu_);  // younger ones on which a pass has begun
-  DeletionPool deletions_;                           // last: its threads use the rest
+  runtime::Repairs<std::string, Desired> repairs_;
+  DeletionPool deletions_;  // last: its threads use the rest
 };
 
 }  // namespace forkplane::tap

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "controller/base/mutex.h"
@@ -45,6 +44,10 @@ Result<std::unique_ptr<Drivers>> OpenDrivers();
 // uplink says), and bridge 0 with the gateway's address.
 Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits);
 
+// The one Network of a bench, and the claim of a VM with one interface on it.
+ledger::NetworkParameters BenchNetwork();
+ledger::VmClaim ClaimOf(const std::string& uid);
+
 // VM specs by uid; the shaping loop reads them from other threads.
 class Specs final : public shaping::Specs {
  public:
@@ -70,10 +73,8 @@ class World {
 
   // Leases for VM `uid` with one interface; the loops do the rest on their own.
   Result<ledger::VmLease> Claim(const std::string& uid);
-  // Forgets what was seen; to be called before the claims it is about.
-  void Expect(std::size_t interfaces) EXCLUDES(mu_);
-  // Until that many interfaces were ready and shaped.
-  Status WaitUntilShaped() EXCLUDES(mu_);
+  // Until the interface with this lease was seen ready and shaped.
+  Status WaitUntilShaped(const std::string& key);
   // Changes the rates of a VM and waits until the kernel was seen to hold them.
   Status Shape(const std::string& uid, const crd::Bandwidth& bandwidth);
   // Gives everything back and waits until it is gone.
@@ -87,7 +88,7 @@ class World {
   World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> ledger,
         std::unique_ptr<netlink::NetlinkLinkEvents> events);
   Status Start();
-  void OnFact(const std::string& key) EXCLUDES(mu_);
+  bool AnyLeft(const std::vector<ledger::VmLease>& vms) const;
   Status WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth);
 
   std::unique_ptr<Drivers> drivers_;
@@ -105,8 +106,6 @@ class World {
 
   Mutex mu_;
   CondVar changed_;
-  std::size_t expected_ GUARDED_BY(mu_) = 0;
-  std::set<std::string> shaped_ GUARDED_BY(mu_);
 };
 
 }  // namespace forkplane::bench
