@@ -151,8 +151,8 @@ void NetworkLoops::AttachObjects() {
 
 void NetworkLoops::AttachLedger() {
   ledger_subscription_ = needs_.ledger.Subscribe([this](const ledger::Change& change) {
+    shaping_loop_.Learn(change);  // before any loop can have answered it
     AddAll(tap_, tap_loop_.KeysOf(change));
-    shaping_loop_.Learn(change);
     AddAll(shaping_, shaping_loop_.KeysOf(change));
     MergeAll(network_, network_loop_.KeysOf(change), kCountMergeWindow);
     MergeAll(host_, host_loop_.KeysOf(change), kCountMergeWindow);

@@ -80,8 +80,9 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   }
   for (const auto& lease : leases) {
     const Wish wish = WishOf(lease, *observed);
-    Publish(lease, wish, *observed);
-    Note(lease, wish, *observed, looked);
+    const std::string shortfall = Shortfall(wish, *observed);
+    Publish(lease, shortfall, *observed);
+    Note(lease, wish, shortfall, looked);
   }
   RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
   return runtime::Next::Done();
@@ -106,9 +107,8 @@ void ShapingReconciler::Want(const Desired& desired) {
 }
 
 void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const Wish& wish,
-                             const Observed& observed, MonotonicTime looked) {
+                             const std::string& shortfall, MonotonicTime looked) {
   if (wish.intent == Intent::kRelease) return metrics_.Forget(lease.id);
-  const std::string shortfall = Shortfall(wish, observed);
   metrics_.Saw(lease.id, wish.rates, shortfall, looked);
   if (shortfall.empty()) repairs_.Saw(lease.number, wish.rates);
 }
@@ -173,12 +173,11 @@ Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
   return OkStatus();
 }
 
-void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
+void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const std::string& shortfall,
                                 const Observed& observed) {
   if (!ledger_.GetInterface(lease.id)) return;  // freed meanwhile; the tap loop retracts the fact
   const auto tbf = observed.tbfs.find(lease.number);
   const auto is = observed.classes.find(MinorOf(lease.number));
-  const std::string shortfall = Shortfall(wish, observed);
   facts_.Amend(ledger::KeyOf(lease.id), [&](runtime::InterfaceFacts& facts) {
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;

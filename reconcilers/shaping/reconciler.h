@@ -78,9 +78,10 @@ class ShapingReconciler final : public runtime::Reconciler {
   Status Execute(std::uint32_t ifb, const Action& action);
   void Fail(const Leases& leases);
   void Want(const Desired& desired);
-  void Note(const ledger::InterfaceLease& lease, const Wish& wish, const Observed& observed,
+  void Note(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
             MonotonicTime looked);
-  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const Observed& observed);
+  void Publish(const ledger::InterfaceLease& lease, const std::string& shortfall,
+               const Observed& observed);
   Status ConfirmReleased(const Leases& leases, const Observed& observed);
 
   ledger::Ledger& ledger_;

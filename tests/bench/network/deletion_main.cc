@@ -13,7 +13,9 @@
 namespace forkplane::bench {
 namespace {
 
-constexpr std::size_t kCreations = 15;
+// A bridge has 1023 ports: at COUNT 1000 there is no room for more.
+constexpr std::size_t kCreations = 20;
+constexpr int kCyclesMost = 20;
 constexpr std::size_t kCreationsMost = 60;  // while the deletion lasts
 constexpr std::chrono::milliseconds kPause{10};
 
@@ -27,15 +29,18 @@ Result<double> CreateOne(World& world, const std::string& uid) {
       .count();
 }
 
-Status Create(World& world, std::uint32_t count, std::vector<double>& quiet,
-              std::vector<double>& during) {
-  RETURN_IF_ERROR(RaiseVms(world, "vm", count));
-  ASSIGN_OR_RETURN(const double cold, CreateOne(world, "cold"));
-  static_cast<void>(cold);
+Status CreateQuietly(World& world, std::vector<double>& quiet) {
+  RETURN_IF_ERROR(CreateOne(world, "cold"));
   for (std::size_t i = 0; i < kCreations; ++i) {
-    ASSIGN_OR_RETURN(const double took, CreateOne(world, fmt::format("quiet-{}", i)));
+    ASSIGN_OR_RETURN(const double took, CreateOne(world, VmUid("quiet", 1 + quiet.size())));
     quiet.push_back(took);
   }
+  for (const char* prefix : {"cold", "quiet"}) RETURN_IF_ERROR(world.ReleaseAll(prefix));
+  return OkStatus();
+}
+
+// As long as one of the COUNT VMs is still there.
+Status CreateDuringDeletion(World& world, std::uint32_t count, std::vector<double>& during) {
   Status released = OkStatus();
   std::jthread deletion([&] {
     released = InThreads(
@@ -48,12 +53,24 @@ Status Create(World& world, std::uint32_t count, std::vector<double>& quiet,
     return false;
   };
   for (std::size_t i = 0; i < kCreationsMost && deleting(); ++i) {
-    ASSIGN_OR_RETURN(const double took, CreateOne(world, fmt::format("during-{}", i)));
+    ASSIGN_OR_RETURN(const double took, CreateOne(world, VmUid("during", 1 + during.size())));
     during.push_back(took);
   }
   deletion.join();
-  RETURN_IF_ERROR(std::move(released));
-  return world.ReleaseAll();
+  return released;
+}
+
+// A small deletion is soon over: as many as it takes.
+Status Create(World& world, std::uint32_t count, std::vector<double>& quiet,
+              std::vector<double>& during) {
+  for (int cycle = 0; cycle < kCyclesMost && during.size() < kCreations; ++cycle) {
+    RETURN_IF_ERROR(RaiseVms(world, "vm", count));
+    if (cycle == 0) RETURN_IF_ERROR(CreateQuietly(world, quiet));
+    RETURN_IF_ERROR(CreateDuringDeletion(world, count, during));
+    RETURN_IF_ERROR(world.ReleaseAll());
+  }
+  if (during.empty()) return Unavailable("every deletion was over before a creation began");
+  return OkStatus();
 }
 
 Status Main(const std::string& directory, std::uint32_t count, std::size_t rounds) {

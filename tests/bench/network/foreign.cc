@@ -73,7 +73,7 @@ Result<std::unique_ptr<Drivers>> OpenHost(const std::string& path) {
   return on;
 }
 
-std::string VmUid(const std::string& prefix, std::uint32_t n) {
+std::string VmUid(const std::string& prefix, std::size_t n) {
   return fmt::format("{}-{}", prefix, n);
 }
 

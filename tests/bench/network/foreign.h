@@ -30,7 +30,7 @@ shaping::Rates RatesOf(std::uint32_t number);
 Result<std::unique_ptr<Drivers>> OpenHost(const std::string& path);
 
 // `prefix`-1 to -count: claimed, and ready and shaped.
-std::string VmUid(const std::string& prefix, std::uint32_t n);
+std::string VmUid(const std::string& prefix, std::size_t n);
 Status RaiseVms(World& world, const std::string& prefix, std::uint32_t count);
 
 class Foreign : public Side {

@@ -213,8 +213,9 @@ bool World::AnyLeft(const std::vector<ledger::VmLease>& vms) const {
                      [this](const auto& vm) { return ledger_->GetVm(vm.owner.uid).has_value(); });
 }
 
-Status World::ReleaseAll() {
-  const auto vms = ledger_->ListAll().vms;
+Status World::ReleaseAll(const std::string& prefix) {
+  auto vms = ledger_->ListAll().vms;
+  std::erase_if(vms, [&](const auto& vm) { return !vm.owner.uid.starts_with(prefix); });
   RETURN_IF_ERROR(InThreads(static_cast<std::uint32_t>(vms.size()), [&](std::uint32_t n) {
     return ledger_->Release(vms[n - 1].owner.uid);
   }));

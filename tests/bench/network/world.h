@@ -77,8 +77,8 @@ class World {
   Status WaitUntilShaped(const std::string& key);
   // Changes the rates of a VM and waits until the kernel was seen to hold them.
   Status Shape(const std::string& uid, const crd::Bandwidth& bandwidth);
-  // Gives everything back and waits until it is gone.
-  Status ReleaseAll();
+  // Gives back every VM whose uid begins so, and waits until it is gone.
+  Status ReleaseAll(const std::string& prefix = {});
 
   Drivers& drivers() { return *drivers_; }
   ledger::Ledger& ledger() { return *ledger_; }

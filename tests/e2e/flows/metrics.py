@@ -57,7 +57,8 @@ def scraped(world):
         line(query('forkplane_interface_bytes_total{name="unseen"}') == []
              and query("forkplane_interface_metrics_dropped") == [1.0], "the second is over the limit")
         line(query("sum(forkplane_shaping_unshaped_interfaces)") == [0.0], "both are shaped")
-        line(query("forkplane_shaping_lag_seconds_count") == [2.0], "each has its lag")
+        lags = query("forkplane_shaping_lag_seconds_count")
+        line(lags == [2.0], "each has its lag", f"{lags}")
         line(query("sum(forkplane_network_repairs_total)") == [0.0], "nothing was repaired yet")
         repaired(world, line)
         longest = query("max(workqueue_longest_running_processor_seconds)")
