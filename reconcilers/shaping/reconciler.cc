@@ -81,7 +81,7 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   for (const auto& lease : leases) {
     const Wish wish = WishOf(lease, *observed);
     const std::string shortfall = Shortfall(wish, *observed);
-    Publish(lease, shortfall, *observed);
+    Publish(lease, wish, shortfall, *observed);
     Note(lease, wish, shortfall, looked);
   }
   RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
@@ -173,8 +173,8 @@ Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
   return OkStatus();
 }
 
-void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const std::string& shortfall,
-                                const Observed& observed) {
+void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
+                                const std::string& shortfall, const Observed& observed) {
   if (!ledger_.GetInterface(lease.id)) return;  // freed meanwhile; the tap loop retracts the fact
   const auto tbf = observed.tbfs.find(lease.number);
   const auto is = observed.classes.find(MinorOf(lease.number));

@@ -80,7 +80,7 @@ class ShapingReconciler final : public runtime::Reconciler {
   void Want(const Desired& desired);
   void Note(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
             MonotonicTime looked);
-  void Publish(const ledger::InterfaceLease& lease, const std::string& shortfall,
+  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
                const Observed& observed);
   Status ConfirmReleased(const Leases& leases, const Observed& observed);
 

@@ -101,6 +101,7 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
   repairs_.Want(key, desired);
   if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
+    repairs_.Saw(key, desired);
     Publish(key, true, "");
     return runtime::Next::After(kFirstLook);
   }

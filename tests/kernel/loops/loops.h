@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/base/mutex.h"
 #include "controller/base/rng.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/hooked_network.h"
@@ -60,19 +61,24 @@ class Objects final : public network::Objects, public shaping::Specs {
   crd::NetworkStatus status_;
 };
 
-// What the tap loop asks of its drivers.
+// What the tap loop asks of its drivers, on deletion threads too.
 class Calls final : public drivers::CallHook {
  public:
   std::optional<Error> Before(const drivers::CallInfo& call,
                               const std::function<void()>&) override {
+    const MutexLock lock(mu_);
     (call.mutates ? changes : looks).push_back(fmt::format("{}.{}", call.driver, call.op));
     return std::nullopt;
   }
   std::optional<Error> After(const drivers::CallInfo&, const Error*) override {
     return std::nullopt;
   }
+  // To be read while no thread deletes.
   std::vector<std::string> changes;
   std::vector<std::string> looks;
+
+ private:
+  Mutex mu_;
 };
 
 // Every loop on the kernel of the calling thread's namespace.

@@ -40,6 +40,8 @@ class LoopMetricsTest : public ::testing::Test {
     drivers_.qdiscs = &qdiscs_;
     drivers_.routes = &routes_;
     drivers_.sysctls = &sysctls_;
+    drivers_.flows = &flows_;
+    drivers_.forwarding = &forwarding_;
     drivers_.identities = &identities_;
     drivers_.firewall = &firewall_;
     drivers_.events = &events_;
@@ -149,6 +151,8 @@ class LoopMetricsTest : public ::testing::Test {
   fake::FakeQdiscDriver qdiscs_{kernel_};
   fake::FakeRouteDriver routes_{kernel_};
   fake::FakeSysctlDriver sysctls_{kernel_};
+  fake::FakeFlowDriver flows_{kernel_};
+  fake::FakeForwardingProbe forwarding_{kernel_};
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   fake::FakeFirewallDriver firewall_{kernel_};
   fake::FakeLinkEvents events_{kernel_};
@@ -203,7 +207,7 @@ TEST_F(LoopMetricsTest, WhatOthersBrokeIsARepairOfEachPart) {
 TEST_F(LoopMetricsTest, WhatWaitedForItsBridgeWasNeverWhole) {
   ASSERT_TRUE(links_.SetUp(BridgeIndex(0), false).ok());
   const auto lease = Raise();
-  ASSERT_EQ((*links_.Observe(TapIndex(lease.number)))->master, 0U);
+  ASSERT_FALSE(boards_.interfaces.Get(ledger::KeyOf(lease.id))->ready);
   Heal();
   ASSERT_EQ((*links_.Observe(TapIndex(lease.number)))->master, BridgeIndex(0));
   EXPECT_THAT(Repairs(), ElementsAre(Pair(Of("network", "bridge"), 1)));
