@@ -12,6 +12,8 @@ namespace {
 // An Ethernet header; a burst below one full frame would never let that frame pass.
 constexpr std::int64_t kEthernetHeaderBytes = 14;
 constexpr std::int64_t kDefaultMtu = 1500;
+// One byte per second, the kernel's unit: less would be 0, which it takes for "none at all".
+constexpr std::int64_t kRateMin = 8;
 
 class Checker {
  public:
@@ -45,13 +47,13 @@ class Checker {
               std::int64_t mtu) {
     if (!bandwidth) return;
     if (const auto& download = bandwidth->download) {
-      Positive(field + ".download.rate", download->rate);
+      Rate(field + ".download.rate", download->rate, kNoLimit);
       Burst(field + ".download.burst", download->burst, mtu);
     }
     const auto& upload = bandwidth->upload;
     if (!upload) return;
-    Positive(field + ".upload.rate", upload->rate);
-    Positive(field + ".upload.ceil", upload->ceil);
+    Rate(field + ".upload.rate", upload->rate, kNoLimit);
+    Rate(field + ".upload.ceil", upload->ceil, kNoLimit);
     Burst(field + ".upload.burst", upload->burst, mtu);
     if (upload->ceil && !upload->rate) {
       causes_.push_back(RequiredCause(field + ".upload.rate", "ceil needs a guaranteed rate"));
@@ -61,12 +63,19 @@ class Checker {
     }
   }
 
-  void Positive(const std::string& field, const std::optional<Quantity>& quantity) {
-    if (!quantity || quantity->Value() > 0) return;
-    Refuse(field, quantity->Text(), "must be greater than 0: leave it out for no limit of its own");
+  // `otherwise`: what holds when it is left out.
+  void Rate(const std::string& field, const std::optional<Quantity>& rate,
+            std::string_view otherwise) {
+    if (!rate || rate->Value() >= kRateMin) return;
+    Refuse(field, rate->Text(),
+           fmt::format("is below one byte per second: write {} (bits per second) or more, or leave "
+                       "it out for {}",
+                       kRateMin, otherwise));
   }
 
  private:
+  static constexpr std::string_view kNoLimit = "no limit of its own";
+
   void Burst(const std::string& field, const std::optional<Quantity>& burst, std::int64_t mtu) {
     const std::int64_t frame = mtu + kEthernetHeaderBytes;
     if (!burst || burst->Value() >= frame) return;
@@ -237,10 +246,7 @@ void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes
                  "is for mode Routed: leave it out");
   }
   check.Limits("spec.defaultBandwidth", spec.default_bandwidth, spec.mtu);
-  if (spec.unshaped_rate.Value() <= 0) {
-    check.Refuse("spec.unshapedRate", spec.unshaped_rate.Text(),
-                 "must be greater than 0: an interface could not even start; the default is 5M");
-  }
+  check.Rate("spec.unshapedRate", spec.unshaped_rate, "5M");
 }
 
 void ValidateHost(const Json& object, const Json*, std::vector<Cause>& causes) {
@@ -251,8 +257,8 @@ void ValidateHost(const Json& object, const Json*, std::vector<Cause>& causes) {
     const auto& capacity = host->spec.uplinks[i].capacity;
     if (!capacity) continue;
     const std::string field = fmt::format("spec.uplinks[{}].capacity", i);
-    check.Positive(field + ".upload", capacity->upload);
-    check.Positive(field + ".download", capacity->download);
+    check.Rate(field + ".upload", capacity->upload, "the speed of the link");
+    check.Rate(field + ".download", capacity->download, "the speed of the link");
   }
 }
 

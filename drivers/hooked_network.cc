@@ -231,6 +231,16 @@ Status HookedFirewallDriver::Remove() {
   return CallThrough(hook_, {"firewall", "remove", true}, [&] { return inner_.Remove(); });
 }
 
+Result<std::size_t> HookedFlowDriver::FlushAddress(Ipv4 address) {
+  return CallThrough(hook_, {"flow", "flush_address", true},
+                     [&] { return inner_.FlushAddress(address); });
+}
+
+Result<ForwardingVerdict> HookedForwardingProbe::Probe(std::uint32_t bridge, Ipv4 source) {
+  return CallThrough(hook_, {"forwarding", "probe", false},
+                     [&] { return inner_.Probe(bridge, source); });
+}
+
 Result<bool> HookedSysctlDriver::Ipv4Forwarding() {
   return CallThrough(hook_, {"sysctl", "ipv4_forwarding", false},
                      [&] { return inner_.Ipv4Forwarding(); });

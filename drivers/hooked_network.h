@@ -7,6 +7,8 @@
 
 #include "drivers/call_hook.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/qdisc_driver.h"
@@ -129,6 +131,26 @@ class HookedFirewallDriver final : public FirewallDriver {
 
  private:
   FirewallDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedFlowDriver final : public FlowDriver {
+ public:
+  HookedFlowDriver(FlowDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<std::size_t> FlushAddress(Ipv4 address) override;
+
+ private:
+  FlowDriver& inner_;
+  CallHook& hook_;
+};
+
+class HookedForwardingProbe final : public ForwardingProbe {
+ public:
+  HookedForwardingProbe(ForwardingProbe& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
+  Result<ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
+
+ private:
+  ForwardingProbe& inner_;
   CallHook& hook_;
 };
 

@@ -28,4 +28,20 @@ std::string_view ToString(DropReason reason) {
   return "unknown";
 }
 
+Result<RedirectMode> ChooseRedirect(std::string_view wanted, const RedirectProbe& works) {
+  if (wanted != "mirred") {
+    ASSIGN_OR_RETURN(const bool bpf, works(RedirectMode::kBpf));
+    if (bpf) return RedirectMode::kBpf;
+  }
+  if (wanted == "bpf") {
+    return Invalid(
+        "--redirect bpf: bpf_redirect of this kernel sends packets through clsact twice (Linux 6.4 "
+        "or later does not)");
+  }
+  ASSIGN_OR_RETURN(const bool mirred, works(RedirectMode::kMirred));
+  if (mirred) return RedirectMode::kMirred;
+  return Invalid(fmt::format("--redirect {}: this kernel has no act_mirred{}", wanted,
+                             wanted == "auto" ? ", and its bpf_redirect does not work" : ""));
+}
+
 }  // namespace forkplane::drivers

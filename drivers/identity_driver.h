@@ -22,6 +22,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -118,5 +119,11 @@ class IdentityDriver {
   virtual Status Attach(std::uint32_t index, Direction direction) = 0;
   virtual Status Detach(std::uint32_t index, Direction direction) = 0;
 };
+
+// Whether uploads reach their class in this mode on this kernel.
+using RedirectProbe = std::function<Result<bool>(RedirectMode)>;
+// What --redirect ("auto", "bpf", "mirred") means on this kernel. "auto": bpf where it works.
+// Invalid: what is demanded does not work, or nothing does.
+Result<RedirectMode> ChooseRedirect(std::string_view wanted, const RedirectProbe& works);
 
 }  // namespace forkplane::drivers

@@ -72,6 +72,7 @@ struct ObservedRoot {
 struct ObservedClass {
   HtbClass htb;
   std::optional<Leaf> leaf = {};  // empty: the kernel's packet-bounded default, or a foreign kind
+  // drops: also those that fq_codel decides on later, which the class itself does not count.
   TcCounters counters;
 };
 

@@ -47,8 +47,8 @@ std::string HumanDuration(std::chrono::seconds age) {
   if (hours < 48) return fmt::format("{}h", hours);
   const std::int64_t days = hours / 24;
   if (days < 8) return TwoUnits(days, 'd', hours % 24, 'h');
-  if (days < 2 * 365) return fmt::format("{}d", days);
-  if (days < 8 * 365) return TwoUnits(days / 365, 'y', days % 365, 'd');
+  if (days < std::int64_t{2} * 365) return fmt::format("{}d", days);
+  if (days < std::int64_t{8} * 365) return TwoUnits(days / 365, 'y', days % 365, 'd');
   return fmt::format("{}y", days / 365);
 }
 

@@ -47,7 +47,7 @@ std::vector<Parameter> ParametersOf(std::string_view action) {
     parameters.push_back({"sendInitialEvents", "boolean"});
     return parameters;
   }
-  const std::vector<Parameter> deletion = {
+  std::vector<Parameter> deletion = {
       {"dryRun", "string"}, {"gracePeriodSeconds", "integer"}, {"propagationPolicy", "string"}};
   if (action == "delete") return deletion;
   parameters.insert(parameters.end(), deletion.begin(), deletion.end());

@@ -94,6 +94,11 @@ Status Daemon::StartLoops() {
   machine_loops_->Attach();
   debug_ = std::make_unique<Debug>(Controllers(), *ledger_, machine_.clock);
   identity_metrics_ = std::make_unique<IdentityMetrics>(*drivers_.identities, metrics_);
+  if (options_.interface_metrics > 0) {
+    interface_metrics_ =
+        std::make_unique<InterfaceMetrics>(*ledger_, *drivers_.qdiscs, options_.interface_metrics);
+    metrics_.AddSource([this](metrics::Scrape& scrape) { interface_metrics_->Collect(scrape); });
+  }
 
   statuses_->Start();
   events_->Start();

@@ -15,6 +15,7 @@
 #include "controller/app/identity_metrics.h"
 #include "controller/app/informers.h"
 #include "controller/app/instance_lock.h"
+#include "controller/app/interface_metrics.h"
 #include "controller/app/machine_loops.h"
 #include "controller/app/network_loops.h"
 #include "controller/app/options.h"
@@ -73,6 +74,7 @@ class Daemon {
   std::unique_ptr<MachineLoops> machine_loops_;
   std::unique_ptr<Debug> debug_;
   std::unique_ptr<IdentityMetrics> identity_metrics_;
+  std::unique_ptr<InterfaceMetrics> interface_metrics_;  // null: not asked for
   std::unique_ptr<manifests::DirectorySource> source_;
   std::jthread manifests_thread_;
   std::jthread resync_thread_;

@@ -152,6 +152,27 @@ Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel) {
       what, "no fq_codel: a bfifo bounded in bytes is used; the flows of one VM share it", remedy);
 }
 
+Finding JudgeFlows(bool has_ctnetlink) {
+  const std::string what = "connection tracking";
+  if (has_ctnetlink) return Ok(what, "flows of a released address are flushed");
+  return Degraded(
+      what,
+      "no ctnetlink: if this kernel tracks connections, whoever gets a released address "
+      "next also gets what is left of its flows; let addresses rest longer "
+      "(Network.spec.addressRest)",
+      "modprobe nf_conntrack_netlink (CONFIG_NF_CT_NETLINK)");
+}
+
+Finding JudgeForwardingProbe(const std::string& refusal) {
+  const std::string what = "forwarding probe";
+  if (refusal.empty()) return Ok(what, "a table of others that drops what guests send is found");
+  return Degraded(what,
+                  refusal +
+                      ": condition ForwardingBlocked of a Network is never found; what others "
+                      "drop must be found by hand",
+                  "Linux 5.18 or later");
+}
+
 Finding JudgeRedirect(std::string_view wanted, bool bpf_works) {
   const std::string what = "upload redirect";
   if (wanted == "mirred") return Ok(what, "act_mirred, as --redirect says");

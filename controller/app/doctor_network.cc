@@ -1,6 +1,7 @@
 // The network features of this kernel, each tried by the driver that needs it.
 #include <sched.h>
 
+#include <array>
 #include <cerrno>
 #include <set>
 #include <thread>
@@ -8,6 +9,8 @@
 #include "controller/app/doctor_probes.h"
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/bpf/packet_injector.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/tap.h"
@@ -69,6 +72,8 @@ class NetworkProbe {
          {},
          "table written and read back",
          "modprobe nf_tables nft_masq nft_ct (CONFIG_NF_TABLES_INET, CONFIG_NFT_MASQ)"});
+    TryFlows();
+    if (Possible("forwarding probe", {"bridge"})) TryForwardingProbe();
     return std::move(findings_);
   }
 
@@ -195,7 +200,7 @@ class NetworkProbe {
   }
 
   void TryRedirect() {
-    const auto works = bpf::ProbeRedirect();
+    const auto works = bpf::ProbeRedirect(RedirectMode::kBpf);
     Finding finding = JudgeRedirect(options_.redirect, works.ok() && *works);
     if (finding.level != Level::kMissing) {
       const bool bpf = works.ok() && *works && options_.redirect != "mirred";
@@ -216,6 +221,20 @@ class NetworkProbe {
     RETURN_IF_ERROR(firewall->Replace(rules));
     ASSIGN_OR_RETURN(const auto observed, firewall->Observe());
     return observed == drivers::Canonical(rules) ? OkStatus() : Differs("other rules");
+  }
+
+  void TryFlows() {
+    const auto flows = netlink::NetlinkFlowDriver::Open();
+    const auto count = flows.ok() ? (*flows)->CountEntries() : flows.error();
+    Add(JudgeFlows(count.ok() && count->has_value()));
+  }
+
+  void TryForwardingProbe() {
+    const auto injector = bpf::PacketInjector::Open();
+    // Of no protocol: nothing comes of it.
+    constexpr std::array<std::uint8_t, 64> kFrame = {};
+    const Status tried = injector.ok() ? (*injector)->Inject(kBridge, kFrame) : injector.error();
+    Add(JudgeForwardingProbe(tried.ok() ? "" : tried.error().message));
   }
 
   const Options& options_;

@@ -36,6 +36,10 @@ Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes);
 // `wanted` is --leaf or --redirect; `has` what the kernel was found to do.
 Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);
 Finding JudgeRedirect(std::string_view wanted, bool bpf_works);
+// `has_ctnetlink`: flows of released addresses can be flushed.
+Finding JudgeFlows(bool has_ctnetlink);
+// `refusal` of the kernel to let a packet in; empty: it does.
+Finding JudgeForwardingProbe(const std::string& refusal);
 
 // The executable that a name stands for: itself when it has a '/', else searched in `path` (the
 // form of $PATH). Empty: there is none.

@@ -2,15 +2,18 @@
 
 #include "controller/base/log.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/bpf/packet_injector.h"
 #include "drivers/hooked_machines.h"
 #include "drivers/hooked_network.h"
 #include "drivers/netlink/events.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
 #include "drivers/netlink/sysctl.h"
 #include "drivers/netlink/tap.h"
 #include "drivers/nftables/firewall.h"
+#include "drivers/nftables/forwarding_probe.h"
 #include "drivers/process/process.h"
 #include "drivers/storage/host_storage.h"
 #include "drivers/storage/process_template_holder.h"
@@ -29,10 +32,21 @@ Status Take(Result<std::unique_ptr<Driver>> opened, HostDrivers& host, Interface
   return OkStatus();
 }
 
-std::optional<drivers::RedirectMode> ModeOf(const Options& options) {
-  if (options.redirect == "bpf") return drivers::RedirectMode::kBpf;
-  if (options.redirect == "mirred") return drivers::RedirectMode::kMirred;
-  return std::nullopt;
+Status OpenForwardingProbe(HostDrivers& host) {
+  auto opened = bpf::PacketInjector::Open();
+  nftables::NftForwardingProbe::Inject inject;
+  if (opened.ok()) {
+    auto* injector = host.parts.Add(std::move(opened).value());
+    inject = [injector](std::uint32_t index, std::span<const std::uint8_t> frame) {
+      return injector->Inject(index, frame);
+    };
+  } else {
+    log::Warn("ForwardingBlocked will not be found", {{"error", opened.error()}});
+    inject = [](std::uint32_t, std::span<const std::uint8_t>) -> Status {
+      return Invalid("no packet can be injected");
+    };
+  }
+  return Take(nftables::NftForwardingProbe::Open(std::move(inject)), host, host.forwarding);
 }
 
 Status OpenNetwork(const Options& options, HostDrivers& host) {
@@ -41,10 +55,12 @@ Status OpenNetwork(const Options& options, HostDrivers& host) {
   RETURN_IF_ERROR(Take(netlink::NetlinkQdiscDriver::Open(), host, host.qdiscs));
   RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(), host, host.routes));
   host.sysctls = host.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
-  RETURN_IF_ERROR(
-      Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = ModeOf(options)}),
-           host, host.identities));
+  ASSIGN_OR_RETURN(const auto mode, drivers::ChooseRedirect(options.redirect, bpf::ProbeRedirect));
+  RETURN_IF_ERROR(Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = mode}),
+                       host, host.identities));
   RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
+  RETURN_IF_ERROR(Take(netlink::NetlinkFlowDriver::Open(), host, host.flows));
+  RETURN_IF_ERROR(OpenForwardingProbe(host));
   return Take(netlink::NetlinkLinkEvents::Open(), host, host.events);
 }
 
@@ -93,6 +109,9 @@ void HookNetwork(HostDrivers& host, drivers::CallHook& hook) {
       host.parts.Add(std::make_unique<drivers::HookedIdentityDriver>(*host.identities, hook));
   host.firewall =
       host.parts.Add(std::make_unique<drivers::HookedFirewallDriver>(*host.firewall, hook));
+  host.flows = host.parts.Add(std::make_unique<drivers::HookedFlowDriver>(*host.flows, hook));
+  host.forwarding =
+      host.parts.Add(std::make_unique<drivers::HookedForwardingProbe>(*host.forwarding, hook));
 }
 
 void HookMachines(HostDrivers& host, drivers::CallHook& hook) {

@@ -10,6 +10,8 @@
 #include "controller/base/result.h"
 #include "drivers/call_hook.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -34,6 +36,8 @@ struct HostDrivers {
   drivers::SysctlDriver* sysctls = nullptr;
   drivers::IdentityDriver* identities = nullptr;
   drivers::FirewallDriver* firewall = nullptr;
+  drivers::FlowDriver* flows = nullptr;
+  drivers::ForwardingProbe* forwarding = nullptr;
   drivers::LinkEvents* events = nullptr;
   process::ProcessDriver* processes = nullptr;
   storage::StorageDriver* storage = nullptr;

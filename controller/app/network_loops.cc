@@ -90,20 +90,25 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                       [this](const crd::Host& object, const crd::HostStatus& status) {
                         needs_.statuses.Want(KeyOf(object), object.metadata.uid,
                                              StatusText(object, status));
-                      }}),
+                      },
+                  .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
-                     *needs.drivers.firewall},
-                    needs.options.host_name),
+                     *needs.drivers.firewall, *needs.drivers.forwarding},
+                    needs.options.host_name, needs.clock, &needs.metrics),
       tap_loop_(needs.ledger,
                 {*needs.drivers.links, *needs.drivers.taps, *needs.drivers.qdiscs,
-                 *needs.drivers.identities, *needs.drivers.routes, *needs.drivers.sysctls},
+                 *needs.drivers.identities, *needs.drivers.routes, *needs.drivers.sysctls,
+                 *needs.drivers.flows},
                 needs.boards.interfaces, needs.boards.vmms,
                 {.requeue = [this](const std::string& key) { tap_.Add(key); },
-                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); }}),
+                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); },
+                 .registry = &needs.metrics}),
       shaping_loop_(needs.ledger, *specs_, *needs.drivers.qdiscs, needs.boards.interfaces,
                     {.leaf = needs.drivers.leaf,
-                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); }}),
+                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
+                     .registry = &needs.metrics,
+                     .clock = &needs.clock}),
       host_({.name = "host"}, host_loop_, needs.clock, needs.rng, needs.metrics),
       network_({.name = "network"}, network_loop_, needs.clock, needs.rng, needs.metrics),
       tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, needs.clock, needs.rng,
@@ -125,12 +130,18 @@ void NetworkLoops::AttachObjects() {
         const bool rates_differ =
             !change.before || !change.after ||
             !(change.before->spec.default_bandwidth == change.after->spec.default_bandwidth);
-        if (rates_differ) AddAll(shaping_, shaping_loop_.AllKeys());
+        if (!rates_differ) return;
+        if (change.before && change.after) {
+          shaping_loop_.LearnOfNetwork(change.any().metadata.uid);
+        }
+        AddAll(shaping_, shaping_loop_.AllKeys());
       });
   needs_.informers.vms.AddHandler(
       [this](const runtime::Informer<crd::VirtualMachine>::Change& change) {
         if (change.before && change.after && change.before->spec == change.after->spec) return;
-        AddAll(shaping_, shaping_loop_.KeysOfVm(change.any().metadata.uid));
+        const std::string& uid = change.any().metadata.uid;
+        if (change.before && change.after) shaping_loop_.LearnOfVm(uid);
+        AddAll(shaping_, shaping_loop_.KeysOfVm(uid));
       });
   needs_.informers.hosts.AddHandler([this](const runtime::Informer<crd::Host>::Change& change) {
     if (change.before && change.after && change.before->spec == change.after->spec) return;
@@ -140,10 +151,11 @@ void NetworkLoops::AttachObjects() {
 
 void NetworkLoops::AttachLedger() {
   ledger_subscription_ = needs_.ledger.Subscribe([this](const ledger::Change& change) {
+    shaping_loop_.Learn(change);  // before any loop can have answered it
     AddAll(tap_, tap_loop_.KeysOf(change));
     AddAll(shaping_, shaping_loop_.KeysOf(change));
     MergeAll(network_, network_loop_.KeysOf(change), kCountMergeWindow);
-    if (change.kind == ledger::Change::Kind::kSlot) host_.AddMerged(host::kKey, kCountMergeWindow);
+    MergeAll(host_, host_loop_.KeysOf(change), kCountMergeWindow);
   });
 }
 

@@ -88,6 +88,8 @@ void AddFlags(CLI::App& command, Options& o) {
   add("--redirect", o.redirect, "how uploads reach their class: auto, bpf or mirred");
   add("--leaf", o.leaf, "queue below each class: auto, fq_codel or bfifo");
   add("--bpffs", o.bpffs, "where the TAP programs are pinned, so that a restart adopts them");
+  add("--interface-metrics", o.interface_metrics,
+      "most interfaces that get bytes, packets and drops of their own in /metrics; 0: none");
   add("--log-level", o.log_level, "debug, info, warn or error");
   add("--log-format", o.log_format, "text or json");
 }
@@ -182,6 +184,7 @@ std::string ToYaml(const Options& o) {
   put("redirect", o.redirect);
   put("leaf", o.leaf);
   put("bpffs", o.bpffs);
+  put("interface-metrics", std::to_string(o.interface_metrics));
   out << YAML::Key << "log" << YAML::Value << YAML::BeginMap;
   put("level", o.log_level);
   put("format", o.log_format);

@@ -29,6 +29,7 @@ struct Options {
   std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
   std::string bpffs = "/sys/fs/bpf/forkplane";
+  std::uint32_t interface_metrics = 0;  // interfaces that get series of their own
   std::string log_level = "info";
   std::string log_format = "text";
 };

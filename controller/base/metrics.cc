@@ -6,6 +6,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+
 #include "controller/base/check.h"
 
 namespace forkplane::metrics {
@@ -67,7 +69,45 @@ Histogram Registry::AddHistogram(const std::string& name, const std::string& hel
 }
 
 std::string Registry::Serialize() const {
-  return prometheus::TextSerializer().Serialize(registry_->Collect());
+  std::vector<prometheus::MetricFamily> families = registry_->Collect();
+  Scrape scrape(families);
+  for (const Source& source : sources_) source(scrape);
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+prometheus::MetricFamily& Scrape::FamilyOf(const std::string& name, const std::string& help) {
+  const auto found = std::find_if(families_.begin(), families_.end(),
+                                  [&](const auto& family) { return family.name == name; });
+  if (found != families_.end()) return *found;
+  CheckHelp(help);
+  prometheus::MetricFamily& family = families_.emplace_back();
+  family.name = name;
+  family.help = help;
+  return family;
+}
+
+namespace {
+
+prometheus::ClientMetric& AddTo(prometheus::MetricFamily& family, const Labels& labels) {
+  prometheus::ClientMetric& metric = family.metric.emplace_back();
+  for (const auto& [name, value] : labels) metric.label.push_back({name, value});
+  return metric;
+}
+
+}  // namespace
+
+void Scrape::AddCounter(const std::string& name, const std::string& help, const Labels& labels,
+                        double value) {
+  prometheus::MetricFamily& family = FamilyOf(name, help);
+  family.type = prometheus::MetricType::Counter;
+  AddTo(family, labels).counter.value = value;
+}
+
+void Scrape::AddGauge(const std::string& name, const std::string& help, const Labels& labels,
+                      double value) {
+  prometheus::MetricFamily& family = FamilyOf(name, help);
+  family.type = prometheus::MetricType::Gauge;
+  AddTo(family, labels).gauge.value = value;
 }
 
 }  // namespace forkplane::metrics

@@ -6,6 +6,7 @@
 // lock, so keep handles.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@ class Counter;
 class Gauge;
 class Histogram;
 class Registry;
+struct MetricFamily;
 }  // namespace prometheus
 
 namespace forkplane::metrics {
@@ -55,6 +57,23 @@ class Histogram {
 // Seconds from 100 us to 10 s: driver calls, commits, reconciles.
 std::vector<double> LatencyBuckets();
 
+// Values that are counted elsewhere (the kernel), read anew for one exposition: what is not added
+// again is gone from the next one, with its labels.
+class Scrape {
+ public:
+  explicit Scrape(std::vector<prometheus::MetricFamily>& families) : families_(families) {}
+  // No two with the same name and labels.
+  void AddCounter(const std::string& name, const std::string& help, const Labels& labels,
+                  double value);
+  void AddGauge(const std::string& name, const std::string& help, const Labels& labels,
+                double value);
+
+ private:
+  prometheus::MetricFamily& FamilyOf(const std::string& name, const std::string& help);
+
+  std::vector<prometheus::MetricFamily>& families_;
+};
+
 // The same name with the same labels gives the same metric. A default-made handle counts nowhere,
 // so a component can be built without a registry.
 class Registry {
@@ -69,11 +88,16 @@ class Registry {
   Histogram AddHistogram(const std::string& name, const std::string& help,
                          const Labels& labels = {}, std::vector<double> buckets = LatencyBuckets());
 
+  // Called by every Serialize, on its thread. To be added before the first.
+  using Source = std::function<void(Scrape&)>;
+  void AddSource(Source source) { sources_.push_back(std::move(source)); }
+
   // The text exposition format, version 0.0.4.
   std::string Serialize() const;
 
  private:
   std::shared_ptr<prometheus::Registry> registry_;
+  std::vector<Source> sources_;
 };
 
 }  // namespace forkplane::metrics

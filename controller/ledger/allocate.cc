@@ -73,8 +73,11 @@ class ClaimPlanner {
     ASSIGN_OR_RETURN(const auto address, PickAddress(wanted, network->second.parameters));
     const auto number = PickNumber();
     if (!number) AddShortage("interfaces", "every interface number of this host is leased");
-    if (!number || !address) return OkStatus();  // the shortage is noted
-    mutations_.emplace_back(NewLease(wanted, network->second.parameters, *number, *address));
+    const auto bridge = PickBridge(network->second);
+    if (!bridge) AddShortage("bridges", "every bridge number of this host is leased");
+    if (!number || !address || !bridge) return OkStatus();  // the shortage is noted
+    mutations_.emplace_back(
+        NewLease(wanted, network->second.parameters, {*number, *address, *bridge}));
     return OkStatus();
   }
 
@@ -96,8 +99,14 @@ class ClaimPlanner {
     return OkStatus();
   }
 
+  struct Picked {
+    Number number = 0;
+    Ipv4 address;
+    std::uint32_t bridge = 0;
+  };
+
   InterfaceLease NewLease(const InterfaceClaim& wanted, const NetworkParameters& network,
-                          Number number, Ipv4 address) {
+                          const Picked& picked) {
     InterfaceLease lease;
     lease.id = index_.next_lease + static_cast<LeaseId>(numbers_.size());
     lease.owner = claim_.owner;
@@ -105,15 +114,17 @@ class ClaimPlanner {
     lease.name = wanted.name;
     lease.network_uid = network.uid;
     lease.network_name = network.name;
-    lease.number = number;
-    lease.address = address;
+    lease.number = picked.number;
+    lease.address = picked.address;
+    lease.bridge = picked.bridge;
     lease.tap = wanted.tap;
     lease.translated = wanted.translated;
     lease.inner_address = wanted.inner_address.value_or(network.inner());
     lease.inner_mac = wanted.inner_mac.value_or(InnerMac(wanted.ordinal));
     lease.since = at_.wall;
-    numbers_.insert(number);
-    picked_.insert(address);
+    numbers_.insert(picked.number);
+    picked_.insert(picked.address);
+    ++ports_[picked.bridge];
     return lease;
   }
 
@@ -175,7 +186,7 @@ class ClaimPlanner {
     return OkStatus();
   }
 
-  // The emptiest shaping domain, and the lowest minor in it.
+  // In the first shaping domain with room; where none has, in the emptiest. The lowest minor.
   std::optional<Number> PickNumber() const {
     std::optional<Number> best;
     std::size_t best_load = 0;
@@ -192,8 +203,36 @@ class ClaimPlanner {
       if (!minor) continue;
       best = ifb << 16 | *minor;
       best_load = load;
+      if (load < limits_.classes_per_domain) break;
     }
     return best;
+  }
+
+  bool HasRoom(std::uint32_t bridge) const {
+    const auto held = index_.ports.find(bridge);
+    const auto mine = ports_.find(bridge);
+    return (held == index_.ports.end() ? 0 : held->second) +
+               (mine == ports_.end() ? 0 : mine->second) <
+           limits_.ports_per_bridge;
+  }
+
+  // The Network's first bridge with room, else a new one. A routed TAP is no port of any.
+  std::optional<std::uint32_t> PickBridge(const NetworkLease& network) {
+    if (network.parameters.routed || HasRoom(network.bridge)) return network.bridge;
+    for (const FurtherBridge& further : network.further) {
+      if (!further.releasing && HasRoom(further.number)) return further.number;
+    }
+    for (const BridgeRow& begun : new_bridges_) {
+      if (begun.network_uid == network.parameters.uid && HasRoom(begun.number)) return begun.number;
+    }
+    const auto number = index_.bridge_numbers.Lowest(kBridgeMax, [this](std::uint32_t n) {
+      return std::any_of(new_bridges_.begin(), new_bridges_.end(),
+                         [n](const BridgeRow& begun) { return begun.number == n; });
+    });
+    if (!number) return std::nullopt;
+    new_bridges_.push_back({*number, network.parameters.uid, false, at_.wall});
+    mutations_.emplace_back(new_bridges_.back());
+    return number;
   }
 
   Status PlanSlot(const std::string& pool) {
@@ -240,6 +279,8 @@ class ClaimPlanner {
   std::set<std::uint32_t> ordinals_;
   std::set<Number> numbers_;
   std::set<Ipv4> picked_;
+  std::map<std::uint32_t, std::uint32_t> ports_;  // taken here, by bridge
+  std::vector<BridgeRow> new_bridges_;
   std::vector<Cause> shortages_;
 };
 
@@ -384,73 +425,6 @@ Result<Mutations> PlanFreeSlot(const Index& index, const std::string& owner_uid,
   const std::uint32_t granted = index.PoolGranted(pool) - (it->second.granted ? 1 : 0);
   AppendGrants(index, pool, total > granted ? total - granted : 0, owner_uid, at, mutations);
   return mutations;
-}
-
-Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& wanted,
-                                   const Instant& at) {
-  const Cidr& cidr = wanted.cidr;
-  if (wanted.uid.empty() || cidr.prefix < 8 || cidr.prefix > 29 || !cidr.Contains(wanted.gateway) ||
-      wanted.gateway == cidr.base || wanted.gateway == cidr.broadcast()) {
-    return Invalid(fmt::format("network {}: {} with gateway {} cannot be leased", wanted.name,
-                               ToString(cidr), ToString(wanted.gateway)));
-  }
-  std::set<std::uint32_t> bridges;
-  for (const auto& [uid, other] : index.networks) {
-    bridges.insert(other.bridge);
-    if (uid == wanted.uid) continue;
-    if (other.parameters.name == wanted.name) {
-      return Conflict(fmt::format("network {}: a former network of that name (uid {}) still stands",
-                                  wanted.name, uid));
-    }
-    if (other.parameters.cidr.Overlaps(cidr)) {
-      return Conflict(fmt::format("network {}: {} overlaps {} of network {}", wanted.name,
-                                  ToString(cidr), ToString(other.parameters.cidr),
-                                  other.parameters.name));
-    }
-  }
-  const auto held = index.networks.find(wanted.uid);
-  if (held == index.networks.end()) {
-    std::uint32_t bridge = 0;
-    while (bridges.contains(bridge)) ++bridge;
-    return Mutations{NetworkLease{wanted, bridge, false, at.wall}};
-  }
-  NetworkLease lease = held->second;
-  if (lease.releasing) {
-    return Unavailable(fmt::format("network {} is being released", wanted.name));
-  }
-  if (lease.parameters == wanted) return Mutations{};
-  const bool moved = lease.parameters.cidr != cidr || lease.parameters.gateway != wanted.gateway;
-  if (moved && !index.by_network.at(wanted.uid).empty()) {
-    return Conflict(
-        fmt::format("network {}: cidr and gateway do not change while {} interfaces "
-                    "use it",
-                    wanted.name, index.by_network.at(wanted.uid).size()));
-  }
-  lease.parameters = wanted;
-  return Mutations{std::move(lease)};
-}
-
-Result<Mutations> PlanBeginReleaseNetwork(const Index& index, const std::string& uid) {
-  const auto it = index.networks.find(uid);
-  if (it == index.networks.end() || it->second.releasing) return Mutations{};
-  const std::size_t users = index.by_network.at(uid).size();
-  if (users > 0) {
-    return Conflict(
-        fmt::format("network {} is used by {} interfaces", it->second.parameters.name, users));
-  }
-  NetworkLease lease = it->second;
-  lease.releasing = true;
-  return Mutations{std::move(lease)};
-}
-
-Result<Mutations> PlanConfirmNetworkAbsent(const Index& index, const std::string& uid) {
-  const auto it = index.networks.find(uid);
-  if (it == index.networks.end()) return Mutations{};
-  if (!it->second.releasing || !index.by_network.at(uid).empty()) {
-    return Conflict(
-        fmt::format("confirm absent: network {} is in use", it->second.parameters.name));
-  }
-  return Mutations{DeleteNetwork{uid}};
 }
 
 Mutations PlanExpireRests(const Index& index, MonotonicTime now) {

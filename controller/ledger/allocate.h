@@ -21,6 +21,8 @@ struct Limits {
   std::uint32_t uid_first = 0;
   std::uint32_t uid_count = 0;
   std::uint32_t shaping_domains = 1;
+  std::uint32_t classes_per_domain = 1;
+  std::uint32_t ports_per_bridge = 1;
   std::uint32_t slots_default = 32;
 };
 
@@ -46,6 +48,8 @@ Result<Mutations> PlanClaimNetwork(const Index& index, const NetworkParameters& 
                                    const Instant& at);
 Result<Mutations> PlanBeginReleaseNetwork(const Index& index, const std::string& uid);
 Result<Mutations> PlanConfirmNetworkAbsent(const Index& index, const std::string& uid);
+Result<Mutations> PlanBeginReleaseBridge(const Index& index, std::uint32_t number);
+Result<Mutations> PlanConfirmBridgeAbsent(const Index& index, std::uint32_t number);
 
 // Rests that are over. Applied before every claim; bounded, so that no claim pays for thousands.
 Mutations PlanExpireRests(const Index& index, MonotonicTime now);

@@ -37,18 +37,21 @@ Status RunWith(SqliteStatement& statement, const Values&... values) {
 constexpr const char* kPutMeta =
     "INSERT INTO meta VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value=excluded.value";
 constexpr const char* kPutNetwork =
-    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
+    "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET "
     "name=excluded.name, cidr=excluded.cidr, gateway=excluded.gateway, mtu=excluded.mtu, "
     "unshaped_rate_bits=excluded.unshaped_rate_bits, isolation=excluded.isolation, "
     "address_rest_ms=excluded.address_rest_ms, releasing=excluded.releasing, "
-    "dns=excluded.dns";
+    "dns=excluded.dns, routed=excluded.routed";
+constexpr const char* kPutBridge =
+    "INSERT INTO bridges VALUES (?,?,?,?) ON CONFLICT (number) DO UPDATE SET "
+    "releasing=excluded.releasing";
 constexpr const char* kPutVm =
     "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (owner_uid) DO UPDATE SET "
     "releasing=excluded.releasing, vmm_pid=excluded.vmm_pid, "
     "vmm_start_time_ticks=excluded.vmm_start_time_ticks, vmm_boot_id=excluded.vmm_boot_id, "
     "vmm_cgroup=excluded.vmm_cgroup";
 constexpr const char* kPutInterface =
-    "INSERT INTO interfaces VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO "
+    "INSERT INTO interfaces VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO "
     "UPDATE SET state=excluded.state, tap_absent=excluded.tap_absent, "
     "class_absent=excluded.class_absent, since_ms=excluded.since_ms";
 constexpr const char* kPutSlot =
@@ -62,6 +65,7 @@ constexpr const char* kPutRest =
 constexpr const char* kDeleteVm = "DELETE FROM vms WHERE owner_uid=?";
 constexpr const char* kDeleteInterface = "DELETE FROM interfaces WHERE id=?";
 constexpr const char* kDeleteNetwork = "DELETE FROM networks WHERE uid=?";
+constexpr const char* kDeleteBridge = "DELETE FROM bridges WHERE number=?";
 constexpr const char* kDeleteSlot = "DELETE FROM slots WHERE owner_uid=?";
 constexpr const char* kDeleteRest = "DELETE FROM rests WHERE address=?";
 
@@ -78,9 +82,10 @@ std::string DnsText(const NetworkParameters& parameters) {
 
 const char* SqlOf(const Mutation& mutation) {
   // In the order of the variant.
-  constexpr const char* kSql[] = {kPutVm,           kPutInterface,  kPutNetwork, kPutSlot,
-                                  kPutPool,         kPutRest,       kPutMeta,    kDeleteVm,
-                                  kDeleteInterface, kDeleteNetwork, kDeleteSlot, kDeleteRest};
+  constexpr const char* kSql[] = {kPutVm,      kPutInterface,    kPutNetwork,    kPutBridge,
+                                  kPutSlot,    kPutPool,         kPutRest,       kPutMeta,
+                                  kDeleteVm,   kDeleteInterface, kDeleteNetwork, kDeleteBridge,
+                                  kDeleteSlot, kDeleteRest};
   static_assert(std::size(kSql) == std::variant_size_v<Mutation>);
   return kSql[mutation.index()];
 }
@@ -94,7 +99,10 @@ struct RowWriter {
     const NetworkParameters& p = row.parameters;
     return RunWith(statement, p.uid, p.name, row.bridge, ToString(p.cidr), ToString(p.gateway),
                    p.mtu, p.unshaped_rate_bits, p.isolation, p.address_rest.count(), row.releasing,
-                   Ms(row.since), DnsText(p));
+                   Ms(row.since), DnsText(p), p.routed);
+  }
+  Status operator()(const BridgeRow& row) {
+    return RunWith(statement, row.number, row.network_uid, row.releasing, Ms(row.since));
   }
   Status operator()(const VmRow& row) {
     const Owner& o = row.owner;
@@ -111,7 +119,7 @@ struct RowWriter {
                    row.network_name, row.number, ToString(row.address), ToString(row.state),
                    row.tap.vnet_header_bytes, row.tap.offloads, row.translated,
                    ToString(row.inner_address), ToString(row.inner_mac), row.tap_absent,
-                   row.class_absent, Ms(row.since));
+                   row.class_absent, Ms(row.since), row.bridge);
   }
   Status operator()(const SlotRow& row) {
     return RunWith(statement, row.owner_uid, row.pool, row.granted, row.sequence, Ms(row.since));
@@ -125,6 +133,7 @@ struct RowWriter {
   Status operator()(const DeleteVm& row) { return RunWith(statement, row.owner_uid); }
   Status operator()(const DeleteInterface& row) { return RunWith(statement, row.id); }
   Status operator()(const DeleteNetwork& row) { return RunWith(statement, row.uid); }
+  Status operator()(const DeleteBridge& row) { return RunWith(statement, row.number); }
   Status operator()(const DeleteSlot& row) { return RunWith(statement, row.owner_uid); }
   Status operator()(const DeleteRest& row) { return RunWith(statement, ToString(row.address)); }
 };
@@ -132,16 +141,19 @@ struct RowWriter {
 Status CreateSchema(SqliteConnection& connection, const std::string& identity) {
   RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
   RETURN_IF_ERROR(connection.Exec(kSchema));
+  RETURN_IF_ERROR(connection.Exec(kBridgesSchema));
   ASSIGN_OR_RETURN(SqliteStatement put, connection.Prepare(kPutMeta));
   RETURN_IF_ERROR(RunWith(put, std::string(kIdentityKey), identity));
   RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
   return connection.Exec("COMMIT");
 }
 
-// Version 1 did not say since when a Network is leased, nor its name servers.
-Status Upgrade(SqliteConnection& connection) {
+// All steps or none.
+Status Upgrade(SqliteConnection& connection, std::int64_t version) {
   RETURN_IF_ERROR(connection.Exec("BEGIN IMMEDIATE"));
-  RETURN_IF_ERROR(connection.Exec(kUpgradeFrom1));
+  if (version < 2) RETURN_IF_ERROR(connection.Exec(kUpgradeFrom1));
+  RETURN_IF_ERROR(connection.Exec(kUpgradeFrom2));
+  RETURN_IF_ERROR(connection.Exec(kBridgesSchema));
   RETURN_IF_ERROR(connection.Exec(fmt::format("PRAGMA user_version={}", kSchemaVersion)));
   return connection.Exec("COMMIT");
 }
@@ -169,8 +181,11 @@ Result<Database> Database::Open(const std::string& path, const std::string& new_
     return Invalid(fmt::format("ledger {} has schema version {}; this program knows {}", path,
                                version, kSchemaVersion));
   }
-  if (version == 0) RETURN_IF_ERROR(CreateSchema(connection, new_identity));
-  if (version == 1) RETURN_IF_ERROR(Upgrade(connection));
+  if (version == 0) {
+    RETURN_IF_ERROR(CreateSchema(connection, new_identity));
+  } else if (version < kSchemaVersion) {
+    RETURN_IF_ERROR(Upgrade(connection, version));
+  }
   return Database(std::move(connection));
 }
 

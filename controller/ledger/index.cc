@@ -1,5 +1,7 @@
 #include "controller/ledger/index.h"
 
+#include <algorithm>
+
 namespace forkplane::ledger {
 
 void NumberSet::Insert(std::uint32_t n) {
@@ -28,7 +30,8 @@ void Index::Put(const DeleteVm& row) {
 }
 
 void Index::Put(const InterfaceLease& row) {
-  // Number, address, network and owner of a lease never change while it lives.
+  // Number, address, network, bridge and owner of a lease never change while it lives.
+  if (!interfaces.contains(row.id)) ++ports[row.bridge];
   interfaces[row.id] = row;
   by_owner[{row.owner.uid, row.ordinal}] = row.id;
   by_number[row.number] = row.id;
@@ -50,6 +53,7 @@ void Index::Put(const DeleteInterface& row) {
   by_address.erase(lease.address);
   by_network[lease.network_uid].erase(lease.id);
   minors.at(IfbOf(lease.number)).Erase(MinorOf(lease.number));
+  if (--ports.at(lease.bridge) == 0) ports.erase(lease.bridge);
   DropAddress(lease.network_uid, lease.address);
 }
 
@@ -63,7 +67,12 @@ void Index::DropAddress(const std::string& network_uid, Ipv4 address) {
 void Index::Put(const NetworkLease& row) {
   const auto old = networks.find(row.parameters.uid);
   const bool rebuild = old == networks.end() || old->second.parameters.cidr != row.parameters.cidr;
-  networks[row.parameters.uid] = row;
+  std::vector<FurtherBridge> further;
+  if (old != networks.end()) further = std::move(old->second.further);
+  NetworkLease& lease = networks[row.parameters.uid];
+  lease = row;
+  lease.further = std::move(further);
+  bridge_numbers.Insert(row.bridge);
   by_network.try_emplace(row.parameters.uid);
   if (!rebuild) return;
   NumberSet taken(row.parameters.cidr.base.value + 1);
@@ -82,7 +91,36 @@ void Index::Put(const NetworkLease& row) {
   addresses.insert_or_assign(row.parameters.uid, std::move(taken));
 }
 
+void Index::Put(const BridgeRow& row) {
+  bridges[row.number] = row;
+  bridge_numbers.Insert(row.number);
+  const auto network = networks.find(row.network_uid);
+  if (network == networks.end()) return;
+  std::vector<FurtherBridge>& further = network->second.further;
+  const auto known = std::find_if(further.begin(), further.end(),
+                                  [&](const FurtherBridge& b) { return b.number == row.number; });
+  if (known == further.end()) {
+    further.push_back({row.number, row.releasing});
+  } else {
+    known->releasing = row.releasing;
+  }
+}
+
+void Index::Put(const DeleteBridge& row) {
+  const auto it = bridges.find(row.number);
+  if (it == bridges.end()) return;
+  const auto network = networks.find(it->second.network_uid);
+  if (network != networks.end()) {
+    std::erase_if(network->second.further,
+                  [&](const FurtherBridge& bridge) { return bridge.number == row.number; });
+  }
+  bridge_numbers.Erase(row.number);
+  bridges.erase(it);
+}
+
 void Index::Put(const DeleteNetwork& row) {
+  const auto it = networks.find(row.uid);
+  if (it != networks.end()) bridge_numbers.Erase(it->second.bridge);
   networks.erase(row.uid);
   addresses.erase(row.uid);
   by_network.erase(row.uid);
@@ -199,6 +237,15 @@ PoolState Index::BuildPool(const std::string& pool, std::uint32_t slots_default)
   return state;
 }
 
+std::vector<PoolState> Index::BuildPools(std::uint32_t slots_default) const {
+  std::set<std::string> names;
+  for (const auto& [pool, total] : pools) names.insert(pool);
+  for (const auto& [uid, slot] : slots) names.insert(slot.pool);
+  std::vector<PoolState> states;
+  for (const auto& pool : names) states.push_back(BuildPool(pool, slots_default));
+  return states;
+}
+
 Listing Index::BuildListing(std::uint32_t slots_default, const std::string& unreadable) const {
   Listing listing;
   listing.unreadable = unreadable;
@@ -206,10 +253,7 @@ Listing Index::BuildListing(std::uint32_t slots_default, const std::string& unre
   for (const auto& [uid, network] : networks) listing.networks.push_back(network);
   for (const auto& [uid, row] : vms) listing.vms.push_back(BuildVm(row));
   for (const auto& [address, row] : rests) listing.resting.push_back(row.resting);
-  std::set<std::string> names;
-  for (const auto& [pool, total] : pools) names.insert(pool);
-  for (const auto& [uid, slot] : slots) names.insert(slot.pool);
-  for (const auto& pool : names) listing.pools.push_back(BuildPool(pool, slots_default));
+  listing.pools = BuildPools(slots_default);
   return listing;
 }
 

@@ -32,6 +32,13 @@ struct SlotRow {
   WallTime since;
 };
 
+struct BridgeRow {
+  std::uint32_t number = 0;
+  std::string network_uid;
+  bool releasing = false;
+  WallTime since;
+};
+
 struct PoolRow {
   std::string pool;
   std::uint32_t total = 0;
@@ -55,6 +62,9 @@ struct DeleteInterface {
 struct DeleteNetwork {
   std::string uid;
 };
+struct DeleteBridge {
+  std::uint32_t number = 0;
+};
 struct DeleteSlot {
   std::string owner_uid;
 };
@@ -63,11 +73,13 @@ struct DeleteRest {
 };
 
 inline constexpr const char* kIdentityKey = "identity";
+inline constexpr const char* kStoreIdentityKey = "store_identity";
 
-// A whole row replaces the row with its key.
+// A whole row replaces the row with its key. What a NetworkLease says of further bridges is not
+// of its row but of theirs.
 using Mutation =
-    std::variant<VmRow, InterfaceLease, NetworkLease, SlotRow, PoolRow, RestRow, MetaRow, DeleteVm,
-                 DeleteInterface, DeleteNetwork, DeleteSlot, DeleteRest>;
+    std::variant<VmRow, InterfaceLease, NetworkLease, BridgeRow, SlotRow, PoolRow, RestRow, MetaRow,
+                 DeleteVm, DeleteInterface, DeleteNetwork, DeleteBridge, DeleteSlot, DeleteRest>;
 using Mutations = std::vector<Mutation>;
 
 // Numbers in use, and the lowest one that is not; amortised constant time while numbers are taken
@@ -110,6 +122,7 @@ class Index {
   VmLease BuildVm(const VmRow& row) const;
   std::optional<SlotState> BuildSlot(const std::string& owner_uid) const;
   PoolState BuildPool(const std::string& pool, std::uint32_t slots_default) const;
+  std::vector<PoolState> BuildPools(std::uint32_t slots_default) const;
   Listing BuildListing(std::uint32_t slots_default, const std::string& unreadable) const;
   std::uint32_t PoolTotal(const std::string& pool, std::uint32_t slots_default) const;
   std::uint32_t PoolGranted(const std::string& pool) const;
@@ -122,6 +135,7 @@ class Index {
   std::map<std::string, VmRow> vms;
   std::map<LeaseId, InterfaceLease> interfaces;
   std::map<std::string, NetworkLease> networks;
+  std::map<std::uint32_t, BridgeRow> bridges;  // beside the first of each Network
   std::map<std::string, SlotRow> slots;
   std::map<std::string, std::uint32_t> pools;
   std::map<Ipv4, RestRow> rests;
@@ -131,8 +145,10 @@ class Index {
   std::map<std::pair<std::string, std::uint32_t>, LeaseId> by_owner;  // (uid, ordinal)
   std::map<Number, LeaseId> by_number;
   std::map<Ipv4, LeaseId> by_address;
-  std::map<std::uint32_t, NumberSet> minors;   // by IFB
-  std::map<std::string, NumberSet> addresses;  // by Network: leased and resting
+  std::map<std::uint32_t, NumberSet> minors;     // by IFB; empty: none is leased
+  std::map<std::uint32_t, std::uint32_t> ports;  // by bridge: interfaces on it
+  NumberSet bridge_numbers;                      // first and further ones
+  std::map<std::string, NumberSet> addresses;    // by Network: leased and resting
   std::map<std::string, std::set<LeaseId>> by_network;
   std::map<std::pair<std::string, std::int64_t>, std::string> waiting;  // (pool, sequence) -> uid
   std::map<std::string, std::uint32_t> granted;                         // by pool
@@ -147,6 +163,7 @@ class Index {
   void Put(const VmRow& row);
   void Put(const InterfaceLease& row);
   void Put(const NetworkLease& row);
+  void Put(const BridgeRow& row);
   void Put(const SlotRow& row);
   void Put(const PoolRow& row) { pools[row.pool] = row.total; }
   void Put(const RestRow& row);
@@ -154,6 +171,7 @@ class Index {
   void Put(const DeleteVm& row);
   void Put(const DeleteInterface& row);
   void Put(const DeleteNetwork& row);
+  void Put(const DeleteBridge& row);
   void Put(const DeleteSlot& row);
   void Put(const DeleteRest& row);
   void DropAddress(const std::string& network_uid, Ipv4 address);

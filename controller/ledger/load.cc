@@ -21,6 +21,7 @@ class Loader {
     RETURN_IF_ERROR(CheckIntegrity());
     RETURN_IF_ERROR(Table("meta", &Loader::Meta));
     RETURN_IF_ERROR(Table("networks", &Loader::Network));
+    RETURN_IF_ERROR(Table("bridges", &Loader::Bridge));
     RETURN_IF_ERROR(Table("vms", &Loader::Vm));
     RETURN_IF_ERROR(Table("interfaces", &Loader::Interface));
     RETURN_IF_ERROR(Table("slots", &Loader::Slot));
@@ -88,7 +89,24 @@ class Loader {
     lease.releasing = row.Int(9) != 0;
     lease.since = WallOf(row.Int(10));
     RETURN_IF_ERROR(ReadDns(row.Text(11), p));
+    p.routed = row.Int(12) != 0;
     loaded_.index.Apply(lease);
+    return OkStatus();
+  }
+
+  Status Bridge(const SqliteStatement& row) {
+    BridgeRow bridge;
+    ASSIGN_OR_RETURN(bridge.number, Small(row, 0));
+    bridge.network_uid = row.Text(1);
+    bridge.releasing = row.Int(2) != 0;
+    bridge.since = WallOf(row.Int(3));
+    if (loaded_.index.bridge_numbers.Contains(bridge.number)) {
+      return Invalid("its number is leased twice");
+    }
+    loaded_.index.Apply(bridge);  // taken, whatever else is wrong with it
+    if (!loaded_.index.networks.contains(bridge.network_uid)) {
+      return Invalid("its network has no record");
+    }
     return OkStatus();
   }
 
@@ -132,6 +150,7 @@ class Loader {
     lease.tap_absent = row.Int(16) != 0;
     lease.class_absent = row.Int(17) != 0;
     lease.since = WallOf(row.Int(18));
+    ASSIGN_OR_RETURN(lease.bridge, Small(row, 19));
     return Place(lease);
   }
 
@@ -150,6 +169,11 @@ class Loader {
       return Invalid(fmt::format("address {} is outside {}", ToString(lease.address),
                                  ToString(network->second.parameters.cidr)));
     }
+    const auto further = index.bridges.find(lease.bridge);
+    const bool placed =
+        lease.bridge == network->second.bridge ||
+        (further != index.bridges.end() && further->second.network_uid == lease.network_uid);
+    if (!placed) return Invalid(fmt::format("bridge {} is not its network's", lease.bridge));
     if (!index.vms.contains(lease.owner.uid)) return Invalid("its owner has no record");
     return OkStatus();
   }

@@ -42,6 +42,7 @@ struct NetworkParameters {
   std::uint32_t mtu = 1500;
   std::uint64_t unshaped_rate_bits = 5'000'000;  // per second, until a class stands
   bool isolation = true;                         // VMs do not reach each other
+  bool routed = false;                           // TAPs without a bridge
   std::chrono::milliseconds address_rest{30'000};
   std::array<Ipv4, 2> dns = {};  // told to guests; empty: none
 
@@ -51,11 +52,19 @@ struct NetworkParameters {
   bool operator==(const NetworkParameters&) const = default;
 };
 
+// One more bridge of a Network whose others are full; leased with the first interface on it.
+struct FurtherBridge {
+  std::uint32_t number = 0;
+  bool releasing = false;  // no new interface may use it
+  bool operator==(const FurtherBridge&) const = default;
+};
+
 struct NetworkLease {
   NetworkParameters parameters;
-  std::uint32_t bridge = 0;  // its number
+  std::uint32_t bridge = 0;  // the number of its first
   bool releasing = false;    // no new interface may use it
   WallTime since;            // 1970: leased by a version that did not write it down
+  std::vector<FurtherBridge> further = {};
 
   bool operator==(const NetworkLease&) const = default;
 };
@@ -97,6 +106,8 @@ struct InterfaceLease {
   bool tap_absent = false;    // confirmed; only while releasing
   bool class_absent = false;  // confirmed; only while releasing
   WallTime since;
+  std::uint32_t bridge =
+      0;  // the number of the one it is a port of; routed: of the Network's first
 
   bool operator==(const InterfaceLease&) const = default;
 };

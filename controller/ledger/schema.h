@@ -1,9 +1,9 @@
-// The tables of ledger.db, version 2.
+// The tables of ledger.db, version 3.
 #pragma once
 
 namespace forkplane::ledger {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 // Times named *_ms are milliseconds since 1970 (for people) unless the name says monotonic.
 inline constexpr const char* kSchema = R"sql(
@@ -21,7 +21,8 @@ CREATE TABLE networks (
   address_rest_ms INTEGER NOT NULL CHECK (address_rest_ms >= 0),
   releasing INTEGER NOT NULL CHECK (releasing IN (0, 1)),
   since_ms INTEGER NOT NULL DEFAULT 0,
-  dns TEXT NOT NULL DEFAULT ''
+  dns TEXT NOT NULL DEFAULT '',
+  routed INTEGER NOT NULL DEFAULT 0 CHECK (routed IN (0, 1))
 ) STRICT;
 
 CREATE TABLE vms (
@@ -59,6 +60,7 @@ CREATE TABLE interfaces (
   tap_absent INTEGER NOT NULL CHECK (tap_absent IN (0, 1)),
   class_absent INTEGER NOT NULL CHECK (class_absent IN (0, 1)),
   since_ms INTEGER NOT NULL,
+  bridge INTEGER NOT NULL DEFAULT 0,
   UNIQUE (owner_uid, ordinal)
 ) STRICT;
 
@@ -95,9 +97,34 @@ WHEN EXISTS (SELECT 1 FROM interfaces WHERE address = NEW.address)
 BEGIN SELECT RAISE(ABORT, 'the address is leased'); END;
 )sql";
 
-// From version 1: the columns of a new file, in the same places.
+// Of a Network, beside the one in its own row.
+inline constexpr const char* kBridgesSchema = R"sql(
+CREATE TABLE bridges (
+  number INTEGER PRIMARY KEY CHECK (number BETWEEN 0 AND 65535),
+  network_uid TEXT NOT NULL REFERENCES networks (uid),
+  releasing INTEGER NOT NULL CHECK (releasing IN (0, 1)),
+  since_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER further_bridge_is_no_first BEFORE INSERT ON bridges
+WHEN EXISTS (SELECT 1 FROM networks WHERE bridge = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the bridge is leased'); END;
+
+CREATE TRIGGER first_bridge_is_no_further BEFORE INSERT ON networks
+WHEN EXISTS (SELECT 1 FROM bridges WHERE number = NEW.bridge)
+BEGIN SELECT RAISE(ABORT, 'the bridge is leased'); END;
+)sql";
+
+// The columns of a new file, in the same places. Version 1 did not say since when a Network is
+// leased, nor its name servers.
 inline constexpr const char* kUpgradeFrom1 =
     "ALTER TABLE networks ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE networks ADD COLUMN dns TEXT NOT NULL DEFAULT ''";
+// Version 2 knew one bridge per Network.
+inline constexpr const char* kUpgradeFrom2 =
+    "ALTER TABLE networks ADD COLUMN routed INTEGER NOT NULL DEFAULT 0 CHECK (routed IN (0, 1));"
+    "ALTER TABLE interfaces ADD COLUMN bridge INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE interfaces SET bridge = "
+    "coalesce((SELECT bridge FROM networks WHERE uid = network_uid), 0)";
 
 }  // namespace forkplane::ledger

@@ -7,8 +7,6 @@
 namespace forkplane::ledger {
 namespace {
 
-constexpr const char* kStoreIdentityKey = "store_identity";
-
 // What subscribers hear about one row. Deleted rows are described from the index before the change.
 struct ChangeOf {
   const Index& before;
@@ -42,6 +40,16 @@ struct ChangeOf {
     if (it == before.networks.end()) return std::nullopt;
     return (*this)(it->second);
   }
+  std::optional<Change> operator()(const BridgeRow& row) const {
+    const auto it = before.networks.find(row.network_uid);
+    if (it == before.networks.end()) return std::nullopt;
+    return (*this)(it->second);
+  }
+  std::optional<Change> operator()(const DeleteBridge& row) const {
+    const auto it = before.bridges.find(row.number);
+    if (it == before.bridges.end()) return std::nullopt;
+    return (*this)(it->second);
+  }
   std::optional<Change> operator()(const SlotRow& row) const {
     return Change{.kind = Change::Kind::kSlot, .owner_uid = row.owner_uid, .pool = row.pool};
   }
@@ -62,8 +70,8 @@ struct ChangeOf {
 SqliteLedger::SqliteLedger(Options options, Clock& clock, Database database, Loaded loaded,
                            metrics::Registry* metrics)
     : options_(std::move(options)),
-      limits_{options_.uid_first, options_.uid_count, options_.shaping_domains,
-              options_.slots_default},
+      limits_{options_.uid_first,          options_.uid_count,        options_.shaping_domains,
+              options_.classes_per_domain, options_.ports_per_bridge, options_.slots_default},
       clock_(clock),
       unreadable_(Summary(loaded.unreadable)),
       database_(std::move(database)),
@@ -313,6 +321,14 @@ Status SqliteLedger::ConfirmNetworkAbsent(const std::string& uid) {
   return Commit([&](const Index& index) { return PlanConfirmNetworkAbsent(index, uid); });
 }
 
+Status SqliteLedger::BeginReleaseBridge(std::uint32_t number) {
+  return Commit([&](const Index& index) { return PlanBeginReleaseBridge(index, number); });
+}
+
+Status SqliteLedger::ConfirmBridgeAbsent(std::uint32_t number) {
+  return Commit([&](const Index& index) { return PlanConfirmBridgeAbsent(index, number); });
+}
+
 Status SqliteLedger::SetStoreIdentity(const std::string& identity) {
   return Commit([&](const Index& index) -> Result<Mutations> {
     const auto it = index.meta.find(kStoreIdentityKey);
@@ -320,90 +336,6 @@ Status SqliteLedger::SetStoreIdentity(const std::string& identity) {
     return Mutations{MetaRow{kStoreIdentityKey, identity}};
   });
 }
-
-// ---- reads ------------------------------------------------------------------------------------
-
-std::optional<VmLease> SqliteLedger::GetVm(const std::string& owner_uid) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.vms.find(owner_uid);
-  if (it == committed_.vms.end()) return std::nullopt;
-  return committed_.BuildVm(it->second);
-}
-
-std::optional<InterfaceLease> SqliteLedger::GetInterface(LeaseId lease) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.interfaces.find(lease);
-  if (it == committed_.interfaces.end()) return std::nullopt;
-  return it->second;
-}
-
-std::optional<InterfaceLease> SqliteLedger::GetInterfaceByNumber(Number number) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.by_number.find(number);
-  if (it == committed_.by_number.end()) return std::nullopt;
-  return committed_.interfaces.at(it->second);
-}
-
-std::optional<InterfaceLease> SqliteLedger::GetInterfaceByAddress(Ipv4 address) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.by_address.find(address);
-  if (it == committed_.by_address.end()) return std::nullopt;
-  return committed_.interfaces.at(it->second);
-}
-
-std::optional<NetworkLease> SqliteLedger::GetNetwork(const std::string& uid) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.networks.find(uid);
-  if (it == committed_.networks.end()) return std::nullopt;
-  return it->second;
-}
-
-std::optional<NetworkLease> SqliteLedger::GetNetworkByName(const std::string& name) const {
-  MutexLock lock(mu_);
-  for (const auto& [uid, lease] : committed_.networks) {
-    if (lease.parameters.name == name) return lease;
-  }
-  return std::nullopt;
-}
-
-std::vector<InterfaceLease> SqliteLedger::InterfacesOfDomain(std::uint32_t ifb) const {
-  std::vector<InterfaceLease> found;
-  MutexLock lock(mu_);
-  for (auto it = committed_.by_number.lower_bound(ifb << 16);
-       it != committed_.by_number.end() && IfbOf(it->first) == ifb; ++it) {
-    found.push_back(committed_.interfaces.at(it->second));
-  }
-  return found;
-}
-
-std::vector<InterfaceLease> SqliteLedger::InterfacesOfNetwork(const std::string& uid) const {
-  std::vector<InterfaceLease> found;
-  MutexLock lock(mu_);
-  const auto it = committed_.by_network.find(uid);
-  if (it == committed_.by_network.end()) return found;
-  for (const LeaseId id : it->second) found.push_back(committed_.interfaces.at(id));
-  return found;
-}
-
-AddressUse SqliteLedger::AddressesOf(const std::string& network_uid) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.networks.find(network_uid);
-  return it == committed_.networks.end() ? AddressUse{} : committed_.UseOf(it->second);
-}
-
-Listing SqliteLedger::ListAll() const {
-  MutexLock lock(mu_);
-  return committed_.BuildListing(limits_.slots_default, unreadable_);
-}
-
-std::string SqliteLedger::MetaValue(const std::string& key) const {
-  MutexLock lock(mu_);
-  const auto it = committed_.meta.find(key);
-  return it == committed_.meta.end() ? std::string() : it->second;
-}
-
-std::string SqliteLedger::Identity() const { return MetaValue(kIdentityKey); }
-std::string SqliteLedger::StoreIdentity() const { return MetaValue(kStoreIdentityKey); }
 
 std::shared_ptr<void> SqliteLedger::Subscribe(Handler handler) {
   std::uint64_t id = 0;
@@ -424,8 +356,9 @@ Result<std::unique_ptr<Ledger>> Ledger::Open(Options options, Clock& clock, Rng&
   if (options.boot_id.empty()) {
     ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
   }
-  if (options.uid_count == 0 || options.shaping_domains == 0 || options.shaping_domains > kIfbMax) {
-    return Invalid("open ledger: uid-range and shaping domains must not be empty");
+  if (options.uid_count == 0 || options.shaping_domains == 0 || options.shaping_domains > kIfbMax ||
+      options.ports_per_bridge == 0) {
+    return Invalid("open ledger: uid-range, shaping domains and bridges must not be empty");
   }
   ASSIGN_OR_RETURN(Database database, Database::Open(options.path, NewUuid(rng)));
   const BootTime boot{options.boot_id, clock.Now()};

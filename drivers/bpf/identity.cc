@@ -105,8 +105,7 @@ ProgramState StateOf(const std::vector<Filter>& filters, const Program& program)
 Result<std::unique_ptr<BpfIdentityDriver>> BpfIdentityDriver::Open(const IdentityOptions& options) {
   RedirectMode mode = options.mode.value_or(RedirectMode::kMirred);
   if (!options.mode) {
-    ASSIGN_OR_RETURN(const bool works, ProbeRedirect());
-    if (works) mode = RedirectMode::kBpf;
+    ASSIGN_OR_RETURN(mode, drivers::ChooseRedirect("auto", ProbeRedirect));
   }
   ASSIGN_OR_RETURN(Programs programs, LoadPrograms(options.pin_directory));
   ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());

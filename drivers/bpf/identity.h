@@ -46,8 +46,9 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   drivers::RedirectMode mode_;
 };
 
-// True when a packet sent through bpf_redirect to an IFB comes back without passing clsact again:
-// tried with one packet in a network namespace of its own, in a thread of its own. ~10 ms.
-Result<bool> ProbeRedirect();
+// kBpf: true when a packet that is redirected to an IFB comes back without passing clsact again:
+// tried with one. kMirred: true when the kernel knows the action. In a network namespace of its
+// own, in a thread of its own. ~10 ms.
+Result<bool> ProbeRedirect(drivers::RedirectMode mode);
 
 }  // namespace forkplane::bpf

@@ -78,12 +78,12 @@ Result<bool> IsAnswered(int tap) {
   }
 }
 
-Result<bool> ProbeHere() {
+Result<bool> ProbeHere(drivers::RedirectMode mode) {
   ASSIGN_OR_RETURN(const auto links, netlink::NetlinkLinkDriver::Open());
   ASSIGN_OR_RETURN(const auto taps, netlink::NetlinkTapDriver::Open());
   ASSIGN_OR_RETURN(const auto qdiscs, netlink::NetlinkQdiscDriver::Open());
   ASSIGN_OR_RETURN(const auto routes, netlink::NetlinkRouteDriver::Open());
-  ASSIGN_OR_RETURN(const auto identity, BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf}));
+  ASSIGN_OR_RETURN(const auto identity, BpfIdentityDriver::Open({{}, mode}));
   const std::uint32_t index = TapIndex(kNumber);
   const IdentityEntry entry = {InnerMac(0), OuterMac(kNumber), kInner, kOuter, kHost};
   RETURN_IF_ERROR(links->CreateIfb({0, "probe"}));
@@ -93,7 +93,15 @@ Result<bool> ProbeHere() {
   RETURN_IF_ERROR(taps->Create(spec));
   RETURN_IF_ERROR(qdiscs->AddClsact(index));
   RETURN_IF_ERROR(identity->SetEntry(index, entry));
-  RETURN_IF_ERROR(identity->Attach(index, Direction::kIngress));
+  const Status attached = identity->Attach(index, Direction::kIngress);
+  if (mode == drivers::RedirectMode::kMirred) {
+    // Of an action that it does not know the kernel says that there is no such file. One that it
+    // knows works in every version: no packet, which an overloaded host might answer too late.
+    if (!attached.ok() && attached.error().sys_errno == ENOENT) return false;
+    RETURN_IF_ERROR(attached);
+    return true;
+  }
+  RETURN_IF_ERROR(attached);
   RETURN_IF_ERROR(identity->Attach(index, Direction::kEgress));
   RETURN_IF_ERROR(links->SetUp(index, true));
   RETURN_IF_ERROR(routes->AddAddress(index, {kHost, 24}));
@@ -103,14 +111,16 @@ Result<bool> ProbeHere() {
 
 }  // namespace
 
-Result<bool> ProbeRedirect() {
+Result<bool> ProbeRedirect(drivers::RedirectMode mode) {
   Result<bool> result = false;
   // A thread of its own, because the namespace is the thread's; it goes with it.
-  std::jthread([&result] {
-    result = unshare(CLONE_NEWNET) == 0 ? ProbeHere() : FromErrno(errno, "new network namespace");
+  std::jthread([&result, mode] {
+    result =
+        unshare(CLONE_NEWNET) == 0 ? ProbeHere(mode) : FromErrno(errno, "new network namespace");
   }).join();
   if (result.ok()) return result;
-  return std::move(result).error().WithContext("probe of bpf_redirect");
+  return std::move(result).error().WithContext(
+      mode == drivers::RedirectMode::kBpf ? "probe of bpf_redirect" : "probe of act_mirred");
 }
 
 }  // namespace forkplane::bpf

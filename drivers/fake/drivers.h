@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "drivers/fake/kernel.h"
+#include "drivers/flow_driver.h"
 #include "drivers/sysctl_driver.h"
 
 namespace forkplane::fake {
@@ -117,6 +118,24 @@ class FakeFirewallDriver final : public drivers::FirewallDriver {
   Lookup<drivers::FirewallRules> Observe() override;
   Status Replace(const drivers::FirewallRules& rules) override;
   Status Remove() override;
+
+ private:
+  FakeKernel& kernel_;
+};
+
+class FakeFlowDriver final : public drivers::FlowDriver {
+ public:
+  explicit FakeFlowDriver(FakeKernel& kernel) : kernel_(kernel) {}
+  Result<std::size_t> FlushAddress(Ipv4 address) override;
+
+ private:
+  FakeKernel& kernel_;
+};
+
+class FakeForwardingProbe final : public drivers::ForwardingProbe {
+ public:
+  explicit FakeForwardingProbe(FakeKernel& kernel) : kernel_(kernel) {}
+  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
 
  private:
   FakeKernel& kernel_;

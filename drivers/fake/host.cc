@@ -1,4 +1,4 @@
-// Identity, firewall, switches and events of the in-memory host.
+// Identity, firewall, flows, switches and events of the in-memory host.
 #include <algorithm>
 
 #include "drivers/fake/drivers.h"
@@ -137,6 +137,15 @@ Status FakeFirewallDriver::Remove() {
     if (!state.firewall) return NotFound("remove firewall: No such file or directory");
     state.firewall.reset();
     return OkStatus();
+  });
+}
+
+Result<std::size_t> FakeFlowDriver::FlushAddress(Ipv4 address) {
+  return kernel_.Change([&](State& state) -> Result<std::size_t> {
+    return std::erase_if(state.flows, [&](const FakeFlow& flow) {
+      return flow.source == address || flow.destination == address ||
+             flow.reply_source == address || flow.reply_destination == address;
+    });
   });
 }
 

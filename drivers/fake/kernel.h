@@ -1,6 +1,6 @@
 // An in-memory host: links, tun files, qdiscs, classes, programs, addresses, routes, neighbours,
-// firewall and switches, with the kernel's errors and cascades. tests/kernel/drivers_contract holds
-// it to the real kernel, call by call.
+// firewall, flows and switches, with the kernel's errors and cascades.
+// tests/kernel/drivers_contract holds it to the real kernel, call by call.
 //
 // NOTE Threading: thread-safe; one lock, never held during a callback.
 // NOTE Events: delivered in the thread of the call that caused them, after it has taken effect.
@@ -21,6 +21,7 @@
 #include "controller/base/mutex.h"
 #include "controller/base/network_names.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -51,12 +52,23 @@ struct FakeLink {
   std::map<Ipv4, MacAddress> neighbours = {};
 };
 
+// An entry of connection tracking. Nothing flows here: tests put them in.
+struct FakeFlow {
+  Ipv4 source;
+  Ipv4 destination;
+  Ipv4 reply_source;
+  Ipv4 reply_destination;
+  bool operator==(const FakeFlow&) const = default;
+};
+
 struct State {
   std::map<std::uint32_t, FakeLink> links = {};   // by index
   std::map<std::uint32_t, TunFilePtr> kept = {};  // files of this process, by number
   std::map<pid_t, std::vector<TunFilePtr>> processes = {};
   std::map<std::uint32_t, drivers::IdentityEntry> entries = {};
   std::optional<drivers::FirewallRules> firewall = {};
+  std::vector<FakeFlow> flows = {};
+  std::vector<drivers::ForwardChain> forward_drops = {};  // of others
   bool ipv4_forwarding = false;
   std::vector<drivers::Route> foreign_routes = {};
   std::optional<drivers::Uplink> uplink = {};

@@ -92,11 +92,17 @@ struct NetlinkQdiscDriver::UplinkDump {
     seen = true;
     netlink::Note(header, attributes, port);
     if (TC_H_MAJ(header.tcm_parent) != kHtbHandle) return;
-    if (const auto leaf = LeafOf(attributes)) leaves[TC_H_MIN(header.tcm_parent)] = *leaf;
+    if (const auto leaf = LeafOf(attributes)) {
+      leaves[TC_H_MIN(header.tcm_parent)] = {*leaf, CountersOf(attributes).drops};
+    }
   }
   std::uint32_t index;
   PortQdiscs port = {};
-  std::map<std::uint32_t, Leaf> leaves = {};  // by the class's minor
+  struct LeafAt {
+    Leaf leaf;
+    std::uint64_t drops = 0;
+  };
+  std::map<std::uint32_t, LeafAt> leaves = {};  // by the class's minor
   bool seen = false;
 };
 
@@ -191,7 +197,10 @@ Result<UplinkQdiscs> NetlinkQdiscDriver::Finish(UplinkDump dump) {
   ASSIGN_OR_RETURN(uplink.classes, DumpClasses(dump.index));
   for (ObservedClass& observed : uplink.classes) {
     const auto leaf = dump.leaves.find(observed.htb.minor);
-    if (leaf != dump.leaves.end()) observed.leaf = leaf->second;
+    if (leaf == dump.leaves.end()) continue;
+    observed.leaf = leaf->second.leaf;
+    // What its leaf refuses, the class counts too.
+    observed.counters.drops = std::max(observed.counters.drops, leaf->second.drops);
   }
   return uplink;
 }

@@ -62,10 +62,10 @@ Error KernelError(int errno_value, std::string_view what, std::string_view expla
 
 void Socket::Free::operator()(nl_sock* socket) const { nl_socket_free(socket); }
 
-Result<Socket> Socket::Open() {
+Result<Socket> Socket::Open(int family) {
   Socket socket(nl_socket_alloc());
   if (socket.socket_ == nullptr) return Exhausted("netlink socket: out of memory");
-  if (const int rc = nl_connect(socket.socket_.get(), NETLINK_ROUTE); rc < 0) {
+  if (const int rc = nl_connect(socket.socket_.get(), family); rc < 0) {
     return Unavailable(fmt::format("netlink socket: {}", nl_geterror(rc)));
   }
   // With a size given libnl reads at once, instead of asking for the size of each answer first.

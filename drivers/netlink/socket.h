@@ -1,4 +1,4 @@
-// A request/answer socket of rtnetlink.
+// A request/answer socket of rtnetlink, or of another netlink family.
 //
 // NOTE Threading: one user at a time; SharedSocket adds the lock.
 // NOTE Kernel: answers are queued before sendmsg returns, so waiting for them is not waiting, but
@@ -27,8 +27,8 @@ inline constexpr int kDumpTriesMax = 20;
 
 class Socket {
  public:
-  // In the network namespace of the calling thread.
-  static Result<Socket> Open();
+  // In the network namespace of the calling thread; `family` as NETLINK_ROUTE.
+  static Result<Socket> Open(int family = NETLINK_ROUTE);
 
   using OnMessage = std::function<void(const nlmsghdr*)>;
   // Sends and waits for the acknowledgement. `what` leads the error's text: "delete link fkbr0".

@@ -51,6 +51,17 @@ std::uint32_t BytesOf(std::uint64_t rate, std::uint32_t ticks) {
       std::min<Wide>(bytes, std::numeric_limits<std::uint32_t>::max()));
 }
 
+Tbf TbfOf(const Attributes& options) {
+  Tbf tbf;
+  const tc_tbf_qopt parameters = options.Read<tc_tbf_qopt>(TCA_TBF_PARMS).value_or(tc_tbf_qopt{});
+  tbf.rate_bytes_per_second = options.U64(TCA_TBF_RATE64).value_or(parameters.rate.rate);
+  tbf.limit_bytes = parameters.limit;
+  tbf.burst_bytes = BytesOf(tbf.rate_bytes_per_second, parameters.buffer);
+  return tbf;
+}
+
+}  // namespace
+
 TcCounters CountersOf(const Attributes& attributes) {
   TcCounters counters;
   const Attributes stats = attributes.Nested(TCA_STATS2);
@@ -66,17 +77,6 @@ TcCounters CountersOf(const Attributes& attributes) {
   }
   return counters;
 }
-
-Tbf TbfOf(const Attributes& options) {
-  Tbf tbf;
-  const tc_tbf_qopt parameters = options.Read<tc_tbf_qopt>(TCA_TBF_PARMS).value_or(tc_tbf_qopt{});
-  tbf.rate_bytes_per_second = options.U64(TCA_TBF_RATE64).value_or(parameters.rate.rate);
-  tbf.limit_bytes = parameters.limit;
-  tbf.burst_bytes = BytesOf(tbf.rate_bytes_per_second, parameters.buffer);
-  return tbf;
-}
-
-}  // namespace
 
 tcmsg TcHeader(std::uint32_t index, std::uint32_t parent, std::uint32_t handle) {
   tcmsg header = {};

@@ -22,5 +22,6 @@ void PutLeaf(Message& message, const drivers::Leaf& leaf);  // and TCA_KIND
 drivers::ObservedRoot RootOf(const tcmsg& header, const Attributes& attributes);
 drivers::ObservedClass ClassOf(const tcmsg& header, const Attributes& attributes);
 std::optional<drivers::Leaf> LeafOf(const Attributes& attributes);
+drivers::TcCounters CountersOf(const Attributes& attributes);
 
 }  // namespace forkplane::netlink

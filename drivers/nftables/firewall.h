@@ -1,4 +1,4 @@
-// FirewallDriver over libnftables (no process is started).
+// FirewallDriver over libnftables.
 //
 // NOTE Observation: the table is listed in nft's numeric form and read by the grammar that Replace
 // writes; every line that does not fit is reported as unexpected. So a version of libnftables that
@@ -6,12 +6,9 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "controller/base/mutex.h"
 #include "drivers/firewall_driver.h"
-
-struct nft_ctx;
+#include "drivers/nftables/context.h"
 
 namespace forkplane::nftables {
 
@@ -24,15 +21,9 @@ class NftFirewallDriver final : public drivers::FirewallDriver {
   Status Remove() override;
 
  private:
-  struct Free {
-    void operator()(nft_ctx* context) const;
-  };
-  explicit NftFirewallDriver(nft_ctx* context) : context_(context) {}
-  // Runs one command text; gives its output.
-  Result<std::string> Run(const std::string& commands, std::string_view what) EXCLUDES(mutex_);
+  explicit NftFirewallDriver(std::unique_ptr<Context> context) : context_(std::move(context)) {}
 
-  Mutex mutex_;
-  std::unique_ptr<nft_ctx, Free> context_ GUARDED_BY(mutex_);
+  std::unique_ptr<Context> context_;
 };
 
 }  // namespace forkplane::nftables

@@ -139,16 +139,39 @@ drivers::Leaf Desired::DefaultLeaf() const {
   return {leaf, drivers::DefaultQueueBytes(default_bytes_per_second)};
 }
 
+std::string_view PartOf(const Action& action) {
+  struct {
+    std::string_view operator()(const EnableForwarding&) { return "forwarding"; }
+    std::string_view operator()(const CreateIfb&) { return "ifb"; }
+    std::string_view operator()(const DeleteLink&) { return "ifb"; }
+    std::string_view operator()(const SetName&) { return "ifb"; }
+    std::string_view operator()(const SetAlias&) { return "ifb"; }
+    std::string_view operator()(const DisableIpv6&) { return "ifb"; }
+    std::string_view operator()(const SetUp&) { return "ifb"; }
+    std::string_view operator()(const DeleteRoot&) { return "htb"; }
+    std::string_view operator()(const AddHtb&) { return "htb"; }
+    std::string_view operator()(const AddClass&) { return "class"; }
+    std::string_view operator()(const ChangeClass&) { return "class"; }
+    std::string_view operator()(const SetLeaf&) { return "class"; }
+  } part;
+  return std::visit(part, action);
+}
+
 std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
-  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
-  for (std::uint32_t ifb = 0; ifb < desired.domains; ++ifb) {
+  for (const std::uint32_t ifb : desired.domains) {
     static const DomainObserved kNothing;
-    const auto& domain = ifb < observed.domains.size() ? observed.domains[ifb] : kNothing;
-    DomainPlanner(desired, domain, ifb, plan).Plan();
+    const auto domain = observed.domains.find(ifb);
+    DomainPlanner(desired, domain == observed.domains.end() ? kNothing : domain->second, ifb, plan)
+        .Plan();
   }
+  for (const auto& [ifb, domain] : observed.domains) {
+    if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
+  }
+  // Last: where it is refused, guests are bounded and reach the host all the same.
+  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   return plan;
 }
 

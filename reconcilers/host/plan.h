@@ -11,12 +11,16 @@
 //     default class at capacity shaped nobody).
 //   - An HTB qdisc cannot be changed, only made anew; that takes all classes with it, and the
 //     shaping loop adds them again. So it is rebuilt only when it is not ours.
+//   - A host that refuses to forward (read-only /proc/sys) gets all the rest.
 //   - A new capacity is applied live (upstream fault W8: never).
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -26,7 +30,7 @@
 namespace forkplane::host {
 
 struct Desired {
-  std::uint32_t domains = 1;
+  std::set<std::uint32_t> domains = {0};        // IFB numbers
   std::string alias;                            // the host's uid
   std::uint64_t capacity_bytes_per_second = 0;  // of each domain's root class
   std::uint64_t default_bytes_per_second = 0;   // of the default class
@@ -35,6 +39,7 @@ struct Desired {
   drivers::HtbClass Root() const;
   drivers::HtbClass Default() const;
   drivers::Leaf DefaultLeaf() const;
+  bool operator==(const Desired&) const = default;
 };
 
 struct DomainObserved {
@@ -45,14 +50,14 @@ struct DomainObserved {
 
 struct Observed {
   bool forwarding = false;
-  std::vector<DomainObserved> domains;  // by IFB number
+  std::map<std::uint32_t, DomainObserved> domains;  // by IFB number; also of those to be removed
 };
 
 struct EnableForwarding {};
 struct CreateIfb {
   std::uint32_t ifb = 0;
 };
-struct DeleteLink {  // something that is no IFB under our index
+struct DeleteLink {  // an IFB that nothing is leased on; or what is no IFB under our index
   std::uint32_t ifb = 0;
 };
 struct SetName {
@@ -90,6 +95,8 @@ struct SetLeaf {
 using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
                             SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf>;
 std::string ToString(const Action& action);
+// What the action puts back when it had stood before.
+std::string_view PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

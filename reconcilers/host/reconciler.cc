@@ -1,5 +1,6 @@
 #include "reconcilers/host/reconciler.h"
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "controller/base/log.h"
@@ -43,22 +44,91 @@ crd::Condition Make(std::string_view type, bool holds, std::string reason, std::
   return condition;
 }
 
+// What a kernel that does not know such a thing at all lacks; "": another cause.
+std::string_view ModuleOf(const Action& action) {
+  if (std::holds_alternative<CreateIfb>(action)) return "ifb (CONFIG_IFB)";
+  if (std::holds_alternative<AddHtb>(action)) return "sch_htb (CONFIG_NET_SCH_HTB)";
+  const auto* leaf = std::get_if<SetLeaf>(&action);
+  if (leaf != nullptr && leaf->leaf.kind == drivers::LeafKind::kFqCodel) {
+    return "sch_fq_codel (CONFIG_NET_SCH_FQ_CODEL), or --leaf bfifo";
+  }
+  return {};
+}
+
 }  // namespace
+
+void HostReconciler::NameCause(const Refusal& refusal, Outcome& outcome) {
+  const Error& error = refusal.error;
+  if (std::holds_alternative<EnableForwarding>(refusal.action)) {
+    outcome.reason = "ForwardingOff";
+    outcome.message = fmt::format(
+        "net.ipv4.ip_forward is 0 and cannot be set ({}): guests reach this host and nobody else; "
+        "on the host, or in the manifest of this container: sysctl -w net.ipv4.ip_forward=1",
+        error.message);
+    return;
+  }
+  // How rtnetlink speaks of a kind of link or qdisc that no module offers.
+  const bool unknown = error.sys_errno == EOPNOTSUPP || error.sys_errno == ENOENT;
+  const std::string_view module = ModuleOf(refusal.action);
+  if (!unknown || module.empty()) return;
+  outcome.reason = "KernelFeatureMissing";
+  outcome.message =
+      fmt::format("{}: {}: load module {}; forkplane doctor lists all that is missing",
+                  ToString(refusal.action), error.message, module);
+}
+
+// Also those that no loop uses yet: who wrote them thinks they are there.
+Result<HostReconciler::Outcome> HostReconciler::JudgeUplinks(const crd::Host* object) {
+  Outcome outcome;
+  if (object == nullptr) return outcome;
+  for (std::size_t i = 0; i < object->spec.uplinks.size(); ++i) {
+    const std::string& name = object->spec.uplinks[i].interface;
+    ASSIGN_OR_RETURN(const auto uplink, drivers_.routes.UplinkByName(name));
+    if (uplink || name.empty()) continue;
+    outcome.reason = "UplinkNotFound";
+    outcome.message = fmt::format(
+        "spec.uplinks[{}].interface: this host has no link \"{}\": name one that \"ip link\" "
+        "shows, "
+        "or leave the entry out for the link of the default route",
+        i, name);
+    return outcome;
+  }
+  return outcome;
+}
 
 HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
                                const runtime::OrphanFactBoard& orphans, Options options)
-    : ledger_(ledger), drivers_(drivers), orphans_(orphans), options_(std::move(options)) {}
+    : ledger_(ledger),
+      drivers_(drivers),
+      orphans_(orphans),
+      options_(std::move(options)),
+      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class"}) {}
 
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
+  std::optional<Refusal> refusal;
+  repairs_.Want(kKey, desired);
   const auto observed = runtime::Converge<Observed>(
       [&] { return Observe(); }, [&](const Observed& is) { return MakePlan(desired, is); },
-      [&](const Action& action) { return Execute(desired, action); }, stop);
-  const Status outcome = observed.ok() ? OkStatus() : Status(observed.error());
+      [&](const Action& action) {
+        Status status = Execute(desired, action);
+        refusal.reset();
+        if (!status.ok()) refusal = Refusal{action, status.error()};
+        return status;
+      },
+      stop);
+  Outcome outcome;
+  if (observed.ok()) {
+    ASSIGN_OR_RETURN(outcome, JudgeUplinks(object.get()));
+  } else {
+    outcome = {"Retrying", observed.error().message};
+    if (refusal) NameCause(*refusal, outcome);
+  }
   Report(capacity, outcome);
-  if (!outcome.ok()) return outcome.error();
+  if (!observed.ok()) return observed.error();
+  repairs_.Saw(kKey, desired);
   return runtime::Next::Done();
 }
 
@@ -87,7 +157,8 @@ Result<HostReconciler::Capacity> HostReconciler::UploadCapacity(const crd::Host*
 
 Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity) const {
   Desired desired;
-  desired.domains = options_.domains;
+  const std::vector<std::uint32_t> leased = ledger_.Domains();
+  desired.domains = {leased.begin(), leased.end()};
   desired.alias = object != nullptr ? object->metadata.uid : options_.host_name;
   desired.capacity_bytes_per_second = capacity.bits_per_second / kBitsPerByte;
   desired.default_bytes_per_second = kDefaultClassBits / kBitsPerByte;
@@ -108,19 +179,22 @@ Result<Observed> HostReconciler::Observe() {
       }
       ASSIGN_OR_RETURN(domain.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(ifb)));
     }
-    observed.domains.push_back(std::move(domain));
+    // Most of those there may be are not there.
+    if (domain.link || ifb == 0) observed.domains.emplace(ifb, std::move(domain));
   }
   return observed;
 }
 
 Status HostReconciler::Execute(const Desired& desired, const Action& action) {
   log::Debug("host action", {{"action", ToString(action)}});
-  return std::visit(Executor{drivers_, desired}, action);
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));
+  repairs_.Did(kKey, PartOf(action));
+  return OkStatus();
 }
 
 void HostReconciler::FillSlots(crd::HostStatus& status) const {
   crd::RestoreSlots slots;
-  for (const auto& pool : ledger_.ListAll().pools) {
+  for (const auto& pool : ledger_.Pools()) {
     slots.in_use += pool.granted;
     slots.total += pool.total;
     slots.waiting += static_cast<std::int64_t>(pool.waiting.size());
@@ -129,7 +203,7 @@ void HostReconciler::FillSlots(crd::HostStatus& status) const {
 }
 
 // A fresh look at the object: a pass may take long, and the status must carry its generation.
-void HostReconciler::Report(const Capacity& capacity, const Status& outcome) {
+void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   const auto object = options_.object ? options_.object() : nullptr;
   if (!object || !options_.report) return;
   crd::HostStatus status = options_.known ? options_.known() : crd::HostStatus{};
@@ -141,14 +215,14 @@ void HostReconciler::Report(const Capacity& capacity, const Status& outcome) {
   FillSlots(status);
   auto& conditions = status.conditions;
   const auto health = ledger_.Health();
-  const std::string trouble = outcome.ok() ? "" : outcome.error().message;
-  conditions.push_back(Make(crd::condition::kNetworkReady, outcome.ok(),
-                            outcome.ok() ? "Converged" : "Retrying", trouble));
-  const bool ready = outcome.ok() && health.ok();
+  const bool converged = outcome.reason == kConverged;
+  conditions.push_back(
+      Make(crd::condition::kNetworkReady, converged, outcome.reason, outcome.message));
+  const bool ready = converged && health.ok();
   conditions.push_back(
       Make(crd::condition::kReady, ready,
            ready ? "Ready" : (health.ok() ? "NetworkNotReady" : "LedgerUnreadable"),
-           health.ok() ? trouble : health.error().message));
+           health.ok() ? outcome.message : health.error().message));
   if (!capacity.known) {
     conditions.push_back(Make(crd::condition::kCapacityUnknown, true, "LinkSpeedUnknown",
                               "no link speed is known; 100G is assumed: set "
@@ -170,8 +244,9 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   const Desired desired = Desire(object.get(), capacity);
   ASSIGN_OR_RETURN(const Observed observed, Observe());
   Json domains = Json::array();
-  for (const auto& domain : observed.domains) {
-    Json json = {{"link", domain.link ? Json(domain.link->name) : Json()},
+  for (const auto& [ifb, domain] : observed.domains) {
+    Json json = {{"ifb", ifb},
+                 {"link", domain.link ? Json(domain.link->name) : Json()},
                  {"up", domain.link && domain.link->up},
                  {"root", domain.qdiscs.root ? Json(domain.qdiscs.root->kind) : Json()},
                  {"classes", domain.qdiscs.classes.size()}};
@@ -181,12 +256,19 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
   return crd::DumpJson(
       {{"desired",
-        {{"domains", desired.domains},
+        {{"domains", desired.domains.size()},
          {"uplink", capacity.uplink},
          {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
          {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
        {"observed", {{"forwarding", observed.forwarding}, {"domains", std::move(domains)}}},
        {"plan", std::move(plan)}});
+}
+
+std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) const {
+  using Kind = ledger::Change::Kind;
+  const bool further = change.kind == Kind::kInterface && IfbOf(change.number) != 0;
+  if (change.kind != Kind::kSlot && !further) return {};
+  return {kKey};
 }
 
 std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event) const {

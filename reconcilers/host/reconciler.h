@@ -5,8 +5,9 @@
 // them never gets as far as this loop.
 //
 // NOTE Wiring (app): one worker. Add kKey for a LinkEvent on an IFB of ours and for kLost, a change
-// of our Host object, an OrphanFacts change, a ledger Change of kind kSlot (merged: it is a count),
-// and a periodic resync.
+// of our Host object, an OrphanFacts change, a ledger Change (KeysOf; merged: slots are a count,
+// and a further IFB is bounded by nothing until it is there: its domain passes nothing), and a
+// periodic resync.
 #pragma once
 
 #include <functional>
@@ -17,6 +18,7 @@
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "crd/host.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_events.h"
@@ -41,7 +43,7 @@ struct Drivers {
 
 struct Options {
   std::string host_name;
-  std::uint32_t domains = 1;
+  std::uint32_t domains = 16;  // IFBs there may be (ledger Options)
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;
   // Our Host object as the cache has it; null: not there (yet).
   std::function<std::shared_ptr<const crd::Host>()> object;
@@ -49,6 +51,7 @@ struct Options {
   std::function<crd::HostStatus()> known;
   // Hands a whole status to the status writer.
   std::function<void(const crd::Host& object, const crd::HostStatus& status)> report;
+  metrics::Registry* registry = nullptr;
 };
 
 class HostReconciler final : public runtime::Reconciler {
@@ -59,6 +62,7 @@ class HostReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
+  std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
  private:
@@ -67,17 +71,31 @@ class HostReconciler final : public runtime::Reconciler {
     std::string uplink;  // "": none
     bool known = true;
   };
+  // How a pass ended, for NetworkReady.
+  static constexpr const char* kConverged = "Converged";
+  struct Outcome {
+    std::string reason = kConverged;
+    std::string message;
+  };
+  // The action that failed last, and how.
+  struct Refusal {
+    Action action;
+    Error error;
+  };
+  static void NameCause(const Refusal& refusal, Outcome& outcome);
+  Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   Result<Observed> Observe();
   Status Execute(const Desired& desired, const Action& action);
-  void Report(const Capacity& capacity, const Status& outcome);
+  void Report(const Capacity& capacity, const Outcome& outcome);
   void FillSlots(crd::HostStatus& status) const;
 
   const ledger::Ledger& ledger_;
   Drivers drivers_;
   const runtime::OrphanFactBoard& orphans_;
   const Options options_;
+  runtime::Repairs<std::string, Desired> repairs_;
 };
 
 }  // namespace forkplane::host

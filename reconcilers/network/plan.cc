@@ -24,7 +24,8 @@ struct Printer {
 };
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
-  const drivers::FirewallRules want = drivers::Canonical({desired.firewall, {}});
+  if (!desired.firewall) return;
+  const drivers::FirewallRules want = drivers::Canonical({*desired.firewall, {}});
   if (want.networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
   } else if (observed.firewall != want) {
@@ -68,6 +69,10 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
 }
 
 }  // namespace
+
+Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address) {
+  return {address, static_cast<std::uint8_t>(cidr.prefix)};
+}
 
 std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
 

@@ -1,4 +1,4 @@
-// The bridge of one Network on this host, and our nftables table, which holds all Networks.
+// One bridge of a Network on this host, and our nftables table, which holds all Networks.
 //
 // Invariants (plan tables hold them):
 //   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
@@ -7,8 +7,9 @@
 //     the lowest MAC of its ports and changes it under the guests (measured).
 //   - A cidr that overlaps a route of this host changes nothing: no lease, no bridge, no rule; the
 //     condition names the route.
-//   - One table of ours, written whole in one transaction; no other table is read or touched, and
-//     no rule is found by a text another may contain (upstream W21).
+//   - One table of ours, written whole in one transaction; no other table is touched (forwarding.h
+//     reads who drops what guests send out, for the condition's message), and no rule is found by a
+//     text another may contain (upstream W21).
 //   - Traffic between guests through the gateway is dropped, not only at the ports (W20).
 //   - A Network goes only when no lease uses it; its rules go before its bridge.
 // Also excluded: W16 (addresses rest in the ledger), W18 (ports are counted, bridges are numbered).
@@ -26,13 +27,27 @@
 namespace forkplane::network {
 
 struct Desired {
-  bool present = true;       // false: only `bridge` and `firewall` are used
+  bool present = true;       // false: only `bridge` and the firewall are used
   std::uint32_t bridge = 0;  // number
   std::string alias;         // the Network's uid
   std::uint32_t mtu = 1500;
-  Ipv4Prefix gateway;  // with the cidr's length
-  // Of every Network of this host; empty: no table.
-  std::vector<drivers::FirewallNetwork> firewall;
+  // With the cidr's length on the Network's first bridge, which so gets the route of the cidr; /32
+  // on a further one.
+  Ipv4Prefix gateway;
+  // Of every Network of this host; empty: no table. Absent: not looked at (a further bridge).
+  std::optional<std::vector<drivers::FirewallNetwork>> firewall =
+      std::vector<drivers::FirewallNetwork>();
+};
+
+// Of it, what is this Network's alone.
+struct BridgeWish {
+  explicit BridgeWish(const Desired& of)
+      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway) {}
+  bool operator==(const BridgeWish&) const = default;
+  std::uint32_t bridge;
+  std::string alias;
+  std::uint32_t mtu;
+  Ipv4Prefix gateway;
 };
 
 struct Observed {
@@ -61,6 +76,9 @@ using Action =
     std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
                  DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
 std::string ToString(const Action& action);
+
+// The address with the cidr's length.
+Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

@@ -6,6 +6,10 @@
 // down: each port that joins is an event of its bridge), and a periodic resync of every Network
 // (rules have no events).
 //
+// NOTE Forwarding: a Network that stands is probed when a pass changed something of it and at the
+// periodic resync (forwarding.h), never because of a port; it stays Ready when it is blocked, since
+// guests and host still talk.
+//
 // NOTE Deletion: a finalizer of ours holds a Network until no interface uses it and its bridge was
 // seen gone. A lease whose object vanished without that (lost store, forced finalizer) is kept.
 #pragma once
@@ -16,10 +20,13 @@
 
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "crd/network.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
+#include "reconcilers/network/forwarding.h"
 #include "reconcilers/network/plan.h"
 
 namespace forkplane::network {
@@ -32,6 +39,7 @@ struct Drivers {
   drivers::RouteDriver& routes;
   drivers::SysctlDriver& sysctls;
   drivers::FirewallDriver& firewall;
+  drivers::ForwardingProbe& forwarding;
 };
 
 // The Network objects, and what is written back. The app builds it from an informer, the finalizer
@@ -48,7 +56,8 @@ class Objects {
 class NetworkReconciler final : public runtime::Reconciler {
  public:
   NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
-                    std::string host_name);
+                    std::string host_name, Clock& clock = RealClock(),
+                    metrics::Registry* registry = nullptr);
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -57,31 +66,54 @@ class NetworkReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
  private:
+  // Of what is counted as repaired.
+  static constexpr const char* kBridgePart = "bridge";
+  static constexpr const char* kRulesPart = "rules";
+  static constexpr const char* kRulesKey = "rules";
+
+  struct Bridge {
+    std::uint32_t number = 0;
+    bool first = true;  // the others come and go with the number of ports
+    bool present = true;
+  };
   // What a pass found, for the status.
   struct Outcome {
     std::string reason = "Ready";  // Ready: True
     std::string message;
     std::string conflict;  // the overlapping route, or Network; "": none
     bool no_uplink = false;
+    std::string blocked;  // who drops what guests send out; "": nobody, as far as known
   };
 
   Result<runtime::Next> Raise(const crd::Network& object, const std::stop_token& stop);
   Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
   Result<std::string> OverlappingRoute(const Cidr& cidr);
   Result<std::string> UplinkName();
-  Desired Desire(const ledger::NetworkLease& lease, bool present, const Observed& observed,
+  Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
+                     Outcome& outcome);
+  Desired Desire(const ledger::NetworkLease& lease, const Bridge& bridge, const Observed& observed,
                  const std::string& uplink) const;
   std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,
                                                        const std::string& uplink) const;
-  Result<Observed> Observe(std::uint32_t bridge);
-  Result<Observed> Converge(const ledger::NetworkLease& lease, bool present,
-                            const std::stop_token& stop);
+  Result<Observed> Observe(const Bridge& bridge);
+  // Whether anything had to be changed.
+  Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,
+                           const std::stop_token& stop);
+  Result<bool> ConvergeFurther(const ledger::NetworkLease& lease,
+                               const ledger::FurtherBridge& further, bool present,
+                               const std::stop_token& stop);
+  Result<bool> Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                        const std::stop_token& stop);
+  Status Execute(const std::string& name, const Desired& desired, const Action& action);
   void Report(const crd::Network& object, const Outcome& outcome);
 
   ledger::Ledger& ledger_;
   Objects& objects_;
   Drivers drivers_;
   const std::string host_name_;
+  ForwardingWatch forwarding_;
+  runtime::Repairs<std::uint32_t, BridgeWish> bridge_repairs_;     // by the bridge's number
+  runtime::Repairs<std::string, drivers::FirewallRules> repairs_;  // of the one table
 };
 
 }  // namespace forkplane::network

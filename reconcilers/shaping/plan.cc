@@ -84,6 +84,17 @@ void PlanClass(const Rates& want, const Observed& observed, std::vector<Action>&
 
 std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
 
+PartOfInterface PartOf(const Action& action) {
+  struct {
+    PartOfInterface operator()(const DeleteClass& a) { return {a.minor, ""}; }
+    PartOfInterface operator()(const AddClass& a) { return {a.htb.minor, "class"}; }
+    PartOfInterface operator()(const ChangeClass& a) { return {a.htb.minor, "class"}; }
+    PartOfInterface operator()(const SetLeaf& a) { return {a.minor, "class"}; }
+    PartOfInterface operator()(const ChangeTbf& a) { return {MinorOf(a.number), "tbf"}; }
+  } part;
+  return std::visit(part, action);
+}
+
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
   std::map<std::uint32_t, const Wish*> wishes;

@@ -6,6 +6,8 @@
 //     world that stands still, make it match.
 //   - Deletes first, and no class without a lease: a leaked class costs every add (the kernel walks
 //     all classes), and a number is free only after this loop saw its class gone.
+//   - No rate above the uplink's capacity: HTB serves a class below its own rate without asking its
+//     parent, so one such class would break the promise to all others.
 //   - Live changes are `change`, never delete and add: counters stay, no packet passes unbounded.
 //     Only a class under the wrong parent is made anew (the kernel ignores a new parent).
 //   - A narrower bucket starts with an empty queue: what was let in under the wider one may be
@@ -27,6 +29,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -39,6 +42,8 @@ struct Rates {
   drivers::HtbClass htb;  // its minor is the interface's
   drivers::Leaf leaf;
   drivers::Tbf tbf;
+  // The upload rate asked for is more than the uplink has, and was lowered to that.
+  bool above_capacity = false;
   bool operator==(const Rates&) const = default;
 };
 
@@ -85,6 +90,12 @@ struct ChangeTbf {
 };
 using Action = std::variant<DeleteClass, AddClass, ChangeClass, SetLeaf, ChangeTbf>;
 std::string ToString(const Action& action);
+// Whose it is, and what it puts back when it had stood before; "" when it makes nothing.
+struct PartOfInterface {
+  std::uint32_t minor = 0;
+  std::string_view part;
+};
+PartOfInterface PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 

@@ -46,8 +46,11 @@ Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32
   const crd::UploadLimit upload = bandwidth.upload.value_or(crd::UploadLimit{});
   std::uint64_t rate = std::min(kUnlimitedShareBytesPerSecond, capacity);
   std::uint64_t ceil = capacity;
+  bool above_capacity = false;
   if (upload.rate) {
-    rate = BytesPerSecond(*upload.rate);
+    const std::uint64_t asked = BytesPerSecond(*upload.rate);
+    rate = std::min(asked, capacity);
+    above_capacity = rate < asked;
     ceil = upload.ceil ? std::max(rate, BytesPerSecond(*upload.ceil)) : rate;
   } else if (upload.ceil) {
     ceil = BytesPerSecond(*upload.ceil);
@@ -65,6 +68,7 @@ Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32
   // KiB for the whole uplink.
   rates.leaf = {surroundings.leaf, drivers::DefaultQueueBytes(upload.rate ? rate : ceil)};
   rates.tbf = TbfOf(bandwidth.download.value_or(crd::DownloadLimit{}), capacity, mtu);
+  rates.above_capacity = above_capacity;
   return rates;
 }
 

@@ -45,7 +45,9 @@ ShapingReconciler::ShapingReconciler(ledger::Ledger& ledger, const Specs& specs,
       specs_(specs),
       qdiscs_(qdiscs),
       facts_(facts),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      metrics_(options_.registry, options_.clock != nullptr ? *options_.clock : RealClock()),
+      repairs_(options_.registry, "shaping", {"class", "tbf"}) {}
 
 Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
@@ -55,28 +57,60 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   // sent an event, which brings this key again: in a burst the pass would not find an end
   // otherwise.
   std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
+  MonotonicTime looked;
   const auto observe = [&]() -> Result<Observed> {
     if (options_.looking) options_.looking(key);
+    looked = metrics_.Now();
     ASSIGN_OR_RETURN(Observed is, Observe(ifb, leases));
     if (!first) first = is.tbfs;
     std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); });
     return is;
   };
   auto observed = runtime::Converge<Observed>(
-      observe, [&](const Observed& is) { return options_.plan(Desire(leases, is), is); },
+      observe,
+      [&](const Observed& is) {
+        const Desired desired = Desire(leases, is);
+        Want(desired);
+        return options_.plan(desired, is);
+      },
       [&](const Action& action) { return Execute(ifb, action); }, stop);
   if (!observed.ok()) {
-    for (const auto& lease : leases) {
-      facts_.Amend(ledger::KeyOf(lease.id), [](runtime::InterfaceFacts& facts) {
-        facts.shaped = false;
-        facts.shaped_reason = "Retrying";
-      });
-    }
+    Fail(leases);
     return std::move(observed).error().WithContext(fmt::format("shaping domain {}", key));
   }
-  for (const auto& lease : leases) Publish(lease, WishOf(lease, *observed), *observed);
+  for (const auto& lease : leases) {
+    const Wish wish = WishOf(lease, *observed);
+    const std::string shortfall = Shortfall(wish, *observed);
+    Publish(lease, wish, shortfall, *observed);
+    Note(lease, wish, shortfall, looked);
+  }
   RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
   return runtime::Next::Done();
+}
+
+void ShapingReconciler::Fail(const Leases& leases) {
+  for (const auto& lease : leases) {
+    facts_.Amend(ledger::KeyOf(lease.id), [](runtime::InterfaceFacts& facts) {
+      facts.shaped = false;
+      facts.shaped_reason = kRetrying;
+    });
+    if (lease.state == ledger::InterfaceState::kActive) metrics_.Failed(lease.id);
+  }
+}
+
+// An unknown wish takes nothing away.
+void ShapingReconciler::Want(const Desired& desired) {
+  for (const Wish& wish : desired.wishes) {
+    if (wish.intent == Intent::kShape) repairs_.Want(wish.number, wish.rates);
+    if (wish.intent == Intent::kRelease) repairs_.Forget(wish.number);
+  }
+}
+
+void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const Wish& wish,
+                             const std::string& shortfall, MonotonicTime looked) {
+  if (wish.intent == Intent::kRelease) return metrics_.Forget(lease.id);
+  metrics_.Saw(lease.id, wish.rates, shortfall, looked);
+  if (shortfall.empty()) repairs_.Saw(lease.number, wish.rates);
 }
 
 Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease,
@@ -133,18 +167,21 @@ Result<Observed> ShapingReconciler::Observe(std::uint32_t ifb, const Leases& lea
 
 Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
   log::Debug("shaping action", {{"domain", ifb}, {"action", ToString(action)}});
-  return std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action);
+  RETURN_IF_ERROR(std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action));
+  const PartOfInterface of = PartOf(action);
+  repairs_.Did(MakeNumber(ifb, of.minor), of.part);
+  return OkStatus();
 }
 
 void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
-                                const Observed& observed) {
+                                const std::string& shortfall, const Observed& observed) {
   if (!ledger_.GetInterface(lease.id)) return;  // freed meanwhile; the tap loop retracts the fact
   const auto tbf = observed.tbfs.find(lease.number);
   const auto is = observed.classes.find(MinorOf(lease.number));
-  const std::string shortfall = Shortfall(wish, observed);
   facts_.Amend(ledger::KeyOf(lease.id), [&](runtime::InterfaceFacts& facts) {
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;
+    facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;
     const drivers::Tbf down = tbf == observed.tbfs.end() ? drivers::Tbf{} : tbf->second;
     facts.download_rate_bits_per_second = down.rate_bytes_per_second * kBitsPerByte;
     facts.download_burst_bytes = down.burst_bytes;
@@ -180,7 +217,7 @@ Result<std::string> ShapingReconciler::Explain(const std::string& key) {
 
 std::vector<std::string> ShapingReconciler::AllKeys() const {
   std::vector<std::string> keys;
-  for (std::uint32_t ifb = 0; ifb < options_.domains; ++ifb) keys.push_back(std::to_string(ifb));
+  for (const std::uint32_t ifb : ledger_.Domains()) keys.push_back(std::to_string(ifb));
   return keys;
 }
 
@@ -207,6 +244,31 @@ std::vector<std::string> ShapingReconciler::KeysOfVm(const std::string& owner_ui
     for (const auto& lease : vm->interfaces) keys.push_back(KeyOfNumber(lease.number));
   }
   return keys;
+}
+
+void ShapingReconciler::Learn(const ledger::Change& change) {
+  if (change.kind == ledger::Change::Kind::kNetwork) LearnOfNetwork(change.network_uid);
+  if (change.kind != ledger::Change::Kind::kInterface) return;
+  const auto lease = ledger_.GetInterface(change.lease);
+  if (lease && lease->state == ledger::InterfaceState::kActive) {
+    metrics_.Learn(change.lease);
+  } else {
+    metrics_.Forget(change.lease);
+  }
+}
+
+void ShapingReconciler::LearnOfVm(const std::string& owner_uid) {
+  const auto vm = ledger_.GetVm(owner_uid);
+  if (!vm) return;
+  for (const auto& lease : vm->interfaces) {
+    if (lease.state == ledger::InterfaceState::kActive) metrics_.Learn(lease.id);
+  }
+}
+
+void ShapingReconciler::LearnOfNetwork(const std::string& network_uid) {
+  for (const auto& lease : ledger_.InterfacesOfNetwork(network_uid)) {
+    if (lease.state == ledger::InterfaceState::kActive) metrics_.Learn(lease.id);
+  }
 }
 
 std::vector<std::string> ShapingReconciler::KeyOfFact(const std::string& lease_key) const {

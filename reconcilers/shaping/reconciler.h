@@ -8,6 +8,8 @@
 //   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
 //   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
+// Before the key, tell Learn of each ledger Change and LearnOfVm, LearnOfNetwork of each change of
+// an object that was known before: the lag is counted from there.
 //
 // NOTE Facts: publishes InterfaceFacts.shaped only when the dump equals the spec, with the rates as
 // observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
@@ -21,7 +23,9 @@
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
 #include "drivers/link_events.h"
+#include "reconcilers/shaping/metrics.h"
 #include "reconcilers/shaping/rates.h"
 
 namespace forkplane::shaping {
@@ -38,11 +42,12 @@ class Specs {
 using Planner = std::function<std::vector<Action>(const Desired&, const Observed&)>;
 
 struct Options {
-  std::uint32_t domains = 1;
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
+  metrics::Registry* registry = nullptr;
+  const Clock* clock = nullptr;  // none: the machine's
 };
 
 class ShapingReconciler final : public runtime::Reconciler {
@@ -58,6 +63,9 @@ class ShapingReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
   std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
+  void Learn(const ledger::Change& change);
+  void LearnOfVm(const std::string& owner_uid);
+  void LearnOfNetwork(const std::string& network_uid);
   // Of a fact that asks for a pass: ready and not shaped yet, or the other way round.
   std::vector<std::string> KeyOfFact(const std::string& lease_key) const;
 
@@ -68,7 +76,12 @@ class ShapingReconciler final : public runtime::Reconciler {
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
   Result<Observed> Observe(std::uint32_t ifb, const Leases& leases);
   Status Execute(std::uint32_t ifb, const Action& action);
-  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const Observed& observed);
+  void Fail(const Leases& leases);
+  void Want(const Desired& desired);
+  void Note(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
+            MonotonicTime looked);
+  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
+               const Observed& observed);
   Status ConfirmReleased(const Leases& leases, const Observed& observed);
 
   ledger::Ledger& ledger_;
@@ -76,6 +89,8 @@ class ShapingReconciler final : public runtime::Reconciler {
   drivers::QdiscDriver& qdiscs_;
   runtime::InterfaceFactBoard& facts_;
   const Options options_;
+  Metrics metrics_;
+  runtime::Repairs<std::uint32_t, Rates> repairs_;  // by number
 };
 
 }  // namespace forkplane::shaping

@@ -1,5 +1,7 @@
 #include "reconcilers/tap/deletion_pool.h"
 
+#include "controller/runtime/converge.h"
+
 namespace forkplane::tap {
 
 DeletionPool::DeletionPool(int threads, Done done) : done_(std::move(done)) {
@@ -30,11 +32,21 @@ bool DeletionPool::IsPending(const std::string& key) const {
   return pending_.contains(key);
 }
 
+std::optional<Error> DeletionPool::TakeFailure(const std::string& key) {
+  MutexLock lock(mu_);
+  auto failure = failures_.extract(key);
+  if (failure.empty()) return std::nullopt;
+  return std::move(failure.mapped());
+}
+
 void DeletionPool::Finish(const Job& job) {
   const Status status = job.work();
   {
     MutexLock lock(mu_);
     pending_.erase(job.key);
+    if (!status.ok() && !runtime::IsStale(status.error().code)) {
+      failures_.insert_or_assign(job.key, status.error());
+    }
   }
   done_(job.key, status);
 }

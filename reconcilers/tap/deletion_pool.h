@@ -1,10 +1,13 @@
 // Deletes TAPs on threads of its own: one deletion waits ~20 ms for the kernel's RCU, and no create
-// may stand behind that (measured: 25 threads delete at 1.2-2 ms each, one at 20 ms).
+// may stand behind that (measured: 25 threads delete at 1.2-2 ms each, one at 20 ms). Flushes the
+// flows of released addresses there too.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -29,6 +32,9 @@ class DeletionPool {
   // One at a time per key; a second one while the first is under way is dropped (true: taken).
   bool Submit(const std::string& key, Work work) EXCLUDES(mu_);
   bool IsPending(const std::string& key) const EXCLUDES(mu_);
+  // How the last work of the key failed, once: the next pass takes it for its own error. Not what
+  // only says that the world moved (NotFound, Exists, Conflict).
+  std::optional<Error> TakeFailure(const std::string& key) EXCLUDES(mu_);
 
   // Finishes what has begun, drops what waits (the next start sees it again); then `done` is called
   // no more. Final.
@@ -47,6 +53,7 @@ class DeletionPool {
   CondVar changed_;
   std::deque<Job> queue_ GUARDED_BY(mu_);
   std::set<std::string> pending_ GUARDED_BY(mu_);
+  std::map<std::string, Error> failures_ GUARDED_BY(mu_);
   std::vector<std::jthread> threads_;  // last: they end before the rest goes
 };
 

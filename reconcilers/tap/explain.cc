@@ -49,6 +49,7 @@ Json JsonOf(const Desired& desired) {
   if (!desired.present) return {{"present", false}};
   return {{"present", true},
           {"bridge", BridgeName(desired.bridge)},
+          {"routed", desired.routed},
           {"isolated", desired.isolated},
           {"mtu", desired.mtu},
           {"address", ToString(desired.address)},

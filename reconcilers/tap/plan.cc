@@ -30,6 +30,8 @@ std::string_view NameOf(const AddTbf&) { return "AddTbf"; }
 std::string_view NameOf(const SetDown&) { return "SetDown"; }
 std::string_view NameOf(const SetMaster&) { return "SetMaster"; }
 std::string_view NameOf(const SetPortUp&) { return "SetPortUp"; }
+std::string_view NameOf(const SetMac&) { return "SetMac"; }
+std::string_view NameOf(const SetUp&) { return "SetUp"; }
 std::string_view NameOf(const SetPortIsolation&) { return "SetPortIsolation"; }
 std::string_view NameOf(const AddHostRoute&) { return "AddHostRoute"; }
 std::string_view NameOf(const SetNeighbour&) { return "SetNeighbour"; }
@@ -43,6 +45,27 @@ template <typename T>
 int PidOf(const T&) {
   return 0;
 }
+
+// Everything else changes the device itself.
+template <typename T>
+std::string_view PartOfOne(const T&) {
+  return "tap";
+}
+std::string_view PartOfOne(const SetEntry&) { return "entry"; }
+std::string_view PartOfOne(const DeleteIngress&) { return "filter"; }
+std::string_view PartOfOne(const AddClsact&) { return "filter"; }
+std::string_view PartOfOne(const Attach&) { return "filter"; }
+std::string_view PartOfOne(const DeleteRoot&) { return "tbf"; }
+std::string_view PartOfOne(const AddTbf&) { return "tbf"; }
+std::string_view PartOfOne(const AddHostRoute&) { return "route"; }
+std::string_view PartOfOne(const SetNeighbour&) { return "neighbour"; }
+// A file that is looked for again, and what goes.
+std::string_view PartOfOne(const AdoptTap&) { return ""; }
+std::string_view PartOfOne(const ForgetFile&) { return ""; }
+std::string_view PartOfOne(const DeleteTap&) { return ""; }
+std::string_view PartOfOne(const DeleteHostRoute&) { return ""; }
+std::string_view PartOfOne(const DeleteNeighbour&) { return ""; }
+std::string_view PartOfOne(const DeleteEntry&) { return ""; }
 
 // The device shall be there with all it needs; built up in the order of the invariants.
 class Builder {
@@ -68,7 +91,10 @@ class Builder {
     const bool fresh = !is_.link;
     Dress(fresh);
     if (fresh && !is_.bridge_up) Translate(false);
-    if (is_.bridge_up) Plug(fresh);
+    if (is_.bridge_up) {
+      want_.routed ? Stand(fresh) : Plug(fresh);
+      Reach();
+    }
     return plan_;
   }
 
@@ -147,6 +173,21 @@ class Builder {
     } else if (link_.isolated != want_.isolated) {
       Add(SetPortIsolation{});
     }
+  }
+
+  // The host answers for the gateway's address on every link, with that link's MAC.
+  void Stand(bool fresh) {
+    if (link_.master != 0) {
+      if (link_.up) Add(SetDown{});
+      Add(SetMaster{});
+      link_.up = false;
+    }
+    if (fresh) Translate(false);
+    if (link_.mac != kGatewayMac) Add(SetMac{});
+    if (!link_.up) Add(SetUp{});
+  }
+
+  void Reach() {
     if (!is_.host_route) Add(AddHostRoute{});
     if (is_.neighbour != want_.entry.outer_mac) Add(SetNeighbour{});
   }
@@ -182,8 +223,16 @@ std::string ToString(const Action& action) {
   return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
 }
 
+std::string_view PartOf(const Action& action) {
+  return std::visit([](const auto& a) { return PartOfOne(a); }, action);
+}
+
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   return desired.present ? Builder(desired, observed).Build() : PlanRemoval(observed);
+}
+
+std::uint32_t RouteLink(const Desired& desired) {
+  return desired.routed ? TapIndex(desired.spec.number) : BridgeIndex(desired.bridge);
 }
 
 std::string WaitsFor(const Desired& desired, const Observed& observed) {

@@ -1,5 +1,6 @@
 // The TAP of one interface lease: device, clsact, both programs, identity entry, the existence of
-// its TBF, bridge membership, isolation, up; the /32 route and permanent neighbour on its bridge.
+// its TBF, bridge membership, isolation, up; the /32 route and permanent neighbour on its bridge,
+// or, in a routed Network, on the TAP itself, which then has the gateway's MAC and no master.
 //
 // Invariants (plan tables and the convergence suite hold them):
 //   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
@@ -16,6 +17,9 @@
 //   - A running VMM keeps its guest: a device that somebody deleted is made again behind the file
 //     the VMM has. A device whose VMM is not known yet is left alone, not replaced.
 //
+// A released address is free only after the kernel forgot its flows (reconciler.h), so its next
+// owner gets nothing that was meant for the last one (W16).
+//
 // Excluded by this design: W11 (state only in memory), W17 (collection by age), W19 (the entry pins
 // MAC and IP, the neighbour is permanent), W6 (no identity in copied files).
 #pragma once
@@ -23,6 +27,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -38,7 +43,8 @@ namespace forkplane::tap {
 struct Desired {
   bool present = true;
   drivers::TapSpec spec;     // number, owner's uid as alias, what the hypervisor wants
-  std::uint32_t bridge = 0;  // number
+  std::uint32_t bridge = 0;  // number; routed: the one that has the gateway's address
+  bool routed = false;       // no port of it: route and neighbour are on the TAP
   bool isolated = true;
   std::uint32_t mtu = 1500;
   drivers::IdentityEntry entry;
@@ -95,6 +101,8 @@ struct AddTbf {};
 struct SetDown {};
 struct SetMaster {};
 struct SetPortUp {};
+struct SetMac {};  // routed: the guest's gateway is the TAP itself
+struct SetUp {};   // routed
 struct SetPortIsolation {};
 struct AddHostRoute {};
 struct SetNeighbour {};
@@ -105,11 +113,16 @@ struct DeleteEntry {};
 using Action =
     std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,
                  SetName, SetAlias, SetMtu, DisableIpv6, DeleteIngress, AddClsact, Attach,
-                 DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetPortIsolation, AddHostRoute,
-                 SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
+                 DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetMac, SetUp, SetPortIsolation,
+                 AddHostRoute, SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
 std::string ToString(const Action& action);
+// What the action puts back when it had stood before; "" when it makes nothing.
+std::string_view PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
+
+// The index of the link that route and neighbour of the interface are on.
+std::uint32_t RouteLink(const Desired& desired);
 
 // Why an empty plan does not mean ready; empty when it does. CamelCase, a condition's reason.
 std::string WaitsFor(const Desired& desired, const Observed& observed);

@@ -9,20 +9,27 @@
 //   - a periodic resync: AllKeys.
 // `requeue` and `looking` of Options must go to the same queue.
 //
-// NOTE Threading: several workers, one key each. Deletions run in the pool; a pass that handed one
-// over ends and is queued again when it is done.
+// NOTE Threading: several workers, one key each. Deletions and flushes run in the pool; a pass that
+// handed one over ends and is queued again when it is done; a failure is that pass's error, which
+// backs off.
 //
 // NOTE Facts: publishes InterfaceFacts.ready and .reason; the fact is retracted when the lease is
-// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace.
+// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace, and
+// after the flows of the address were flushed: before that it cannot be given out again, whenever
+// this process ends.
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "controller/base/metrics.h"
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
+#include "controller/runtime/repairs.h"
+#include "drivers/flow_driver.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
@@ -39,18 +46,25 @@ struct Drivers {
   drivers::IdentityDriver& identities;
   drivers::RouteDriver& routes;
   drivers::SysctlDriver& sysctls;
+  drivers::FlowDriver& flows;
 };
 
 // MakePlan, or in tests a mutant of it that the suite must notice.
 using Planner = std::function<std::vector<Action>(const Desired&, const Observed&)>;
 
 struct Options {
-  int deletion_threads = 16;  // 0: on the caller's thread
+  // 0: on the caller's thread. As many as a burst has VMs: each waits ~20 ms, so that a second wave
+  // would double the whole.
+  int deletion_threads = 25;
   std::function<void(const std::string& key)> requeue = {};
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};
   Planner plan = MakePlan;
+  metrics::Registry* registry = nullptr;
 };
+
+// What the host sees of the guest.
+MacAddress OuterMacOf(const ledger::InterfaceLease& lease);
 
 class TapReconciler final : public runtime::Reconciler {
  public:
@@ -77,6 +91,11 @@ class TapReconciler final : public runtime::Reconciler {
   void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
   Status Execute(const std::string& key, const Desired& desired, const Action& action);
   void Publish(const std::string& key, bool ready, const std::string& reason);
+  bool IsNewborn(const ledger::InterfaceLease& lease, const Desired& desired) EXCLUDES(mu_);
+  bool RaiseUnseen(const std::string& key, const Desired& desired);
+  void Forget(ledger::LeaseId lease) EXCLUDES(mu_);
+  // Nothing of a released lease is left: forgets its flows and says so to the ledger.
+  Status Confirm(const ledger::InterfaceLease& lease);
   Result<runtime::Next> Finish(const ledger::InterfaceLease& lease, const Desired& desired,
                                const Observed& observed);
 
@@ -85,6 +104,10 @@ class TapReconciler final : public runtime::Reconciler {
   runtime::InterfaceFactBoard& facts_;
   const runtime::VmmFactBoard& vmms_;
   const Options options_;
+  const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
+  Mutex mu_;
+  std::set<ledger::LeaseId> begun_ GUARDED_BY(mu_);  // younger ones on which a pass has begun
+  runtime::Repairs<std::string, Desired> repairs_;
   DeletionPool deletions_;  // last: its threads use the rest
 };
 

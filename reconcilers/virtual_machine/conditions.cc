@@ -119,10 +119,24 @@ Answer NetworkReady(const Report& report) {
   return Yes("InterfacesReady");
 }
 
+// Not False: the guest has all there is, and a link that comes up slower must not unready VMs.
+Answer Shaped(const Scene& scene) {
+  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
+    const runtime::InterfaceFacts& facts = scene.facts[i];
+    if (!facts.above_capacity) continue;
+    return Yes("RateAboveCapacity",
+               fmt::format("interface {}: the upload rate is more than the uplink has, and was "
+                           "lowered to its {} bit/s: ask for less, or correct the Host's "
+                           "spec.uplinks[0].capacity.upload",
+                           scene.lease->interfaces[i].name, facts.upload_rate_bits_per_second));
+  }
+  return Yes("Shaped");
+}
+
 Answer NetworkShaped(const Report& report) {
   const Scene& scene = report.scene;
   if (!scene.lease) return No("NotLeased", "there is no interface yet");
-  if (IsShaped(scene)) return Yes("Shaped");
+  if (IsShaped(scene)) return Shaped(scene);
   const VmMemory& memory = report.memory;
   const bool young =
       !memory.was_shaped && (!memory.unshaped || report.now - *memory.unshaped < kShapedUnknownMax);

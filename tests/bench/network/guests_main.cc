@@ -36,12 +36,11 @@ Status Main(const std::string& directory, std::uint64_t capacity, const std::vec
   std::vector<std::unique_ptr<Relay>> relays;
   std::string addresses;
   for (const pid_t pid : pids) {
-    world->Expect(1);
     const std::string uid = UidOf(relays.size() + 1);
     world->specs().Set(uid, Limits(kStartBits, kStartBits, kStartBits));
     ASSIGN_OR_RETURN(const auto lease, world->Claim(uid));
-    RETURN_IF_ERROR(world->WaitUntilShaped());
     const ledger::InterfaceLease& interface = lease.interfaces.front();
+    RETURN_IF_ERROR(world->WaitUntilShaped(ledger::KeyOf(interface.id)));
     ASSIGN_OR_RETURN(UniqueFd tap, world->drivers().taps->Dup(interface.number));
     ASSIGN_OR_RETURN(auto relay, Relay::Start(std::move(tap), pid));
     relays.push_back(std::move(relay));

@@ -1,4 +1,4 @@
-// The three ways to give N VMs their network, over the same list of kernel objects: TAP, alias,
+// The ways to give N VMs their network, over the same list of kernel objects: TAP, alias,
 // clsact, identity entry and programs (peer: a mirred filter), TBF, bridge port isolated and up,
 // /32 route, permanent neighbour, HTB class and leaf. Each lives in a network namespace of its own
 // and does not notice the others.
@@ -20,9 +20,11 @@ class Side {
  public:
   virtual ~Side() = default;
   virtual std::string name() const = 0;
+  // Before each round, not timed: what the round stands on.
+  virtual Status Prepare(std::uint32_t /*count*/) { return OkStatus(); }
   // The timed part: from nothing to N interfaces that pass packets at their rates.
   virtual Status Raise(std::uint32_t count) = 0;
-  // Back to nothing, not timed.
+  // Back to nothing; what P10 times.
   virtual Status Drop() = 0;
 };
 
@@ -31,6 +33,7 @@ class Namespace {
  public:
   static Result<Namespace> New();
   Status Enter() const;
+  int fd() const { return fd_.get(); }
 
  private:
   explicit Namespace(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -44,5 +47,9 @@ Result<std::unique_ptr<Side>> OpenBare(const std::string& directory);
 // One thread per VM, as upstream: what its netlink library does by our drivers, the five steps for
 // which it starts `tc` by starting `tc` (TBF, class, leaf, clsact, filter).
 Result<std::unique_ptr<Side>> OpenExec(const std::string& directory);
+// The CNI plugins bridge, host-local and bandwidth, found in `plugins`, one pair of executions per
+// VM, all at once: veth, bridge port, address, and TBF in both directions by an IFB of each VM's
+// own. The namespaces they are given are not timed.
+Result<std::unique_ptr<Side>> OpenCni(const std::string& directory, const std::string& plugins);
 
 }  // namespace forkplane::bench

@@ -1,8 +1,11 @@
 #include "tests/bench/network/world.h"
 
+#include <algorithm>
+
 #include "controller/base/network_names.h"
 #include "controller/runtime/limits.h"
 #include "reconcilers/host/reconciler.h"
+#include "tests/bench/network/foreign.h"
 
 namespace forkplane::bench {
 namespace {
@@ -10,16 +13,6 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 constexpr int kTapWorkers = 8;  // as in the daemon
 constexpr std::int64_t kBitsPerByte = 8;
-
-ledger::NetworkParameters Parameters() {
-  ledger::NetworkParameters parameters;
-  parameters.uid = kNetworkUid;
-  parameters.name = "default";
-  parameters.cidr = Cidr{Ipv4{kGateway.value & 0xffff0000U}, int{kPrefixLength}};
-  parameters.gateway = kGateway;
-  parameters.address_rest = {};
-  return parameters;
-}
 
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) controller.Add(key);
@@ -31,12 +24,34 @@ void MergeAll(runtime::Controller& controller, const std::vector<std::string>& k
 
 }  // namespace
 
+ledger::NetworkParameters BenchNetwork() {
+  ledger::NetworkParameters parameters;
+  parameters.uid = kNetworkUid;
+  parameters.name = "default";
+  parameters.cidr = Cidr{Ipv4{kGateway.value & 0xffff0000U}, int{kPrefixLength}};
+  parameters.gateway = kGateway;
+  parameters.address_rest = {};
+  return parameters;
+}
+
+ledger::VmClaim ClaimOf(const std::string& uid) {
+  ledger::VmClaim claim;
+  claim.owner = {uid, "default", uid};
+  claim.slot_pool = "qemu";
+  ledger::InterfaceClaim interface;
+  interface.name = "eth0";
+  interface.network_uid = kNetworkUid;
+  claim.interfaces.push_back(std::move(interface));
+  return claim;
+}
+
 Result<std::unique_ptr<Drivers>> OpenDrivers() {
   auto drivers = std::make_unique<Drivers>();
   ASSIGN_OR_RETURN(drivers->links, netlink::NetlinkLinkDriver::Open());
   ASSIGN_OR_RETURN(drivers->taps, netlink::NetlinkTapDriver::Open());
   ASSIGN_OR_RETURN(drivers->qdiscs, netlink::NetlinkQdiscDriver::Open());
   ASSIGN_OR_RETURN(drivers->routes, netlink::NetlinkRouteDriver::Open());
+  ASSIGN_OR_RETURN(drivers->flows, netlink::NetlinkFlowDriver::Open());
   ASSIGN_OR_RETURN(drivers->identities, bpf::BpfIdentityDriver::Open({{}, {}}));
   return drivers;
 }
@@ -96,12 +111,14 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
       events_(std::move(events)),
       tap_loop_(*ledger_,
                 {*drivers_->links, *drivers_->taps, *drivers_->qdiscs, *drivers_->identities,
-                 *drivers_->routes, drivers_->sysctls},
+                 *drivers_->routes, drivers_->sysctls, *drivers_->flows},
                 facts_, vmms_,
                 {.requeue = [this](const std::string& key) { tap_.Add(key); },
-                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); }}),
+                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); },
+                 .registry = &metrics_}),
       shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_,
-                    {.looking = [this](const std::string& key) { shaping_.queue().Looking(key); }}),
+                    {.looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
+                     .registry = &metrics_}),
       tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, RealClock(), SystemRng(), metrics_),
       shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
 
@@ -118,7 +135,7 @@ Result<std::unique_ptr<World>> World::Open(const std::string& directory,
   ledger::Options options;
   options.path = directory + "/ledger.db";
   ASSIGN_OR_RETURN(auto ledger, ledger::Ledger::Open(std::move(options), RealClock(), SystemRng()));
-  if (auto network = ledger->ClaimNetwork(Parameters()); !network.ok()) {
+  if (auto network = ledger->ClaimNetwork(BenchNetwork()); !network.ok()) {
     return std::move(network).error();
   }
   RETURN_IF_ERROR(RaiseHost(*drivers, *ledger, capacity_bits));
@@ -131,13 +148,15 @@ Result<std::unique_ptr<World>> World::Open(const std::string& directory,
 Status World::Start() {
   subscription_ = ledger_->Subscribe([this](const ledger::Change& change) {
     AddAll(tap_, tap_loop_.KeysOf(change));
+    shaping_loop_.Learn(change);
     AddAll(shaping_, shaping_loop_.KeysOf(change));
     const MutexLock lock(mu_);  // else a waiter between its look and its wait misses this
     changed_.NotifyAll();
   });
   facts_.Subscribe([this](const std::string& lease) {
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
-    OnFact(lease);
+    const MutexLock lock(mu_);
+    changed_.NotifyAll();
   });
   RETURN_IF_ERROR(events_->Start([this](const drivers::LinkEvent& event) {
     MergeAll(tap_, tap_loop_.KeysOf(event));
@@ -149,40 +168,16 @@ Status World::Start() {
 }
 
 Result<ledger::VmLease> World::Claim(const std::string& uid) {
-  ledger::VmClaim claim;
-  claim.owner = {uid, "default", uid};
-  claim.slot_pool = "qemu";
-  ledger::InterfaceClaim interface;
-  interface.name = "eth0";
-  interface.network_uid = kNetworkUid;
-  claim.interfaces.push_back(std::move(interface));
-  return ledger_->Claim(claim);
+  return ledger_->Claim(ClaimOf(uid));
 }
 
-void World::Expect(std::size_t interfaces) {
+Status World::WaitUntilShaped(const std::string& key) {
   const MutexLock lock(mu_);
-  expected_ = interfaces;
-  shaped_.clear();
-}
-
-void World::OnFact(const std::string& key) {
-  const MutexLock lock(mu_);
-  const auto facts = facts_.Get(key);  // under the lock: both loops may come here at once
-  if (facts && facts->ready && facts->shaped) {
-    shaped_.insert(key);
-  } else {
-    shaped_.erase(key);
-  }
-  changed_.NotifyAll();
-}
-
-Status World::WaitUntilShaped() {
-  const MutexLock lock(mu_);
-  const bool done = changed_.WaitUntil(
-      mu_, {}, std::chrono::steady_clock::now() + kPatience,
-      [this]() NO_THREAD_SAFETY_ANALYSIS { return shaped_.size() >= expected_; });
-  if (done) return OkStatus();
-  return Unavailable(fmt::format("{} of {} interfaces shaped", shaped_.size(), expected_));
+  const bool done = changed_.WaitUntil(mu_, {}, std::chrono::steady_clock::now() + kPatience, [&] {
+    const auto facts = facts_.Get(key);
+    return facts && facts->ready && facts->shaped;
+  });
+  return done ? OkStatus() : Status(Unavailable(fmt::format("lease {} is not shaped", key)));
 }
 
 Status World::WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth) {
@@ -212,11 +207,21 @@ Status World::Shape(const std::string& uid, const crd::Bandwidth& bandwidth) {
   return WaitForRates(ledger::KeyOf(vm->interfaces.front().id), bandwidth);
 }
 
-Status World::ReleaseAll() {
-  for (const auto& vm : ledger_->ListAll().vms) RETURN_IF_ERROR(ledger_->Release(vm.owner.uid));
+// From the last one, which is likely to go last: asked at each change.
+bool World::AnyLeft(const std::vector<ledger::VmLease>& vms) const {
+  return std::any_of(vms.rbegin(), vms.rend(),
+                     [this](const auto& vm) { return ledger_->GetVm(vm.owner.uid).has_value(); });
+}
+
+Status World::ReleaseAll(const std::string& prefix) {
+  auto vms = ledger_->ListAll().vms;
+  std::erase_if(vms, [&](const auto& vm) { return !vm.owner.uid.starts_with(prefix); });
+  RETURN_IF_ERROR(InThreads(static_cast<std::uint32_t>(vms.size()), [&](std::uint32_t n) {
+    return ledger_->Release(vms[n - 1].owner.uid);
+  }));
   const MutexLock lock(mu_);
   const bool gone = changed_.WaitUntil(mu_, {}, std::chrono::steady_clock::now() + kPatience,
-                                       [this] { return ledger_->ListAll().vms.empty(); });
+                                       [&] { return !AnyLeft(vms); });
   return gone ? OkStatus() : Status(Unavailable("leases are still being released"));
 }
 

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "controller/base/mutex.h"
@@ -14,6 +13,7 @@
 #include "controller/runtime/facts.h"
 #include "drivers/bpf/identity.h"
 #include "drivers/netlink/events.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -34,6 +34,7 @@ struct Drivers {
   std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs;
   std::unique_ptr<netlink::NetlinkRouteDriver> routes;
   std::unique_ptr<bpf::BpfIdentityDriver> identities;
+  std::unique_ptr<netlink::NetlinkFlowDriver> flows;
   netlink::ProcSysctlDriver sysctls;
 };
 
@@ -42,6 +43,10 @@ Result<std::unique_ptr<Drivers>> OpenDrivers();
 // What all VMs share: forwarding, an IFB with its HTB of `capacity_bits` per second (0: what the
 // uplink says), and bridge 0 with the gateway's address.
 Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits);
+
+// The one Network of a bench, and the claim of a VM with one interface on it.
+ledger::NetworkParameters BenchNetwork();
+ledger::VmClaim ClaimOf(const std::string& uid);
 
 // VM specs by uid; the shaping loop reads them from other threads.
 class Specs final : public shaping::Specs {
@@ -68,14 +73,12 @@ class World {
 
   // Leases for VM `uid` with one interface; the loops do the rest on their own.
   Result<ledger::VmLease> Claim(const std::string& uid);
-  // Forgets what was seen; to be called before the claims it is about.
-  void Expect(std::size_t interfaces) EXCLUDES(mu_);
-  // Until that many interfaces were ready and shaped.
-  Status WaitUntilShaped() EXCLUDES(mu_);
+  // Until the interface with this lease was seen ready and shaped.
+  Status WaitUntilShaped(const std::string& key);
   // Changes the rates of a VM and waits until the kernel was seen to hold them.
   Status Shape(const std::string& uid, const crd::Bandwidth& bandwidth);
-  // Gives everything back and waits until it is gone.
-  Status ReleaseAll();
+  // Gives back every VM whose uid begins so, and waits until it is gone.
+  Status ReleaseAll(const std::string& prefix = {});
 
   Drivers& drivers() { return *drivers_; }
   ledger::Ledger& ledger() { return *ledger_; }
@@ -85,7 +88,7 @@ class World {
   World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> ledger,
         std::unique_ptr<netlink::NetlinkLinkEvents> events);
   Status Start();
-  void OnFact(const std::string& key) EXCLUDES(mu_);
+  bool AnyLeft(const std::vector<ledger::VmLease>& vms) const;
   Status WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth);
 
   std::unique_ptr<Drivers> drivers_;
@@ -103,8 +106,6 @@ class World {
 
   Mutex mu_;
   CondVar changed_;
-  std::size_t expected_ GUARDED_BY(mu_) = 0;
-  std::set<std::string> shaped_ GUARDED_BY(mu_);
 };
 
 }  // namespace forkplane::bench

@@ -408,7 +408,7 @@ const std::vector<Mutant<Planner>> kMutants = {
 }  // namespace
 }  // namespace forkplane::shaping
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) {  // W7
   using forkplane::shaping::Planner;
   return forkplane::convergence::Main<Planner>(argc, argv, forkplane::shaping::Suite,
                                                forkplane::shaping::MakePlan,

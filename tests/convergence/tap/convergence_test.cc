@@ -29,12 +29,19 @@ const Ipv4 kDns{0x01010101};
 const drivers::IdentityEntry kEntry = {
     InnerMac(0), kOuter, Ipv4{0x0a000002}, kAddress, Ipv4{0x0a000001}, 24, 1500, {kDns}};
 
+// Masqueraded: the reply goes to the host.
+const Ipv4 kPeer{0x08080808};
+const Ipv4 kUplinkAddress{0xc0000205};
+const fake::FakeFlow kOwnFlow = {kAddress, kPeer, kPeer, kUplinkAddress};
+const fake::FakeFlow kFlowOfAnother = {Ipv4{0x0a000004}, kPeer, kPeer, kUplinkAddress};
+
 // ---- worlds -----------------------------------------------------------------------------------
 
 using Drift = std::function<void(fake::State&)>;
 struct NamedDrift {
   const char* name;
   Drift apply;
+  bool on_bridge = false;  // nothing of a routed interface is there
 };
 
 // Applies to the TAP when it is there.
@@ -78,10 +85,10 @@ const std::vector<NamedDrift> kDrifts = {
      [](fake::State& s) {
        if (s.entries.contains(kTap)) s.entries[kTap].outer_address = Ipv4{0x0a000009};
      }},
-    {"route deleted", [](fake::State& s) { s.links.at(kBridge).host_routes.clear(); }},
-    {"neighbour deleted", [](fake::State& s) { s.links.at(kBridge).neighbours.clear(); }},
+    {"route deleted", [](fake::State& s) { s.links.at(kBridge).host_routes.clear(); }, true},
+    {"neighbour deleted", [](fake::State& s) { s.links.at(kBridge).neighbours.clear(); }, true},
     {"neighbour hijacked",
-     [](fake::State& s) { s.links.at(kBridge).neighbours[kAddress] = OuterMac(9); }},
+     [](fake::State& s) { s.links.at(kBridge).neighbours[kAddress] = OuterMac(9); }, true},
     {"entry left behind", [](fake::State& s) { s.entries[kTap] = kEntry; }},
 };
 
@@ -89,17 +96,26 @@ struct World {
   bool built = true;  // start from the right TAP, else from none
   bool vmm = false;   // a VMM runs behind it
   bool releasing = false;
-  std::vector<const NamedDrift*> drifts;
+  bool routed = false;
+  bool newborn = false;  // leased after the loop began: nothing of it is built
+  std::vector<const NamedDrift*> drifts = {};
 
   std::string Name() const {
-    std::string text = fmt::format("{}{}{}", built ? "built" : "empty", vmm ? " vmm" : "",
-                                   releasing ? " releasing" : "");
+    std::string text = fmt::format("{}{}{}{}{}", built ? "built" : "empty", vmm ? " vmm" : "",
+                                   releasing ? " releasing" : "", routed ? " routed" : "",
+                                   newborn ? " newborn" : "");
     for (const auto* drift : drifts) text += fmt::format(", {}", drift->name);
     return text;
   }
 };
 
-std::unique_ptr<ledger::Ledger> MakeLedger(bool releasing) {
+void ClaimInterface(ledger::Ledger& ledger) {
+  ledger::VmClaim claim{.owner = {"uid-a", "default", "a"}};
+  claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
+  CHECK(ledger.Claim(claim).ok());
+}
+
+std::unique_ptr<ledger::Ledger> MakeLedger(const World& world) {
   static SeededRng rng(1);
   ledger::Options options;
   options.path = ":memory:";
@@ -111,32 +127,33 @@ std::unique_ptr<ledger::Ledger> MakeLedger(bool releasing) {
   network.cidr = ParseCidr("10.0.0.0/24").value();
   network.gateway = network.cidr.At(1);
   network.dns = {kDns};
+  network.routed = world.routed;
   CHECK(ledger->ClaimNetwork(network).ok());
-  ledger::VmClaim claim{.owner = {"uid-a", "default", "a"}};
-  claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-  CHECK(ledger->Claim(claim).ok());
-  if (releasing) CHECK(ledger->Release("uid-a").ok());
+  if (!world.newborn) ClaimInterface(*ledger);
+  if (world.releasing) CHECK(ledger->Release("uid-a").ok());
   return ledger;
 }
 
-void BuildTap(fake::FakeKernel& kernel) {
+void BuildTap(const World& world, fake::FakeKernel& kernel) {
   drivers::TapSpec spec;
   spec.number = kNumber;
   spec.alias = "uid-a";
   CHECK(fake::FakeTapDriver(kernel).Create(spec).ok());
-  kernel.Change([](fake::State& state) {
+  kernel.Change([&](fake::State& state) {
     fake::FakeLink& tap = state.links.at(kTap);
     tap.ipv6_disabled = true;
     tap.clsact = true;
     tap.programs = {ProgramState::kOurs, ProgramState::kOurs};
     tap.root =
         drivers::ObservedRoot{"tbf", kTbfHandle, drivers::Tbf{625'000, 6'250, 65'536}, 0, {}};
-    tap.link.master = kBridge;
-    tap.link.isolated = true;
+    tap.link.master = world.routed ? 0 : kBridge;
+    tap.link.isolated = !world.routed;
+    if (world.routed) tap.link.mac = kGatewayMac;
     tap.link.up = true;
     state.entries[kTap] = kEntry;
-    state.links.at(kBridge).host_routes.insert(kAddress);
-    state.links.at(kBridge).neighbours[kAddress] = kOuter;
+    fake::FakeLink& way = state.links.at(world.routed ? kTap : kBridge);
+    way.host_routes.insert(kAddress);
+    way.neighbours[kAddress] = kOuter;
     return true;
   });
 }
@@ -145,10 +162,16 @@ void Build(const World& world, fake::FakeKernel& kernel) {
   fake::FakeLinkDriver links(kernel);
   CHECK(links.CreateBridge({0, kGatewayMac, "net", 1500}).ok());
   CHECK(links.SetUp(kBridge, true).ok());
-  if (world.built) BuildTap(kernel);
+  kernel.Change([](fake::State& state) {
+    state.flows = {kOwnFlow, kFlowOfAnother};
+    return true;
+  });
+  if (world.built) BuildTap(world, kernel);
   if (world.vmm) kernel.Hold(kNumber, kVmmPid);
   kernel.Change([&](fake::State& state) {
-    for (const auto* drift : world.drifts) drift->apply(state);
+    for (const auto* drift : world.drifts) {
+      if (!drift->on_bridge || !world.routed) drift->apply(state);
+    }
     return true;
   });
 }
@@ -162,7 +185,11 @@ std::string JudgeActive(const World& world, fake::State& state) {
   if (link.kind != drivers::LinkKind::kTap || link.name != "fk46000001") return "no TAP of ours";
   if (link.alias != "uid-a") return "wrong alias";
   if (link.mtu != 1500) return "wrong mtu";
-  if (!link.up || !link.isolated || link.master != kBridge) return "not an isolated port, up";
+  if (world.routed) {
+    if (!link.up || link.master != 0 || link.mac != kGatewayMac) return "no gateway of its own, up";
+  } else if (!link.up || !link.isolated || link.master != kBridge) {
+    return "not an isolated port, up";
+  }
   if (!tap->ipv6_disabled) return "speaks IPv6";
   if (!tap->clsact || tap->programs.ingress != ProgramState::kOurs ||
       tap->programs.egress != ProgramState::kOurs) {
@@ -171,15 +198,16 @@ std::string JudgeActive(const World& world, fake::State& state) {
   if (!tap->root || tap->root->kind != "tbf") return "not bounded";
   const auto entry = state.entries.find(kTap);
   if (entry == state.entries.end() || entry->second != kEntry) return "wrong identity";
-  const fake::FakeLink& bridge = state.links.at(kBridge);
-  if (!bridge.host_routes.contains(kAddress)) return "no route";
-  const auto neighbour = bridge.neighbours.find(kAddress);
-  if (neighbour == bridge.neighbours.end() || neighbour->second != kOuter) return "no neighbour";
+  const fake::FakeLink& way = world.routed ? *tap : state.links.at(kBridge);
+  if (!way.host_routes.contains(kAddress)) return "no route";
+  const auto neighbour = way.neighbours.find(kAddress);
+  if (neighbour == way.neighbours.end() || neighbour->second != kOuter) return "no neighbour";
   const auto kept = state.kept.find(kNumber);
   if (kept == state.kept.end() || kept->second->number != kNumber) return "no file to pass on";
   if (world.vmm && state.processes.at(kVmmPid).front()->number != kNumber) {
     return "the guest is cut off";
   }
+  if (state.flows != std::vector{kOwnFlow, kFlowOfAnother}) return "flows are broken off";
   return {};
 }
 
@@ -193,6 +221,13 @@ std::string JudgeReleased(fake::State& state) {
   return {};
 }
 
+// The next owner of the address must find nothing of this one.
+std::string JudgeForgotten(fake::State& state) {
+  if (const std::string what = JudgeReleased(state); !what.empty()) return what;
+  if (state.flows != std::vector{kFlowOfAnother}) return "its flows are there, or not another's";
+  return {};
+}
+
 // May a packet pass as it should not? Asked after every single call.
 std::string Danger(fake::State& state) {
   const auto* tap = fake::Find(state, kTap);
@@ -200,8 +235,9 @@ std::string Danger(fake::State& state) {
   const bool program =
       tap->programs.ingress != ProgramState::kNone || tap->programs.egress != ProgramState::kNone;
   if (program && !state.entries.contains(kTap)) return "programs stand without an entry";
-  if (!tap->link.up || tap->link.master == 0) return {};
-  if (!tap->link.isolated) return "up and not isolated";
+  const bool port = tap->link.master != 0;
+  if (!tap->link.up || (!port && tap->link.mac != kGatewayMac)) return {};
+  if (port && !tap->link.isolated) return "up and not isolated";
   if (tap->programs.ingress != ProgramState::kOurs || tap->programs.egress != ProgramState::kOurs) {
     return "up without its programs";
   }
@@ -237,9 +273,8 @@ class Watchman final : public drivers::CallHook {
 // ---- one run ----------------------------------------------------------------------------------
 
 struct Run {
-  explicit Run(const World& w) : world(w), ledger(MakeLedger(w.releasing)) {
+  explicit Run(const World& w) : world(w), ledger(MakeLedger(w)) {
     Build(w, kernel);
-    key = ledger::KeyOf(ledger->GetInterfaceByNumber(kNumber)->id);
     LearnOfVmm();
     safe = kernel.Change(Danger).empty();
   }
@@ -261,13 +296,16 @@ struct Run {
     drivers::HookedIdentityDriver hooked_identities(identities, hook);
     drivers::HookedRouteDriver hooked_routes(routes, hook);
     drivers::HookedSysctlDriver hooked_sysctls(sysctls, hook);
+    fake::FakeFlowDriver flows(kernel);
+    drivers::HookedFlowDriver hooked_flows(flows, hook);
     Options options;
     options.deletion_threads = 0;
     options.plan = planner;
     TapReconciler loop(*ledger,
                        {hooked_links, hooked_taps, hooked_qdiscs, hooked_identities, hooked_routes,
-                        hooked_sysctls},
+                        hooked_sysctls, hooked_flows},
                        facts, vmms, options);
+    if (world.newborn && !ledger->GetInterfaceByNumber(kNumber)) ClaimInterface(*ledger);
     try {
       last = loop.Reconcile(key, {});
     } catch (const fault::SimulatedCrash&) {
@@ -281,7 +319,7 @@ struct Run {
 
   std::string Judgement() {
     return kernel.Change([this](fake::State& state) {
-      return world.releasing ? JudgeReleased(state) : JudgeActive(world, state);
+      return world.releasing ? JudgeForgotten(state) : JudgeActive(world, state);
     });
   }
 
@@ -294,7 +332,7 @@ struct Run {
   // A confirmation is never ahead of the kernel, whatever happened.
   std::string JudgeConfirmed() {
     if (!ledger->GetInterfaceByNumber(kNumber)->tap_absent) return {};
-    return kernel.Change(JudgeReleased);
+    return kernel.Change(JudgeForgotten);
   }
 
   World world;
@@ -302,7 +340,7 @@ struct Run {
   std::unique_ptr<ledger::Ledger> ledger;
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms;
-  std::string key;
+  const std::string key = "1";  // the first lease of a ledger
   bool safe = true;
   Result<runtime::Next> last = runtime::Next::Done();
 };
@@ -376,10 +414,13 @@ void RunDrifts(World world, const Planner& planner, Report& report) {
 
 void Suite(const Planner& planner, Report& report) {
   for (const bool releasing : {false, true}) {
-    RunDrifts({false, false, releasing, {}}, planner, report);
-    RunDrifts({true, false, releasing, {}}, planner, report);
-    RunDrifts({true, true, releasing, {}}, planner, report);
+    for (const bool routed : {false, true}) {
+      RunDrifts({false, false, releasing, routed}, planner, report);
+      RunDrifts({true, false, releasing, routed}, planner, report);
+      RunDrifts({true, true, releasing, routed}, planner, report);
+    }
   }
+  RunDrifts({.built = false, .newborn = true}, planner, report);
 }
 
 // ---- mutants ----------------------------------------------------------------------------------
@@ -454,6 +495,8 @@ const std::vector<Mutant<Planner>> kMutants = {
     {"never joins the bridge", Without<SetMaster>},
     {"never goes up", Without<SetPortUp>},
     {"never repairs isolation", Without<SetPortIsolation>},
+    {"leaves a routed TAP its own MAC", Without<SetMac>},
+    {"never raises a routed TAP", Without<SetUp>},
     {"adds no route", Without<AddHostRoute>},
     {"sets no neighbour", Without<SetNeighbour>},
     {"leaves the route", Without<DeleteHostRoute>},

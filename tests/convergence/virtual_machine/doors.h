@@ -71,6 +71,17 @@ class LedgerDoor final : public ledger::Ledger {
   Status BeginReleaseNetwork(const std::string& uid) override {
     return next_.BeginReleaseNetwork(uid);
   }
+  Status BeginReleaseBridge(std::uint32_t number) override {
+    return next_.BeginReleaseBridge(number);
+  }
+  Status ConfirmBridgeAbsent(std::uint32_t number) override {
+    return next_.ConfirmBridgeAbsent(number);
+  }
+  std::vector<ledger::NetworkLease> Networks() const override { return next_.Networks(); }
+  std::vector<ledger::PoolState> Pools() const override { return next_.Pools(); }
+  ledger::LeaseId LastLease() const override { return next_.LastLease(); }
+  std::vector<std::uint32_t> Domains() const override { return next_.Domains(); }
+  std::size_t PortsOf(std::uint32_t bridge) const override { return next_.PortsOf(bridge); }
   Status ConfirmNetworkAbsent(const std::string& uid) override {
     return next_.ConfirmNetworkAbsent(uid);
   }

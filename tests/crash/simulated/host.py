@@ -11,7 +11,7 @@ from support.lab.namespaces import run
 
 IFB = "fkifb0"
 IDENTITIES = "/sys/fs/bpf/forkplane/identities"
-BPF_LOOKUP, BPF_NEXT_KEY, BPF_OBJ_GET = 1, 4, 7
+BPF_LOOKUP, BPF_UPDATE, BPF_DELETE, BPF_NEXT_KEY, BPF_OBJ_GET = 1, 2, 3, 4, 7
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 IDENTITY_BYTES = 40  # drivers/bpf/identity_map.h: two MACs, three addresses, what DHCP tells
 
@@ -75,14 +75,36 @@ def _bpf(command, attributes):
     return libc.syscall(BPF_SYSCALL, command, buffer, 128)
 
 
-def identities():
-    """The map by interface index: (inner MAC, outer MAC, inner, outer, gateway address)."""
+def _open_map():
     path = ctypes.create_string_buffer(IDENTITIES.encode())
     fd = _bpf(BPF_OBJ_GET, struct.pack("Q", ctypes.addressof(path)))
     if fd < 0:
         raise OSError(ctypes.get_errno(), IDENTITIES)
+    return fd
+
+
+def identities():
+    """The map by interface index: (inner MAC, outer MAC, inner, outer, gateway address)."""
+    fd = _open_map()
     try:
         return _entries(fd)
+    finally:
+        os.close(fd)
+
+
+def break_identity(index, delete):
+    """Deletes the entry of an interface, or gives it another outer address; whether there was one."""
+    fd = _open_map()
+    try:
+        key = ctypes.c_uint32(index)
+        value = ctypes.create_string_buffer(IDENTITY_BYTES)
+        both = struct.pack("IxxxxQQQ", fd, ctypes.addressof(key), ctypes.addressof(value), 0)
+        if delete:
+            return _bpf(BPF_DELETE, both) == 0
+        if _bpf(BPF_LOOKUP, both) != 0:
+            return False
+        value[19] = bytes([value.raw[19] ^ 0x40])
+        return _bpf(BPF_UPDATE, both) == 0
     finally:
         os.close(fd)
 

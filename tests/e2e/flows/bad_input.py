@@ -20,6 +20,10 @@ def limits(**bandwidth):
     return machine("bad", interfaces=[interface(bandwidth=bandwidth)])
 
 
+def host(name, uplinks):
+    return {"apiVersion": "forkplane.dev/v1alpha1", "kind": "Host", "metadata": {"name": name}, "spec": {"uplinks": uplinks}}
+
+
 def boot(path):
     return machine("bad", boot={"kernel": path})
 
@@ -36,6 +40,12 @@ REFUSED = [
      ["spec.interfaces[0].bandwidth.upload.ceil", "write 10M or more"]),
     ("a prefix longer than /29", network("bad", "10.91.0.0/30"), ["spec.cidr", "/29"]),
     ("a gateway outside the cidr", network("bad", gateway="10.91.0.1"), ["spec.gateway", "leave it out"]),
+    ("a gateway that is the network's address", network("bad", gateway="10.90.0.0"), ["spec.gateway", "network or broadcast"]),
+    ("a gateway that is the broadcast address", network("bad", gateway="10.90.0.255"), ["spec.gateway", "network or broadcast"]),
+    ("a rate of 0", limits(download={"rate": "0"}),
+     ["spec.interfaces[0].bandwidth.download.rate", "leave it out for no limit"]),
+    ("an uplink without capacity", host("bad", [{"interface": "uplink0", "capacity": {"upload": "0"}}]),
+     ["spec.uplinks[0].capacity.upload", "leave it out for the speed of the link"]),
 ]
 
 
@@ -51,6 +61,7 @@ def run(world):
     world.kubectl.wait("network/default", "condition=Ready", PATIENCE)
     world.links_at_start = world.links()  # the bridge is not what is judged below
     overlap(world)
+    unknown_uplinks(world)
     waiting_objects(world)
     static_addresses(world)
     exhausted(world)
@@ -113,6 +124,28 @@ def overlap(world):
          ["spec.cidr", "192.0.2.0/24", "uplink0", "choose another"])
     world.report.line(world.made() == [], "the overlapping Network has no bridge", json.dumps(world.made()))
     world.kubectl("delete", "network/overlapping", "--timeout=10s")
+
+
+def unknown_uplinks(world):
+    world.apply(network("unplugged", "10.91.0.0/24", uplink={"interface": "nowhere0"}))
+    told(world, "a Network's uplink that is not there", "network/unplugged", "Ready", "UplinkNotFound",
+         ["spec.uplink.interface", "nowhere0", "leave it out"])
+    world.kubectl("delete", "network/unplugged", "--timeout=10s")
+    name = json.loads(world.kubectl("get", "hosts", "-o", "json").stdout)["items"][0]["metadata"]["name"]
+
+    def set_uplinks(uplinks):
+        world.kubectl("patch", "host", name, "--type=merge", "-p", json.dumps({"spec": {"uplinks": uplinks}}))
+    set_uplinks([{"interface": "nowhere0", "capacity": {"upload": "100M"}}])
+    told(world, "a Host's uplink that is not there", f"host/{name}", "NetworkReady", "UplinkNotFound",
+         ["spec.uplinks[0].interface", "nowhere0"])
+    set_uplinks([{"interface": "uplink0", "capacity": {"upload": "100M"}}])
+    told(world, "the Host's uplink is there again", f"host/{name}", "NetworkReady", "Converged", [])
+    world.apply(limits(upload={"rate": "200M"}))
+    told(world, "a rate above the uplink's", "vm/bad", "NetworkShaped", "RateAboveCapacity",
+         ["interface eth0", "100000000 bit/s", "spec.uplinks[0].capacity.upload"])
+    world.report.line(world.kubectl.wait("vm/bad", "condition=Ready", PATIENCE), "it is Ready with what there is")
+    world.kubectl("delete", "vm/bad", "--timeout=10s")
+    set_uplinks([])
 
 
 def waiting_objects(world):

@@ -9,7 +9,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 
-from support.lab import traffic
+from support.lab import namespaces, traffic
 from world import machine, network
 
 NEEDS = ["prometheus"]
@@ -17,14 +17,17 @@ PROMETHEUS = "127.0.0.1:9090"
 PATIENCE = 30
 EXPECTED = ["forkplane_identity_drops_total", "forkplane_driver_call_duration_seconds_bucket",
             "workqueue_longest_running_processor_seconds", "controller_runtime_reconcile_total",
-            "forkplane_ledger_leases", "apiserver_request_total"]
+            "forkplane_ledger_leases", "apiserver_request_total", "forkplane_shaping_unshaped_interfaces",
+            "forkplane_shaping_lag_seconds_bucket", "forkplane_network_repairs_total",
+            "forkplane_interface_bytes_total", "forkplane_interface_metrics_dropped"]
 
 
 def run(world):
-    world.start()
-    world.apply(network(), machine("seen"))
+    world.start("--interface-metrics=1")
     line = world.report.line
-    line(world.kubectl.wait("vm/seen", "condition=Ready", PATIENCE), "a VM is Ready")
+    for name in ("seen", "unseen"):
+        world.apply(network(), machine(name))
+        line(world.kubectl.wait(f"vm/{name}", "condition=Ready", PATIENCE), "a VM is Ready")
     text = world.daemon.metrics()
     linted = subprocess.run([os.environ["FORKPLANE_LAB_PROMTOOL"], "check", "metrics"], input=text, text=True,
                             capture_output=True, check=False)
@@ -48,12 +51,29 @@ def scraped(world):
         line(up is not None, "prometheus scrapes the daemon", "" if up is None else f"after {up:.1f} s")
         for name in EXPECTED:
             line(len(query(name)) > 0, f"it knows {name}", f"{len(query(name))} series")
-        line(query('forkplane_ledger_leases{kind="vm"}') == [1.0], "it counts one VM lease")
+        line(query('forkplane_ledger_leases{kind="vm"}') == [2.0], "it counts the VM leases")
+        line(len(query('forkplane_interface_bytes_total{name="seen",namespace="default",interface="eth0"}')) == 2,
+             "the first VM has series of both directions")
+        line(query('forkplane_interface_bytes_total{name="unseen"}') == []
+             and query("forkplane_interface_metrics_dropped") == [1.0], "the second is over the limit")
+        line(query("sum(forkplane_shaping_unshaped_interfaces)") == [0.0], "both are shaped")
+        lags = query("forkplane_shaping_lag_seconds_count")
+        line(lags == [2.0], "each has its lag", f"{lags}")
+        line(query("sum(forkplane_network_repairs_total)") == [0.0], "nothing was repaired yet")
+        repaired(world, line)
         longest = query("max(workqueue_longest_running_processor_seconds)")
         line(len(longest) == 1 and longest[0] < PATIENCE, "ages of keys are fresh at each scrape", f"{longest}")
     finally:
         prometheus.kill()
         prometheus.wait()
+
+
+def repaired(world, line):
+    interfaces = [interface for vm in world.ledger()["vms"] for interface in vm["interfaces"]]
+    namespaces.run("tc", "class", "del", "dev", "fkifb0", "classid", interfaces[0]["class"])
+    repairs = 'forkplane_network_repairs_total{loop="shaping",part="class"}'
+    line(traffic.until(lambda: query(repairs) == [1.0], PATIENCE, pause=0.2) is not None,
+         "a class deleted by hand is a repair")
 
 
 def query(expression):

@@ -87,13 +87,15 @@ TEST_F(DoctorKernelTest, FindsEveryNetworkFeature) {
   for (const Finding& finding : findings) {
     seen.push_back(finding.what);
     // Which of two ways is there depends on the kernel; both are enough.
-    const bool choice = finding.what == "leaf queue" || finding.what == "upload redirect";
+    const bool choice = finding.what == "leaf queue" || finding.what == "upload redirect" ||
+                        finding.what == "forwarding probe";
     EXPECT_TRUE(finding.level == Level::kOk || (choice && finding.level == Level::kDegraded))
         << RenderText({finding});
   }
   EXPECT_THAT(
       seen, ::testing::ElementsAre("bridge", "IFB", "TAP", "port isolation", "HTB", "TBF", "clsact",
-                                   "leaf queue", "BPF programs", "upload redirect", "nftables"));
+                                   "leaf queue", "BPF programs", "upload redirect", "nftables",
+                                   "connection tracking", "forwarding probe"));
 }
 
 TEST_F(DoctorKernelTest, BothForcedWaysAreTried) {

@@ -9,7 +9,10 @@
 #include <string>
 
 #include "controller/base/network_names.h"
+#include "drivers/fake/kernel.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
+#include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/link_events.h"
@@ -28,7 +31,15 @@ struct World {
   std::unique_ptr<IdentityDriver> identity;
   std::unique_ptr<FirewallDriver> firewall;
   std::unique_ptr<SysctlDriver> sysctls;
+  std::unique_ptr<FlowDriver> flows;
+  std::unique_ptr<ForwardingProbe> forwarding;
   std::unique_ptr<LinkEvents> events;
+  // What others do on the host. An entry of connection tracking, as a packet would make it:
+  std::function<void(const fake::FakeFlow&)> add_flow;
+  // A link with the default route.
+  std::function<void()> add_uplink;
+  // A table ip filter whose chain FORWARD has policy drop comes, or goes.
+  std::function<void(bool)> drop_forwarding;
 };
 
 enum class Host { kKernel, kFake };

@@ -125,7 +125,9 @@ void RunTable(const std::vector<Sabotage>& table, const Setup& setup = {}) {
 
 TEST(SabotageTest, OfTapsIsRepaired) { RunTable(OfTaps()); }
 TEST(SabotageTest, OfTheUplinkIsRepaired) { RunTable(OfUplink()); }
-TEST(SabotageTest, OfANetworkIsRepaired) { RunTable(OfNetwork()); }
+TEST(SabotageTest, OfANetworkIsRepaired) {  // W21
+  RunTable(OfNetwork());
+}
 
 // In this mode a second filter on each TAP names the IFB, and forgets it when the IFB goes.
 TEST(SabotageTest, OfTheIfbThatMirredNamesIsRepaired) {

@@ -7,6 +7,7 @@
 
 #include "controller/base/log.h"
 #include "drivers/bpf/identity.h"
+#include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
 #include "drivers/netlink/route.h"
@@ -14,6 +15,7 @@
 #include "drivers/netlink/tap.h"
 #include "drivers/nftables/firewall.h"
 #include "tests/kernel/healing/commands.h"
+#include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
 
 namespace forkplane::healing {
@@ -108,6 +110,8 @@ void World::OpenDrivers(const Setup& setup) {
   drivers_.sysctls = drivers_.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
   Take(bpf::BpfIdentityDriver::Open({pins_, setup.mode}), drivers_, drivers_.identities);
   Take(nftables::NftFirewallDriver::Open(), drivers_, drivers_.firewall);
+  Take(netlink::NetlinkFlowDriver::Open(), drivers_, drivers_.flows);
+  drivers_.forwarding = drivers_.parts.Add(testing::OpenForwardingProbe());
   gate_ = drivers_.parts.Add(std::make_unique<Gate>(*drivers_.links, setup.event_buffer_bytes));
   drivers_.events = gate_;
 }

@@ -130,9 +130,11 @@ TEST_F(AdoptionTest, AFolderThatIsNoBpffsIsRefused) {
 
 TEST_F(AdoptionTest, TheProbeGivesAnAnswerAndLeavesNothing) {
   InNamespace([] {
-    const auto works = ProbeRedirect();
-    ASSERT_TRUE(works.ok()) << works.error().message;
-    EXPECT_EQ(*works, *ProbeRedirect());
+    for (const RedirectMode mode : {RedirectMode::kBpf, RedirectMode::kMirred}) {
+      const auto works = ProbeRedirect(mode);
+      ASSERT_TRUE(works.ok()) << works.error().message;
+      EXPECT_EQ(*works, *ProbeRedirect(mode));
+    }
   });
 }
 

@@ -31,6 +31,12 @@ drivers::IdentityEntry Lab::EntryOf(std::uint32_t number) {
   return entry;
 }
 
+std::string NameOf(const ::testing::TestParamInfo<Choice>& choice) {
+  const bool bpf = choice.param.mode == drivers::RedirectMode::kBpf;
+  const bool bfifo = choice.param.leaf == drivers::LeafKind::kBfifo;
+  return std::string(bpf ? "Bpf" : "Mirred") + (bfifo ? "" : "FqCodel");
+}
+
 void Lab::Build() {
   MUST(links->CreateBridge({0, kGatewayMac, "", 1500}));
   MUST(routes->AddAddress(BridgeIndex(0), {kGateway, 16}));
@@ -48,7 +54,7 @@ void Lab::AddClone(std::uint32_t number) {
   MUST(taps->Create(SpecOf(number)));
   Equip(number);
   MUST(qdiscs->AddClass(IfbIndex(0), ClassOf(number, kWide, 1'250'000)));
-  MUST(qdiscs->SetLeaf(IfbIndex(0), number, {drivers::LeafKind::kBfifo, 65'536}));
+  MUST(qdiscs->SetLeaf(IfbIndex(0), number, {leaf, 65'536}));
   MUST(routes->AddHostRoute(BridgeIndex(0), OuterOf(number)));
   MUST(routes->SetNeighbour(BridgeIndex(0), {OuterOf(number), OuterMac(number)}));
 }
@@ -87,6 +93,9 @@ void LabTest::InLab(const std::function<void(Lab&)>& body) {
   if (!reason.empty()) GTEST_SKIP() << reason;
   testing::RunInNetworkNamespace([&] {
     Lab lab(GetParam());
+    if (lab.leaf == drivers::LeafKind::kFqCodel && !*lab.qdiscs->HasFqCodel()) {
+      GTEST_SKIP() << "this kernel has no fq_codel";
+    }
     lab.Build();
     lab.AddClone(1);
     lab.AddClone(2);

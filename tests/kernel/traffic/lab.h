@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "controller/base/network_names.h"
 #include "drivers/bpf/identity.h"
@@ -25,6 +27,17 @@ inline constexpr drivers::Tbf kWideTbf{kWide, 1'250'000, 6'250'000};
 
 constexpr Ipv4 OuterOf(std::uint32_t number) { return {0x0a4d0100 + number}; }
 
+// What a kernel may have, and --redirect and --leaf may demand.
+struct Choice {
+  drivers::RedirectMode mode;
+  drivers::LeafKind leaf;
+};
+inline constexpr std::array<Choice, 3> kChoices = {
+    Choice{drivers::RedirectMode::kBpf, drivers::LeafKind::kBfifo},
+    Choice{drivers::RedirectMode::kMirred, drivers::LeafKind::kBfifo},
+    Choice{drivers::RedirectMode::kBpf, drivers::LeafKind::kFqCodel}};
+std::string NameOf(const ::testing::TestParamInfo<Choice>& choice);
+
 struct Lab {
   std::unique_ptr<netlink::NetlinkLinkDriver> links = *netlink::NetlinkLinkDriver::Open();
   std::unique_ptr<netlink::NetlinkRouteDriver> routes = *netlink::NetlinkRouteDriver::Open();
@@ -32,7 +45,10 @@ struct Lab {
   std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs = *netlink::NetlinkQdiscDriver::Open();
   std::unique_ptr<bpf::BpfIdentityDriver> identity;
 
-  explicit Lab(drivers::RedirectMode mode) : identity(*bpf::BpfIdentityDriver::Open({{}, mode})) {}
+  drivers::LeafKind leaf;
+
+  explicit Lab(const Choice& choice)
+      : identity(*bpf::BpfIdentityDriver::Open({{}, choice.mode})), leaf(choice.leaf) {}
 
   static drivers::HtbClass ClassOf(std::uint32_t minor, std::uint64_t rate, std::uint32_t burst);
   static drivers::TapSpec SpecOf(std::uint32_t number);
@@ -55,7 +71,7 @@ struct Lab {
   drivers::ObservedClass ClassSeen(std::uint32_t minor);
 };
 
-class LabTest : public ::testing::TestWithParam<drivers::RedirectMode> {
+class LabTest : public ::testing::TestWithParam<Choice> {
  protected:
   void InLab(const std::function<void(Lab&)>& body);
 };

@@ -32,7 +32,7 @@ Observed Converged() {
       drivers::ObservedRoot{"htb", kHtbHandle, std::nullopt, kDefaultClassMinor, {}};
   domain.qdiscs.classes = {{want.Root(), std::nullopt, {}},
                            {want.Default(), want.DefaultLeaf(), {}}};
-  return {true, {domain}};
+  return {true, {{0, domain}}};
 }
 
 std::string Printed(const std::vector<Action>& plan) {
@@ -66,7 +66,7 @@ TEST_P(HostPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Observed&) {}, ""},
     {"nothing there", [](Observed& o) { o = {}; },
-     "EnableForwarding; CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
+     "CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild + "; EnableForwarding"},
     {"forwarding switched off", [](Observed& o) { o.forwarding = false; }, "EnableForwarding"},
     {"no HTB: down first", [](Observed& o) { o.domains[0].qdiscs = {}; },
      "SetDown fkifb0; " + kBuild},
@@ -92,6 +92,20 @@ const Case kCases[] = {
      "DeleteLink fkifb0; CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
 };
 INSTANTIATE_TEST_SUITE_P(Worlds, HostPlanTest, ::testing::ValuesIn(kCases));
+
+TEST(HostPlanDomainsTest, AFurtherIfbComesWithItsFirstLeaseAndGoesWithItsLast) {
+  Desired two = Wanted();
+  two.domains = {0, 3};
+  EXPECT_EQ(Printed(MakePlan(two, Converged())),
+            "CreateIfb fkifb3; DisableIpv6 fkifb3; AddHtb fkifb3; AddClass fkifb3 7f00:fffe "
+            "rate=125000000 ceil=125000000; AddClass fkifb3 7f00:ffff rate=125000 ceil=125000; "
+            "SetLeaf fkifb3 7f00:ffff limit=65536; SetUp fkifb3");
+  Observed observed = Converged();
+  observed.domains[3] = observed.domains[0];
+  observed.domains[3].link->name = IfbName(3);
+  EXPECT_EQ(Printed(MakePlan(two, observed)), "");
+  EXPECT_EQ(Printed(MakePlan(Wanted(), observed)), "DeleteLink fkifb3");
+}
 
 }  // namespace
 }  // namespace forkplane::host

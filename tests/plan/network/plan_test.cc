@@ -13,7 +13,7 @@ Desired Wanted() {
   Desired desired;
   desired.alias = "uid-net";
   desired.gateway = ParsePrefix("10.0.0.1/24").value();
-  desired.firewall = {{ParsePrefix("10.0.0.0/24").value(), "up0", true, true}};
+  desired.firewall = {{{ParsePrefix("10.0.0.0/24").value(), "up0", true, true}}};
   return desired;
 }
 
@@ -29,7 +29,7 @@ Observed Converged() {
   observed.link = link;
   observed.ipv6_disabled = true;
   observed.addresses = {Wanted().gateway};
-  observed.firewall = drivers::FirewallRules{Wanted().firewall, {}};
+  observed.firewall = drivers::FirewallRules{*Wanted().firewall, {}};
   return observed;
 }
 
@@ -63,8 +63,8 @@ const Case kCases[] = {
     {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; }, "SetDown, SetName, SetUp"},
     {"a network without any rule leaves no table",
      [](Desired& d, Observed& o) {
-       d.firewall[0].isolated = false;
-       d.firewall[0].masquerade = false;
+       d.firewall->at(0).isolated = false;
+       d.firewall->at(0).masquerade = false;
        o.firewall.reset();
      },
      ""},
@@ -81,18 +81,24 @@ const Case kCases[] = {
     {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
      "ReplaceFirewall"},
     {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); }, "ReplaceFirewall"},
-    {"isolation switched off", [](Desired& d, Observed&) { d.firewall[0].isolated = false; },
+    {"isolation switched off", [](Desired& d, Observed&) { d.firewall->at(0).isolated = false; },
      "ReplaceFirewall"},
+    {"a further bridge has no part in the rules",
+     [](Desired& d, Observed& o) {
+       d.firewall.reset();
+       o = {};
+     },
+     "CreateBridge, DisableIpv6, AddAddress, SetUp"},
     {"removed, and the last: rules first",
      [](Desired& d, Observed&) {
        d.present = false;
-       d.firewall.clear();
+       d.firewall->clear();
      },
      "RemoveFirewall, DeleteLink"},
     {"removed and gone",
      [](Desired& d, Observed& o) {
        d.present = false;
-       d.firewall.clear();
+       d.firewall->clear();
        o = {};
      },
      ""},

@@ -135,6 +135,22 @@ TEST(RatesTest, BitsOnTheWireBecomeBytes) {
   EXPECT_EQ(rates.tbf.limit_bytes, 312'500u) << "50 ms of rate";
 }
 
+TEST(RatesTest, ARateAboveTheUplinksIsLoweredToItAndSaysSo) {
+  crd::Bandwidth bandwidth;
+  bandwidth.upload = crd::UploadLimit{crd::Quantity::Of("1G"), {}, {}};
+  EXPECT_FALSE(RatesOf(1, bandwidth, 1500, kGigabit).above_capacity);
+  bandwidth.upload->rate = crd::Quantity::Of("2G");
+  Rates rates = RatesOf(1, bandwidth, 1500, kGigabit);
+  EXPECT_TRUE(rates.above_capacity);
+  EXPECT_EQ(rates.htb.rate_bytes_per_second, 125'000'000u);
+  EXPECT_EQ(rates.htb.ceil_bytes_per_second, 125'000'000u);
+  // What it may have when others leave it free was never promised.
+  bandwidth.upload = crd::UploadLimit{crd::Quantity::Of("1M"), crd::Quantity::Of("2G"), {}};
+  rates = RatesOf(1, bandwidth, 1500, kGigabit);
+  EXPECT_FALSE(rates.above_capacity);
+  EXPECT_EQ(rates.htb.rate_bytes_per_second, 125'000u);
+}
+
 TEST(RatesTest, WithoutALimitTheUplinkIsTheLimit) {
   const Rates rates = RatesOf(1, {}, 1500, kGigabit);
   EXPECT_EQ(rates.htb.rate_bytes_per_second, kUnlimitedShareBytesPerSecond);

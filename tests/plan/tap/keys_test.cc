@@ -37,8 +37,8 @@ class TapKeysTest : public ::testing::Test {
     Options no_threads;
     no_threads.deletion_threads = 0;
     loop_ = std::make_unique<TapReconciler>(
-        *ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_}, facts_, vmms_,
-        no_threads);
+        *ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_, flows_}, facts_,
+        vmms_, no_threads);
   }
 
   SeededRng rng_{1};
@@ -50,6 +50,7 @@ class TapKeysTest : public ::testing::Test {
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   fake::FakeRouteDriver routes_{kernel_};
   fake::FakeSysctlDriver sysctls_{kernel_};
+  fake::FakeFlowDriver flows_{kernel_};
   runtime::InterfaceFactBoard facts_;
   runtime::VmmFactBoard vmms_;
   std::vector<ledger::InterfaceLease> leases_;
@@ -107,7 +108,8 @@ TEST_F(TapKeysTest, ANewIfbWakesAllOfItsDomainInMirredMode) {
   fake::FakeIdentityDriver mirred(kernel_, drivers::RedirectMode::kMirred);
   Options options;
   options.deletion_threads = 0;
-  const TapReconciler loop(*ledger_, Drivers{links_, taps_, qdiscs_, mirred, routes_, sysctls_},
+  const TapReconciler loop(*ledger_,
+                           Drivers{links_, taps_, qdiscs_, mirred, routes_, sysctls_, flows_},
                            facts_, vmms_, options);
   EXPECT_THAT(loop.KeysOf(made), SizeIs(2));
 }
@@ -124,7 +126,8 @@ TEST_F(TapKeysTest, EveryLookOfAPassIsAnnounced) {
         fmt::format("{} {}", key,
                     links_.Observe(TapIndex(leases_[0].number))->has_value() ? "made" : "nothing"));
   };
-  TapReconciler loop(*ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_},
+  TapReconciler loop(*ledger_,
+                     Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_, flows_},
                      facts_, vmms_, options);
   const std::string key = ledger::KeyOf(leases_[0].id);
   ASSERT_TRUE(loop.Reconcile(key, {}).ok());

@@ -82,8 +82,36 @@ TEST_P(TapPlanTest, IsAsWritten) {
   EXPECT_EQ(Printed(MakePlan(desired, observed)), GetParam().plan);
 }
 
+// The converged world of a routed Network.
+void Route(Desired& desired, Observed& observed) {
+  desired.routed = true;
+  observed.link->master = 0;
+  observed.link->isolated = false;
+  observed.link->mac = kGatewayMac;
+}
+
 const Case kCases[] = {
     {"converged", [](Desired&, Observed&) {}, ""},
+    {"routed, converged", Route, ""},
+    {"routed, nothing there: programs before up",
+     [](Desired& d, Observed& o) {
+       d.routed = true;
+       o = Empty();
+     },
+     "SetEntry, CreateTap, AddClsact, DisableIpv6, AddTbf, AttachIngress, AttachEgress, SetMac, "
+     "SetUp, AddHostRoute, SetNeighbour"},
+    {"routed, put into a bridge by somebody",
+     [](Desired& d, Observed& o) {
+       Route(d, o);
+       o.link->master = BridgeIndex(0);
+     },
+     "SetDown, SetMaster, SetUp"},
+    {"routed, with another MAC",
+     [](Desired& d, Observed& o) {
+       Route(d, o);
+       o.link->mac = OuterMac(9);
+     },
+     "SetMac"},
     {"nothing there", [](Desired&, Observed& o) { o = Empty(); },
      std::string("SetEntry, CreateTap, ") + kDress},
     {"no bridge yet",

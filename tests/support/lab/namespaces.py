@@ -35,9 +35,14 @@ def enter():
     if os.environ.get(INSIDE):
         _furnish()
         return
+    sys.exit(run_inside(sys.executable, *sys.argv))
+
+
+def run_inside(*words):
+    """Runs a program in namespaces of its own; its exit code. It is to call enter(), which furnishes them."""
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-               "--propagation", "private", "sh", "-c", '"$@"; exit $?', "lab", sys.executable, *sys.argv]
-    sys.exit(subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode)
+               "--propagation", "private", "sh", "-c", '"$@"; exit $?', "lab", *words]
+    return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
 
 
 def _furnish():

@@ -36,7 +36,7 @@ TEST_F(CreateTest, MakesAnObjectWithSystemMetadata) {  // T069 T071 T098
   EXPECT_EQ(Get(kWidgets + "/a").json, reply.json);
 }
 
-TEST_F(CreateTest, TwiceIsAlreadyExists) {  // T070
+TEST_F(CreateTest, TwiceIsAlreadyExists) {  // T070 W15
   MustCreate("a");
   const Reply again = Post(kWidgets, Widget("a"));
   EXPECT_EQ(again.code, 409);

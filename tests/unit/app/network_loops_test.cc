@@ -20,6 +20,8 @@ class NetworkLoopsTest : public ::testing::Test {
     drivers_.sysctls = &sysctls_;
     drivers_.identities = &identities_;
     drivers_.firewall = &firewall_;
+    drivers_.flows = &flows_;
+    drivers_.forwarding = &forwarding_;
     drivers_.events = &events_;
     ledger::Options options;
     options.path = ":memory:";
@@ -73,6 +75,8 @@ class NetworkLoopsTest : public ::testing::Test {
   fake::FakeSysctlDriver sysctls_{kernel_};
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   fake::FakeFirewallDriver firewall_{kernel_};
+  fake::FakeFlowDriver flows_{kernel_};
+  fake::FakeForwardingProbe forwarding_{kernel_};
   fake::FakeLinkEvents events_{kernel_};
   Options options_;
   HostDrivers drivers_;

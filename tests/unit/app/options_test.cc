@@ -64,10 +64,12 @@ TEST(OptionsTest, AnUnknownKeyIsRefusedByName) {
 TEST(OptionsTest, WhatIsPrintedCanBeReadAgain) {
   Options options;
   options.log_level = "warn";
+  options.interface_metrics = 7;
   ASSERT_TRUE(Complete(options).ok());
   const auto values = ParseConfig(ToYaml(options));
   ASSERT_TRUE(values.ok());
   EXPECT_THAT(values->at("log-level"), ElementsAre("warn"));
+  EXPECT_THAT(values->at("interface-metrics"), ElementsAre("7"));
   EXPECT_THAT(values->at("hypervisors-qemu-binary"), ElementsAre("/usr/bin/qemu-system-x86_64"));
   EXPECT_THAT(values->at("image-roots"), ElementsAre("/var/lib/forkplane/images"));
 }
@@ -92,6 +94,28 @@ TEST(OptionsTest, TheLeafIsTheBestThisKernelHasOrTheOneNamed) {
   EXPECT_EQ(*drivers::ChooseLeaf("auto", qdiscs), drivers::LeafKind::kBfifo);
   EXPECT_EQ(*drivers::ChooseLeaf("bfifo", qdiscs), drivers::LeafKind::kBfifo);
   EXPECT_EQ(drivers::ChooseLeaf("fq_codel", qdiscs).error().code, Code::kInvalid);
+}
+
+TEST(OptionsTest, TheRedirectIsTheBestThisKernelHasOrTheOneNamed) {
+  using drivers::RedirectMode;
+  const auto choose = [](std::string_view wanted, bool bpf, bool mirred) {
+    return drivers::ChooseRedirect(wanted, [bpf, mirred](RedirectMode mode) -> Result<bool> {
+      return mode == RedirectMode::kBpf ? bpf : mirred;
+    });
+  };
+  EXPECT_EQ(*choose("auto", true, true), RedirectMode::kBpf);
+  EXPECT_EQ(*choose("auto", false, true), RedirectMode::kMirred);
+  EXPECT_EQ(*choose("bpf", true, false), RedirectMode::kBpf);
+  EXPECT_EQ(*choose("mirred", true, true), RedirectMode::kMirred);
+  for (const char* forced : {"bpf", "mirred", "auto"}) {
+    const bool bpf = forced == std::string("mirred");
+    const auto refused = choose(forced, bpf, forced == std::string("bpf"));
+    EXPECT_EQ(refused.error().code, Code::kInvalid) << forced;
+    EXPECT_THAT(refused.error().message, HasSubstr(std::string("--redirect ") + forced));
+  }
+  const auto broken = drivers::ChooseRedirect(
+      "auto", [](RedirectMode) -> Result<bool> { return Unavailable("no namespace"); });
+  EXPECT_EQ(broken.error().code, Code::kUnavailable);
 }
 
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {

@@ -96,6 +96,10 @@ TEST(DoctorTest, AFlagThatCannotBeHadIsMissingAndAChoiceThatFellIsDegraded) {
   EXPECT_EQ(JudgeLeaf("auto", false).level, Level::kDegraded);
   EXPECT_EQ(JudgeLeaf("fq_codel", false).level, Level::kMissing);
   EXPECT_EQ(JudgeLeaf("bfifo", false).level, Level::kOk);
+  EXPECT_EQ(JudgeForwardingProbe("").level, Level::kOk);
+  EXPECT_EQ(JudgeForwardingProbe("inject a packet: Invalid argument").level, Level::kDegraded);
+  EXPECT_EQ(JudgeFlows(true).level, Level::kOk);
+  EXPECT_EQ(JudgeFlows(false).level, Level::kDegraded);
   EXPECT_EQ(JudgeRedirect("auto", true), Ok("upload redirect", "bpf_redirect"));
   EXPECT_EQ(JudgeRedirect("auto", false).level, Level::kDegraded);
   EXPECT_EQ(JudgeRedirect("bpf", false).level, Level::kMissing);
@@ -127,6 +131,7 @@ TEST(DoctorTest, WhatIsNotOkSaysHowToGetItAndOnlyThat) {
   for (const Finding& finding :
        {JudgeKernel("5.4.0"), JudgeKernel("4.9"), JudgeLeaf("auto", false), JudgeLeaf("auto", true),
         JudgeLeaf("fq_codel", false), JudgeRedirect("auto", false), JudgeRedirect("bpf", false),
+        JudgeFlows(true), JudgeFlows(false), JudgeForwardingProbe(""), JudgeForwardingProbe("no"),
         JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U),
         JudgeCapabilities(0).front()}) {
     EXPECT_EQ(finding.remedy.empty(), finding.level == Level::kOk) << finding.what;

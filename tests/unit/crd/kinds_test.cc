@@ -134,6 +134,25 @@ TEST(KindsTest, Network) {
   EXPECT_EQ(net("{cidr: 10.0.0.0/24, perHostPrefix: 26}"), Fields{"spec.perHostPrefix"});
 }
 
+TEST(KindsTest, RatesBelowOneBytePerSecondAreRefused) {
+  const auto capacity = [](const std::string& limits) {
+    return Refused("Host", "{uplinks: [{interface: eth0, capacity: {" + limits + "}}]}");
+  };
+  const std::string field = "spec.uplinks[0].capacity";
+  EXPECT_EQ(capacity("upload: 8, download: 1G"), Fields{});
+  EXPECT_EQ(capacity("upload: 0"), Fields{field + ".upload"});
+  EXPECT_EQ(capacity("upload: 7, download: 0"), (Fields{field + ".upload", field + ".download"}));
+  EXPECT_EQ(Refused("Host", "{uplinks: [{interface: eth0}, {interface: eth0}]}"),
+            Fields{"spec.uplinks[1]"});
+  EXPECT_EQ(Refused("Network", "{cidr: 10.0.0.0/24, unshapedRate: 7}"),
+            Fields{"spec.unshapedRate"});
+  EXPECT_EQ(Refused("Network", "{cidr: 10.0.0.0/24, uplink: {interface: longer-than-a-name}}"),
+            Fields{"spec.uplink.interface"});
+  EXPECT_EQ(
+      Refused("VirtualMachine", "{interfaces: [{name: e, bandwidth: {upload: {rate: 500m}}}]}"),
+      Fields{"spec.interfaces[0].bandwidth.upload.rate"});
+}
+
 TEST(KindsTest, TheMessageNamesTheObjectAndEveryField) {
   const auto type = Registry().FindKind(kGroup, kVersion, "VirtualMachine");
   const Error error = InvalidObject(

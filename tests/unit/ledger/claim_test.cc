@@ -5,6 +5,7 @@
 namespace forkplane::ledger {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -134,7 +135,7 @@ TEST_F(ClaimTest, ANumberIsFreeOnlyWhenBothLoopsSawTheirPartGone) {
   EXPECT_GT(next.id, lease.id) << "a lease id is never used twice";
 }
 
-TEST_F(ClaimTest, AnAddressRestsBeforeItIsGivenOutAgain) {
+TEST_F(ClaimTest, AnAddressRestsBeforeItIsGivenOutAgain) {  // W16
   MustClaim(ClaimOf("a"));
   LetGo("a");
   EXPECT_EQ(ledger_->AddressesOf("net-1").resting, 1u);
@@ -169,8 +170,8 @@ TEST_F(ClaimTest, OneInterfaceCanGoWhileTheVmStays) {
   const VmLease vm = MustClaim(ClaimOf("a", 2));
   const LeaseId second = vm.interfaces.at(1).id;
   ASSERT_TRUE(ledger_->ReleaseInterface(second).ok());
-  ASSERT_TRUE(ledger_->ConfirmAbsent({second}, Part::kTap).ok());
-  ASSERT_TRUE(ledger_->ConfirmAbsent({second}, Part::kClass).ok());
+  ASSERT_TRUE(ledger_->ConfirmAbsent(std::vector<LeaseId>{second}, Part::kTap).ok());
+  ASSERT_TRUE(ledger_->ConfirmAbsent(std::vector<LeaseId>{second}, Part::kClass).ok());
   EXPECT_THAT(ledger_->GetVm("uid-a")->interfaces, SizeIs(1));
   EXPECT_EQ(MustClaim(ClaimOf("a", 2)).interfaces.at(1).ordinal, 1u);
 }
@@ -216,15 +217,25 @@ TEST_F(ClaimTest, AnAddressAskedForTwiceIsAConflictAlsoWhileItRests) {
   EXPECT_EQ(refused.error().code, Code::kConflict) << "no rest that ends would help";
 }
 
-TEST_F(ClaimTest, SpreadsOverShapingDomains) {
+TEST_F(ClaimTest, TakesAFurtherShapingDomainWhenThoseBeforeItAreFull) {
   options_.shaping_domains = 2;
+  options_.classes_per_domain = 2;
   Reopen();
-  const VmLease vm = MustClaim(ClaimOf("a", 3));
-  EXPECT_EQ(vm.interfaces[0].number, 0x00001u);
-  EXPECT_EQ(vm.interfaces[1].number, 0x10001u);
-  EXPECT_EQ(vm.interfaces[2].number, 0x00002u);
-  EXPECT_THAT(ledger_->InterfacesOfDomain(0), SizeIs(2));
-  EXPECT_THAT(ledger_->InterfacesOfDomain(1), SizeIs(1));
+  AddNetwork(SmallNetwork("net-2", "wide", "10.2.0.0/24"));
+  EXPECT_THAT(ledger_->Domains(), ElementsAre(0));
+  std::vector<Number> numbers;
+  for (const char* name : {"a", "b"}) {
+    for (const auto& lease : MustClaim(ClaimOf(name, 3, "net-2")).interfaces) {
+      numbers.push_back(lease.number);
+    }
+  }
+  // Where every domain is full, the emptiest.
+  EXPECT_THAT(numbers, ElementsAre(0x00001, 0x00002, 0x10001, 0x10002, 0x00003, 0x10003));
+  EXPECT_THAT(ledger_->Domains(), ElementsAre(0, 1));
+  EXPECT_THAT(ledger_->InterfacesOfDomain(1), SizeIs(3));
+  LetGo("a");
+  LetGo("b");
+  EXPECT_THAT(ledger_->Domains(), ElementsAre(0)) << "the first is always there";
 }
 
 TEST_F(ClaimTest, AClaimIsOneCommit) {

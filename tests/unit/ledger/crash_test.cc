@@ -136,7 +136,7 @@ class LedgerCrashTest : public LedgerTest {
   std::set<std::string> done_;
 };
 
-TEST_F(LedgerCrashTest, AKillAtAnyCommitConverges) {
+TEST_F(LedgerCrashTest, AKillAtAnyCommitConverges) {  // W11
   Script([](const std::string&) {});
   const std::string wanted = Contents();
   ASSERT_THAT(wanted, ::testing::HasSubstr("rests"));

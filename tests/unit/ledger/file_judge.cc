@@ -29,7 +29,17 @@ constexpr Rule kRules[] = {
      "SELECT a.owner_uid FROM vms a JOIN vms b ON a.owner_uid<>b.owner_uid AND "
      "(a.directory=b.directory OR a.cgroup=b.cgroup)"},
     {"a bridge number is held twice",
-     "SELECT bridge FROM networks GROUP BY bridge HAVING count(*)>1"},
+     "SELECT n FROM (SELECT bridge AS n FROM networks UNION ALL SELECT number FROM bridges) GROUP "
+     "BY n HAVING count(*)>1"},
+    {"an interface on a bridge that is not its network's",
+     "SELECT id FROM interfaces i WHERE bridge NOT IN (SELECT bridge FROM networks WHERE "
+     "uid=i.network_uid UNION SELECT number FROM bridges WHERE network_uid=i.network_uid)"},
+    {"a bridge with more ports than it may have",
+     "SELECT bridge FROM interfaces GROUP BY bridge HAVING count(*)>3"},  // kJudgedPorts
+    {"a bridge that is let go under an interface",
+     "SELECT number FROM bridges WHERE releasing AND number IN (SELECT bridge FROM interfaces)"},
+    {"a bridge without its network",
+     "SELECT number FROM bridges WHERE network_uid NOT IN (SELECT uid FROM networks)"},
     {"a place in the queue is held twice",
      "SELECT sequence FROM slots GROUP BY sequence HAVING count(*)>1"},
     {"an interface without its VM or network",
@@ -116,7 +126,7 @@ std::vector<std::string> FileJudge::Wrong(
 
 std::map<std::string, std::size_t> FileJudge::Left() const {
   std::map<std::string, std::size_t> left;
-  for (const char* table : {"networks", "vms", "interfaces", "slots", "rests"}) {
+  for (const char* table : {"networks", "bridges", "vms", "interfaces", "slots", "rests"}) {
     left[table] = Query(fmt::format("SELECT * FROM {}", table)).size();
   }
   return left;

@@ -12,6 +12,9 @@ struct sqlite3;
 
 namespace forkplane::ledger {
 
+// What the judged ledgers are told; more on one bridge is wrong.
+inline constexpr std::uint32_t kJudgedPorts = 3;
+
 class FileJudge {
  public:
   using Row = std::vector<std::string>;  // NULL is "-"

@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kSteps = 40;
 constexpr std::uint32_t kUidsToGive = 40;
+constexpr std::uint32_t kClassesPerDomain = 6;
 
 struct Kill {
   int commit = 0;  // 0: never
@@ -38,6 +39,8 @@ class LedgerKillTest : public ::testing::Test {
     options_.uid_count = kUidsToGive;
     options_.slots_default = 2;
     options_.shaping_domains = 2;
+    options_.classes_per_domain = kClassesPerDomain;
+    options_.ports_per_bridge = kJudgedPorts;
     void* shared =
         ::mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
@@ -85,6 +88,10 @@ class LedgerKillTest : public ::testing::Test {
     }
     for (const NetworkLease& network : ledger.ListAll().networks) {
       RETURN_IF_ERROR(ledger.BeginReleaseNetwork(network.parameters.uid));
+      for (const FurtherBridge& further : network.further) {
+        RETURN_IF_ERROR(ledger.BeginReleaseBridge(further.number));
+        RETURN_IF_ERROR(ledger.ConfirmBridgeAbsent(further.number));
+      }
       RETURN_IF_ERROR(ledger.ConfirmNetworkAbsent(network.parameters.uid));
     }
     return OkStatus();
@@ -181,9 +188,10 @@ class LedgerKillTest : public ::testing::Test {
       if (vm.ok() != (i < hosts)) wrong_.push_back(fmt::format("claim {} of {}", i, hosts));
       if (!vm.ok() || vm->interfaces.empty()) continue;
       const InterfaceLease& lease = vm->interfaces[0];
-      const bool lowest = vm->vmm_uid == options_.uid_first + i &&
-                          lease.number == MakeNumber(i % 2, 1 + i / 2) &&
-                          lease.address == NetworkOf(1).cidr.At(3 + i);
+      const bool lowest =
+          vm->vmm_uid == options_.uid_first + i &&
+          lease.number == MakeNumber(i / kClassesPerDomain, 1 + i % kClassesPerDomain) &&
+          lease.bridge == i / kJudgedPorts && lease.address == NetworkOf(1).cidr.At(3 + i);
       if (!lowest) wrong_.push_back(fmt::format("claim {} is not given the lowest", i));
       if (lease.id <= promises.highest_lease()) wrong_.push_back("a lease id is used twice");
     }

@@ -68,6 +68,17 @@ class LyingLedger final : public Ledger {
     Flush();
     return inner_->ClearVmm(uid);
   }
+  Status BeginReleaseBridge(std::uint32_t number) override {
+    return inner_->BeginReleaseBridge(number);
+  }
+  Status ConfirmBridgeAbsent(std::uint32_t number) override {
+    return inner_->ConfirmBridgeAbsent(number);
+  }
+  std::vector<NetworkLease> Networks() const override { return inner_->Networks(); }
+  std::vector<PoolState> Pools() const override { return inner_->Pools(); }
+  LeaseId LastLease() const override { return inner_->LastLease(); }
+  std::vector<std::uint32_t> Domains() const override { return inner_->Domains(); }
+  std::size_t PortsOf(std::uint32_t bridge) const override { return inner_->PortsOf(bridge); }
   Status ConfirmNetworkAbsent(const std::string& uid) override {
     return inner_->ConfirmNetworkAbsent(uid);
   }

@@ -223,6 +223,7 @@ void Model::TakeInterface(const VmClaim& claim, const InterfaceClaim& wanted,
   lease.network_uid = network.uid;
   lease.network_name = network.name;
   lease.number = got.number;
+  lease.bridge = networks_.at(got.network_uid).bridge;  // with room for all
   lease.address = address;
   lease.tap = wanted.tap;
   lease.translated = wanted.translated;

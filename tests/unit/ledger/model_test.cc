@@ -30,6 +30,7 @@ class Walk {
     options_.uid_count = kUids;
     options_.slots_default = 1;
     options_.shaping_domains = 2;
+    options_.classes_per_domain = 2;
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path + suffix);
     Open();
   }

@@ -49,12 +49,29 @@ TEST_F(ReopenTest, NothingChanges) {
   EXPECT_GT(MustClaim(ClaimOf("c")).interfaces.at(0).id, 3) << "lease ids go on after a reopen";
 }
 
+// What version 3 has and version 2 had not.
+constexpr const char* kToVersion2 =
+    "DROP TRIGGER further_bridge_is_no_first; DROP TRIGGER first_bridge_is_no_further; DROP TABLE "
+    "bridges; ALTER TABLE networks DROP COLUMN routed; ALTER TABLE interfaces DROP COLUMN bridge; "
+    "PRAGMA user_version=2;";
+
+TEST_F(ReopenTest, AFileOfVersion2IsUpgraded) {
+  AddNetwork(SmallNetwork("net-0", "first", "10.9.0.0/29"));
+  AddNetwork();
+  const VmLease a = MustClaim(ClaimOf("a"));
+  EXPECT_EQ(a.interfaces.at(0).bridge, 1u);
+  Damage(kToVersion2);
+  Reopen();
+  ASSERT_TRUE(ledger_->Health().ok()) << ledger_->Health().error().message;
+  EXPECT_EQ(ledger_->GetVm("uid-a"), a) << "each interface is on the one bridge there was";
+}
+
 TEST_F(ReopenTest, AFileOfVersion1IsUpgraded) {
   AddNetwork();
   const VmLease a = MustClaim(ClaimOf("a"));
-  Damage(
-      "ALTER TABLE networks DROP COLUMN since_ms; ALTER TABLE networks DROP COLUMN dns; PRAGMA "
-      "user_version=1");
+  Damage(std::string(kToVersion2) +
+         "ALTER TABLE networks DROP COLUMN since_ms; ALTER TABLE networks DROP COLUMN dns; PRAGMA "
+         "user_version=1");
   for (int opens = 0; opens < 2; ++opens) {
     Reopen();
     ASSERT_TRUE(ledger_->Health().ok()) << ledger_->Health().error().message;
@@ -87,7 +104,7 @@ TEST_F(ReopenTest, ARebootBeginsTheRestAnewOnce) {
       << "restarts within one boot do not prolong it";
 }
 
-TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {
+TEST_F(ReopenTest, AnUnreadableRecordStopsNewLeasesOnly) {  // W12
   AddNetwork();
   const VmLease a = MustClaim(ClaimOf("a"));
   MustClaim(ClaimOf("b"));

@@ -108,8 +108,20 @@ void Worker::ClaimNetwork(int n) {
   Answer(record, got);
 }
 
+// Nobody remembers what was said of bridges: the judge reads the file.
+void Worker::Bridges() {
+  for (const NetworkLease& network : world_.ledger.ListAll().networks) {
+    for (const FurtherBridge& further : network.further) {
+      const Status gone = further.releasing ? world_.ledger.ConfirmBridgeAbsent(further.number)
+                                            : world_.ledger.BeginReleaseBridge(further.number);
+      CHECK(gone.ok() || gone.error().code == Code::kConflict);
+    }
+  }
+}
+
 void Worker::Network() {
   const std::string uid = kUids[2];
+  if (OneIn(3)) return Bridges();
   switch (rng_.Below(4)) {
     case 0: {
       const Record record = Begin(Call::kBeginReleaseNetwork, uid);

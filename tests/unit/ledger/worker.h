@@ -36,6 +36,7 @@ class Worker {
   using Call = Record::Call;
 
   void Budget();
+  void Bridges();
   void Network();
   void Shaping();
   void Vm();

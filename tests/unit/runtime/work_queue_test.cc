@@ -24,7 +24,7 @@ class WorkQueueTest : public ::testing::Test {
   WorkQueue queue_{"test", clock_, rng_, registry_};
 };
 
-TEST_F(WorkQueueTest, AKeyWaitsOnce) {
+TEST_F(WorkQueueTest, AKeyWaitsOnce) {  // W4
   queue_.Add("a");
   queue_.Add("b");
   queue_.Add("a");

@@ -1,0 +1,171 @@
+// What is wished of a Network's bridges and of the rules, what is seen of them, and the way from
+// one to the other.
+#include <algorithm>
+
+#include "controller/base/log.h"
+#include "controller/base/network_names.h"
+#include "controller/runtime/converge.h"
+#include "reconcilers/network/reconciler.h"
+
+namespace forkplane::network {
+namespace {
+
+constexpr std::uint8_t kHostPrefixLength = 32;
+
+struct Executor {
+  const Drivers& on;
+  const Desired& want;
+  std::uint32_t index;
+
+  Status operator()(const CreateBridge&) {
+    return on.links.CreateBridge({want.bridge, kGatewayMac, want.alias, want.mtu});
+  }
+  Status operator()(const DeleteLink&) { return on.links.Delete(index); }
+  Status operator()(const SetMac&) { return on.links.SetMac(index, kGatewayMac); }
+  Status operator()(const SetMtu&) { return on.links.SetMtu(index, want.mtu); }
+  Status operator()(const SetDown&) { return on.links.SetUp(index, false); }
+  Status operator()(const SetName&) { return on.links.SetName(index, BridgeName(want.bridge)); }
+  Status operator()(const SetAlias&) { return on.links.SetAlias(index, want.alias); }
+  Status operator()(const DisableIpv6&) { return on.sysctls.DisableIpv6(BridgeName(want.bridge)); }
+  Status operator()(const DeleteAddress& a) { return on.routes.DeleteAddress(index, a.address); }
+  Status operator()(const AddAddress&) { return on.routes.AddAddress(index, want.gateway); }
+  Status operator()(const SetUp&) { return on.links.SetUp(index, true); }
+  Status operator()(const ReplaceFirewall&) {
+    return on.firewall.Replace(
+        {want.firewall.value_or(std::vector<drivers::FirewallNetwork>()), {}});
+  }
+  Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
+};
+
+}  // namespace
+
+std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(
+    const Observed& observed, const std::string& uplink) const {
+  std::vector<drivers::FirewallNetwork> rules;
+  for (const auto& lease : ledger_.Networks()) {
+    if (lease.releasing) continue;
+    const ledger::NetworkParameters& parameters = lease.parameters;
+    const auto object = objects_.Get(parameters.name);
+    drivers::FirewallNetwork rule;
+    rule.cidr = PrefixOf(parameters.cidr, parameters.cidr.base);
+    rule.isolated = parameters.isolation;
+    if (object && object->metadata.uid == parameters.uid) {
+      const std::string& named = object->spec.uplink.interface;
+      rule.uplink = named.empty() ? uplink : named;
+      rule.masquerade = object->spec.nat == crd::Nat::kMasquerade && !rule.uplink.empty();
+    } else if (observed.firewall) {
+      // Its object is not known: what stands, stays.
+      for (const auto& is : observed.firewall->networks) {
+        if (is.cidr == rule.cidr) rule = is;
+      }
+    }
+    if (!rule.masquerade) rule.uplink.clear();
+    rules.push_back(std::move(rule));
+  }
+  std::sort(rules.begin(), rules.end(),
+            [](const auto& a, const auto& b) { return a.cidr < b.cidr; });
+  return rules;
+}
+
+Desired NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
+                                  const Observed& observed, const std::string& uplink) const {
+  const ledger::NetworkParameters& parameters = lease.parameters;
+  Desired desired;
+  desired.present = bridge.present;
+  desired.bridge = bridge.number;
+  desired.alias = parameters.uid;
+  desired.mtu = parameters.mtu;
+  desired.gateway = PrefixOf(parameters.cidr, parameters.gateway);
+  if (!bridge.first) desired.gateway.length = kHostPrefixLength;
+  desired.firewall.reset();
+  if (bridge.first) desired.firewall = DesireFirewall(observed, uplink);
+  return desired;
+}
+
+Result<Observed> NetworkReconciler::Observe(const Bridge& bridge) {
+  const std::uint32_t index = BridgeIndex(bridge.number);
+  Observed observed;
+  ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
+  if (observed.link) {
+    // The switch of a link that somebody renamed is not looked for under a name that is not ours.
+    if (observed.link->name == BridgeName(bridge.number)) {
+      ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+    }
+    ASSIGN_OR_RETURN(observed.addresses, drivers_.routes.ListAddresses(index));
+  }
+  if (bridge.first) {
+    ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
+  }
+  return observed;
+}
+
+// The first bridge has the rules, so it comes first.
+Result<bool> NetworkReconciler::ConvergeAll(const ledger::NetworkLease& lease, bool present,
+                                            const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(bool changed, Converge(lease, {lease.bridge, true, present}, stop));
+  for (const ledger::FurtherBridge& further : lease.further) {
+    ASSIGN_OR_RETURN(const bool more, ConvergeFurther(lease, further, present, stop));
+    changed = changed || more;
+  }
+  return changed;
+}
+
+// One that has lost its last port goes; a claim that takes it again meanwhile keeps it.
+Result<bool> NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& lease,
+                                                const ledger::FurtherBridge& further, bool present,
+                                                const std::stop_token& stop) {
+  bool goes = further.releasing;
+  if (!goes && (!present || ledger_.PortsOf(further.number) == 0)) {
+    Status released = ledger_.BeginReleaseBridge(further.number);
+    const bool taken = !released.ok() && released.error().code == Code::kConflict;
+    if (!released.ok() && !(taken && present)) return std::move(released).error();
+    goes = !taken;
+  }
+  ASSIGN_OR_RETURN(const bool changed, Converge(lease, {further.number, false, !goes}, stop));
+  if (goes) RETURN_IF_ERROR(ledger_.ConfirmBridgeAbsent(further.number));
+  return changed;
+}
+
+Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
+                                         const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  Desired desired;
+  drivers::FirewallRules rules;
+  bool changed = false;
+  if (!bridge.present) bridge_repairs_.Forget(bridge.number);
+  RETURN_IF_ERROR(
+      runtime::Converge<Observed>([&] { return Observe(bridge); },
+                                  [&](const Observed& is) {
+                                    desired = Desire(lease, bridge, is, uplink);
+                                    bridge_repairs_.Want(bridge.number, BridgeWish(desired));
+                                    if (desired.firewall) {
+                                      rules = drivers::Canonical({*desired.firewall, {}});
+                                      repairs_.Want(kRulesKey, rules);
+                                    }
+                                    return MakePlan(desired, is);
+                                  },
+                                  [&](const Action& action) {
+                                    changed = true;
+                                    return Execute(lease.parameters.name, desired, action);
+                                  },
+                                  stop));
+  if (bridge.present) bridge_repairs_.Saw(bridge.number, BridgeWish(desired));
+  if (desired.firewall) repairs_.Saw(kRulesKey, rules);
+  return changed;
+}
+
+Status NetworkReconciler::Execute(const std::string& name, const Desired& desired,
+                                  const Action& action) {
+  log::Debug(
+      "network action",
+      {{"network", name}, {"bridge", BridgeName(desired.bridge)}, {"action", ToString(action)}});
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, BridgeIndex(desired.bridge)}, action));
+  if (std::holds_alternative<ReplaceFirewall>(action)) {
+    repairs_.Did(kRulesKey, kRulesPart);
+  } else if (!std::holds_alternative<RemoveFirewall>(action)) {
+    bridge_repairs_.Did(desired.bridge, kBridgePart);
+  }
+  return OkStatus();
+}
+
+}  // namespace forkplane::network

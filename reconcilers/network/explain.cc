@@ -1,0 +1,62 @@
+// /debug/plan/network/NAME.
+#include <nlohmann/json.hpp>
+
+#include "controller/base/network_names.h"
+#include "crd/json.h"
+#include "reconcilers/network/reconciler.h"
+
+namespace forkplane::network {
+namespace {
+
+using crd::Json;
+
+Json JsonOf(const Desired& desired) {
+  Json json = {{"present", desired.present},
+               {"bridge", BridgeName(desired.bridge)},
+               {"gateway", ToString(desired.gateway)},
+               {"mtu", desired.mtu}};
+  if (desired.firewall) json["firewallNetworks"] = desired.firewall->size();
+  return json;
+}
+
+Json JsonOf(const Observed& observed) {
+  Json addresses = Json::array();
+  for (const auto& address : observed.addresses) addresses.push_back(ToString(address));
+  return {{"link", observed.link ? Json(observed.link->name) : Json()},
+          {"up", observed.link && observed.link->up},
+          {"mac", observed.link ? Json(ToString(observed.link->mac)) : Json()},
+          {"addresses", std::move(addresses)},
+          {"firewallNetworks", observed.firewall ? observed.firewall->networks.size() : 0}};
+}
+
+}  // namespace
+
+// The first bridge, then what is found and wished of the further ones; one plan of all.
+Result<std::string> NetworkReconciler::Explain(const std::string& key) {
+  const auto lease = ledger_.GetNetworkByName(key);
+  if (!lease) return NotFound(fmt::format("network {} has no lease on this host", key));
+  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  const Bridge first{lease->bridge, true, !lease->releasing};
+  ASSIGN_OR_RETURN(const Observed observed, Observe(first));
+  const Desired desired = Desire(*lease, first, observed, uplink);
+  Json plan = Json::array();
+  for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
+  Json further = Json::array();
+  for (const ledger::FurtherBridge& bridge : lease->further) {
+    const Bridge other{bridge.number, false, !bridge.releasing && !lease->releasing};
+    ASSIGN_OR_RETURN(const Observed is, Observe(other));
+    const Desired want = Desire(*lease, other, is, uplink);
+    further.push_back({{"desired", JsonOf(want)},
+                       {"observed", JsonOf(is)},
+                       {"ports", ledger_.PortsOf(bridge.number)}});
+    for (const Action& action : MakePlan(want, is)) {
+      plan.push_back(fmt::format("{} {}", BridgeName(bridge.number), ToString(action)));
+    }
+  }
+  return crd::DumpJson({{"desired", JsonOf(desired)},
+                        {"observed", JsonOf(observed)},
+                        {"further", std::move(further)},
+                        {"plan", std::move(plan)}});
+}
+
+}  // namespace forkplane::network

@@ -1,0 +1,143 @@
+// Goal: what a host lacks is in its NetworkReady: which thing, and the command that mends it; and
+// all the rest is made all the same. Method: an in-memory host whose drivers refuse one call.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "controller/base/rng.h"
+#include "drivers/fake/drivers.h"
+#include "drivers/hooked_network.h"
+#include "reconcilers/host/reconciler.h"
+
+namespace forkplane::host {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Refuses one call as the kernel would.
+class Refusal final : public drivers::CallHook {
+ public:
+  std::optional<Error> Before(const drivers::CallInfo& call,
+                              const std::function<void()>&) override {
+    if (op.empty() || op != call.op) return std::nullopt;
+    return FromErrno(error, call.op);
+  }
+  std::optional<Error> After(const drivers::CallInfo&, const Error*) override {
+    return std::nullopt;
+  }
+  std::string op;
+  int error = 0;
+};
+
+class HostStatusTest : public ::testing::Test {
+ protected:
+  HostStatusTest() {
+    ledger::Options ledger_options;
+    ledger_options.path = ":memory:";
+    ledger_options.boot_id = "boot";
+    ledger_ = std::move(ledger::Ledger::Open(ledger_options, RealClock(), rng_)).value();
+    Options options;
+    options.host_name = "h";
+    options.object = [this] { return std::make_shared<crd::Host>(object_); };
+    options.report = [this](const crd::Host&, const crd::HostStatus& status) { status_ = status; };
+    loop_ = std::make_unique<HostReconciler>(
+        *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities_}, orphans_, options);
+    kernel_.Change([](fake::State& state) {
+      state.uplink = drivers::Uplink{2, "eth0", 10'000'000'000};
+      return true;
+    });
+  }
+
+  bool Pass() { return loop_->Reconcile(kKey, {}).ok(); }
+  crd::Condition Of(std::string_view type) {
+    const auto* condition = crd::FindCondition(status_.conditions, type);
+    return condition == nullptr ? crd::Condition{} : *condition;
+  }
+  bool IfbIsUp() {
+    return kernel_.Change([](fake::State& state) {
+      const auto* ifb = fake::Find(state, IfbIndex(0));
+      return ifb != nullptr && ifb->link.up;
+    });
+  }
+
+  SeededRng rng_{1};
+  std::unique_ptr<ledger::Ledger> ledger_;
+  fake::FakeKernel kernel_;
+  Refusal refusal_;
+  fake::FakeLinkDriver inner_links_{kernel_};
+  fake::FakeQdiscDriver inner_qdiscs_{kernel_};
+  fake::FakeSysctlDriver inner_sysctls_{kernel_};
+  drivers::HookedLinkDriver links_{inner_links_, refusal_};
+  drivers::HookedQdiscDriver qdiscs_{inner_qdiscs_, refusal_};
+  drivers::HookedSysctlDriver sysctls_{inner_sysctls_, refusal_};
+  fake::FakeRouteDriver routes_{kernel_};
+  fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
+  runtime::OrphanFactBoard orphans_;
+  crd::Host object_;
+  crd::HostStatus status_;
+  std::unique_ptr<HostReconciler> loop_;
+};
+
+TEST_F(HostStatusTest, ForwardingThatIsRefusedNamesTheSwitchAndTheCommand) {
+  refusal_.op = "enable_ipv4_forwarding";
+  refusal_.error = EROFS;
+  EXPECT_FALSE(Pass()) << "tried again, with backoff";
+  const crd::Condition condition = Of(crd::condition::kNetworkReady);
+  EXPECT_EQ(condition.status, crd::ConditionStatus::kFalse);
+  EXPECT_EQ(condition.reason, "ForwardingOff");
+  EXPECT_THAT(condition.message, HasSubstr("net.ipv4.ip_forward is 0 and cannot be set"));
+  EXPECT_THAT(condition.message, HasSubstr("Read-only file system"));
+  EXPECT_THAT(condition.message, HasSubstr("sysctl -w net.ipv4.ip_forward=1"));
+  EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kFalse);
+  EXPECT_TRUE(IfbIsUp()) << "guests are bounded and reach the host all the same";
+  // Somebody does what the message says; the daemon still may not.
+  kernel_.Change([](fake::State& state) { return state.ipv4_forwarding = true; });
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+  EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kTrue);
+}
+
+TEST_F(HostStatusTest, AnUplinkThatIsNotThereIsNamed) {
+  object_.spec.uplinks = {{"eth0", {}}, {"eth9", {}}};
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).status, crd::ConditionStatus::kFalse);
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message,
+              HasSubstr("spec.uplinks[1].interface: this host has no link \"eth9\": name one"));
+  EXPECT_TRUE(IfbIsUp());
+  object_.spec.uplinks.pop_back();
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+// What rtnetlink answers to a kind that no module offers; for a qdisc it is what also means that
+// the link went, so it comes after several looks.
+TEST_F(HostStatusTest, AModuleThatIsMissingIsNamed) {
+  const auto expect = [&](const char* op, int error, const char* module) {
+    refusal_.op = op;
+    refusal_.error = error;
+    EXPECT_FALSE(Pass());
+    EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "KernelFeatureMissing") << op;
+    EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr(module));
+  };
+  expect("create_ifb", EOPNOTSUPP, "load module ifb (CONFIG_IFB)");
+  expect("add_htb", ENOENT, "load module sch_htb (CONFIG_NET_SCH_HTB)");
+  refusal_.op.clear();
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
+  refusal_.op = "add_htb";
+  refusal_.error = EBUSY;
+  EXPECT_FALSE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Retrying");
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("AddHtb"));
+  refusal_.op.clear();
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+}  // namespace
+}  // namespace forkplane::host
