@@ -80,7 +80,7 @@ std::string FindExecutable(const std::string& name, std::string_view path) {
   while (!path.empty()) {
     const std::size_t end = std::min(path.find(':'), path.size());
     const std::string_view folder = path.substr(0, end);
-    const std::string file = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
+    std::string file = fmt::format("{}/{}", folder.empty() ? "." : folder, name);
     if (executable(file)) return file;
     path.remove_prefix(std::min(end + 1, path.size()));
   }

@@ -111,8 +111,10 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                      .clock = &needs.clock}),
       host_({.name = "host"}, host_loop_, needs.clock, needs.rng, needs.metrics),
       network_({.name = "network"}, network_loop_, needs.clock, needs.rng, needs.metrics),
-      tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, needs.clock, needs.rng,
-           needs.metrics),
+      tap_({.name = "tap",
+            .workers = kTapWorkers,
+            .behind = [this](const std::string& key) { return tap_loop_.IsLeaving(key); }},
+           tap_loop_, needs.clock, needs.rng, needs.metrics),
       shaping_({.name = "shaping"}, shaping_loop_, needs.clock, needs.rng, needs.metrics) {}
 
 NetworkLoops::~NetworkLoops() { Stop(); }

@@ -18,6 +18,7 @@ namespace forkplane::runtime {
 struct ControllerOptions {
   std::string name;  // label of every metric: "tap", "virtual_machine"
   int workers = 1;
+  WorkQueue::Behind behind = {};
 };
 
 // NOTE Lifecycle: made, wired (informers and boards call Add), Start after the informers it reads

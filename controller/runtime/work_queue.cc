@@ -10,13 +10,17 @@ namespace {
 // A queue without delays still looks up now and then, should the clock jump.
 constexpr std::chrono::seconds kLongestWait{60};
 
+// Every so many keys one that stands behind: it waits long, not for ever.
+constexpr unsigned kBehindTurn = 8;
+
 double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
 }  // namespace
 
-WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry)
+WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
+                     Behind behind)
     : clock_(clock),
       metrics_{
           .depth = registry.AddGauge("workqueue_depth", "Current depth of the workqueue.",
@@ -38,6 +42,7 @@ WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::R
               "workqueue_longest_running_processor_seconds",
               "How long the longest running processor has been running.", {{"name", name}}),
       },
+      behind_(std::move(behind)),
       backoff_(rng) {}
 
 void WorkQueue::AddLocked(const std::string& key) {
@@ -45,8 +50,12 @@ void WorkQueue::AddLocked(const std::string& key) {
   if (!dirty_.emplace(key, clock_.Now()).second) return;
   metrics_.adds.Increment();
   if (processing_.count(key) != 0) return;  // Done brings it back
-  order_.push_back(key);
-  metrics_.depth.Set(static_cast<double>(order_.size()));
+  EnterLocked(key);
+}
+
+void WorkQueue::EnterLocked(const std::string& key) {
+  (behind_ && behind_(key) ? behind_order_ : order_).push_back(key);
+  metrics_.depth.Set(static_cast<double>(ReadyLocked()));
   changed_.NotifyOne();
 }
 
@@ -112,16 +121,18 @@ std::optional<MonotonicTime> WorkQueue::EarliestLocked() const {
 }
 
 std::optional<std::string> WorkQueue::PopLocked() {
-  if (shut_down_ || order_.empty()) return std::nullopt;
-  std::string key = std::move(order_.front());
-  order_.pop_front();
+  if (shut_down_ || ReadyLocked() == 0) return std::nullopt;
+  const bool turn = !behind_order_.empty() && ++taken_ % kBehindTurn == 0;
+  std::deque<std::string>& order = order_.empty() || turn ? behind_order_ : order_;
+  std::string key = std::move(order.front());
+  order.pop_front();
   const MonotonicTime now = clock_.Now();
   const auto since = dirty_.find(key);
   metrics_.queue_duration.Observe(Seconds(now - since->second));
   dirty_.erase(since);
   merged_.Remove(key);
   processing_.emplace(key, now);
-  metrics_.depth.Set(static_cast<double>(order_.size()));
+  metrics_.depth.Set(static_cast<double>(ReadyLocked()));
   return key;
 }
 
@@ -142,7 +153,7 @@ std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
     // The wait is in real time whatever clock tells the delays.
     const MonotonicTime until = RealClock().Now() + wait;
     changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
-      return shut_down_ || !order_.empty() || EarliestLocked() != due;
+      return shut_down_ || ReadyLocked() != 0 || EarliestLocked() != due;
     });
   }
   return std::nullopt;
@@ -154,10 +165,7 @@ void WorkQueue::Done(const std::string& key) {
   CHECK(it != processing_.end());
   metrics_.work_duration.Observe(Seconds(clock_.Now() - it->second));
   processing_.erase(it);
-  if (dirty_.count(key) == 0) return;
-  order_.push_back(key);
-  metrics_.depth.Set(static_cast<double>(order_.size()));
-  changed_.NotifyOne();
+  if (dirty_.count(key) != 0) EnterLocked(key);
 }
 
 void WorkQueue::ShutDown() {
@@ -168,7 +176,7 @@ void WorkQueue::ShutDown() {
 
 std::size_t WorkQueue::size() const {
   MutexLock lock(mu_);
-  return order_.size();
+  return ReadyLocked();
 }
 
 std::optional<MonotonicTime> WorkQueue::NextDue() const {

@@ -1,7 +1,8 @@
 // Keys that need a look. What it promises:
 //   - a key waits at most once, however often it was added;
 //   - a key is in the hands of at most one worker; added meanwhile, it comes back after Done;
-//   - first come, first served; no wake-up is lost;
+//   - first come, first served, but for those that may stand behind the others (Behind); no wake-up
+//     is lost;
 //   - AddAfter keeps the earlier time of a key that waits already;
 //   - AddMerged gathers: the key comes once for all that was merged within the window, and not for
 //     what a pass has begun to read after (it begins, or says Looking).
@@ -9,6 +10,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -32,7 +34,13 @@ namespace forkplane::runtime {
 // last two are set by RefreshMetrics, which whoever serves /metrics calls first.
 class WorkQueue {
  public:
-  WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry);
+  // Whether a key may stand behind the others: what nobody waits for, a release. Such keys are
+  // taken when no other is ready, and every eighth time all the same. Asked when the key gets in
+  // line, under the queue's lock: a look in memory.
+  using Behind = std::function<bool(const std::string& key)>;
+
+  WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
+            Behind behind = {});
 
   void Add(const std::string& key) EXCLUDES(mu_);
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
@@ -73,17 +81,22 @@ class WorkQueue {
   };
 
   void AddLocked(const std::string& key) REQUIRES(mu_);
+  void EnterLocked(const std::string& key) REQUIRES(mu_);
+  std::size_t ReadyLocked() const REQUIRES(mu_) { return order_.size() + behind_order_.size(); }
   void MoveDueLocked() REQUIRES(mu_);
   std::optional<std::string> PopLocked() REQUIRES(mu_);
   std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
 
   Clock& clock_;
   Metrics metrics_;
+  const Behind behind_;
   mutable Mutex mu_;
   CondVar changed_;
-  // order_ is dirty_ minus processing_, in the order of arrival. A key in both dirty_ and
-  // processing_ was added while in work and enters order_ at Done.
+  // Both orders together are dirty_ minus processing_, in the order of arrival. A key in both
+  // dirty_ and processing_ was added while in work and enters its order at Done.
   std::deque<std::string> order_ GUARDED_BY(mu_);
+  std::deque<std::string> behind_order_ GUARDED_BY(mu_);
+  unsigned taken_ GUARDED_BY(mu_) = 0;                               // while others stood behind
   std::map<std::string, MonotonicTime> dirty_ GUARDED_BY(mu_);       // since when
   std::map<std::string, MonotonicTime> processing_ GUARDED_BY(mu_);  // since when
   DelayHeap delayed_ GUARDED_BY(mu_);

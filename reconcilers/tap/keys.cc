@@ -4,6 +4,12 @@
 
 namespace forkplane::tap {
 
+bool TapReconciler::IsLeaving(const std::string& key) const {
+  const auto id = ledger::LeaseIdOf(key);
+  const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
+  return !lease || lease->state == ledger::InterfaceState::kReleasing;
+}
+
 std::vector<std::string> TapReconciler::AllKeys() const {
   std::vector<std::string> keys;
   for (const auto& vm : ledger_.ListAll().vms) {

@@ -119,7 +119,10 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
       shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_,
                     {.looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
                      .registry = &metrics_}),
-      tap_({.name = "tap", .workers = kTapWorkers}, tap_loop_, RealClock(), SystemRng(), metrics_),
+      tap_({.name = "tap",
+            .workers = kTapWorkers,
+            .behind = [this](const std::string& key) { return tap_loop_.IsLeaving(key); }},
+           tap_loop_, RealClock(), SystemRng(), metrics_),
       shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
 
 World::~World() {

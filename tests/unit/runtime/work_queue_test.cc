@@ -2,6 +2,7 @@
 // stands still, then with real threads.
 #include "controller/runtime/work_queue.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -32,6 +33,25 @@ TEST_F(WorkQueueTest, AKeyWaitsOnce) {  // W4
   EXPECT_EQ(Take(), "a");
   EXPECT_EQ(Take(), "b");
   EXPECT_EQ(Take(), "");
+}
+
+// W4: what nobody waits for does not hold up what somebody does, and is not forgotten either.
+TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
+  WorkQueue queue("behind", clock_, rng_, registry_,
+                  [](const std::string& key) { return key.front() == 'z'; });
+  for (int i = 0; i < 3; ++i) queue.Add(fmt::format("z{}", i));
+  for (int i = 0; i < 10; ++i) queue.Add(fmt::format("a{}", i));
+  EXPECT_EQ(queue.size(), 13U);
+  std::vector<std::string> taken;
+  while (const auto key = queue.TryGet()) taken.push_back(*key);
+  EXPECT_THAT(taken, ::testing::ElementsAre("a0", "a1", "a2", "a3", "a4", "a5", "a6", "z0", "a7",
+                                            "a8", "a9", "z1", "z2"));
+  queue.Add("z0");  // in work: it gets in line when it is done
+  queue.Done("z0");
+  queue.Add("b");
+  EXPECT_EQ(queue.TryGet(), "b");
+  EXPECT_EQ(queue.TryGet(), "z0");
+  EXPECT_EQ(queue.TryGet(), std::nullopt);
 }
 
 TEST_F(WorkQueueTest, AKeyAddedWhileInWorkComesBackAfterDone) {
