@@ -242,6 +242,7 @@ std::vector<PoolState> Index::BuildPools(std::uint32_t slots_default) const {
   for (const auto& [pool, total] : pools) names.insert(pool);
   for (const auto& [uid, slot] : slots) names.insert(slot.pool);
   std::vector<PoolState> states;
+  states.reserve(names.size());
   for (const auto& pool : names) states.push_back(BuildPool(pool, slots_default));
   return states;
 }

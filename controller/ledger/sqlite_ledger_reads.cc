@@ -68,6 +68,7 @@ std::vector<InterfaceLease> SqliteLedger::InterfacesOfNetwork(const std::string&
 std::vector<NetworkLease> SqliteLedger::Networks() const {
   std::vector<NetworkLease> found;
   MutexLock lock(mu_);
+  found.reserve(committed_.networks.size());
   for (const auto& [uid, lease] : committed_.networks) found.push_back(lease);
   return found;
 }

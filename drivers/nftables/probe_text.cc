@@ -86,6 +86,7 @@ ProbeFrame MakeProbeFrame(Ipv4 source, Ipv4 target) {
 
 std::string ProbeTableCommands(Ipv4 source) {
   std::vector<std::string> targets;
+  targets.reserve(std::size(kProbeTargets));
   for (const Ipv4 target : kProbeTargets) targets.push_back(ToString(target));
   const std::string probe =
       fmt::format("ip saddr {} ip daddr {{ {} }} udp sport {} udp dport {} counter",

@@ -47,6 +47,7 @@ std::string BlockedMessage(const std::string& bridge, const std::vector<ForwardC
       fmt::format("what guests on {} send out is dropped in the forward hook", bridge);
   if (suspects.empty()) return what + "; no table of nftables or iptables that does it was found";
   std::vector<std::string> described;
+  described.reserve(suspects.size());
   for (const ForwardChain& chain : suspects) described.push_back(Describe(chain));
   return fmt::format("{}: {}. Allow the bridge there: {}", what, fmt::join(described, "; "),
                      Remedy(suspects.front(), bridge));
