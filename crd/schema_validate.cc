@@ -293,7 +293,7 @@ class Validator {
       case Rule::Form::kImmutable:
         return value != old;
       case Rule::Form::kImmutableOnceSet:
-        return old != "" && value != old;
+        return !(old.is_string() && old.get_ref<const std::string&>().empty()) && value != old;
       case Rule::Form::kPresenceFixed:
         return value.is_object() && old.is_object() &&
                value.contains(rule.field) != old.contains(rule.field);

@@ -59,6 +59,7 @@ Status TypeRegistry::CheckNames(const ResourceType& type) const {
 Status TypeRegistry::Add(std::vector<ResourceType> versions) {
   RETURN_IF_ERROR(CheckVersions(versions));
   std::vector<ResourceTypePtr> shared;
+  shared.reserve(versions.size());
   for (ResourceType& type : versions) {
     shared.push_back(std::make_shared<const ResourceType>(std::move(type)));
   }

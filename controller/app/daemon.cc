@@ -85,7 +85,7 @@ Status Daemon::StartLoops() {
                                                       runtime::StatusWriter::Options{});
   events_ = std::make_unique<runtime::EventRecorder>(objects, "forkplane", options_.host_name,
                                                      machine_.clock, machine_.rng, metrics_);
-  informers_ = std::make_unique<Informers>(objects, machine_.clock);
+  informers_ = std::make_unique<Informers>(objects);
   const LoopNeeds needs{options_, objects,    *ledger_,       drivers_,     *informers_,
                         boards_,  *statuses_, machine_.clock, machine_.rng, metrics_};
   network_loops_ = std::make_unique<NetworkLoops>(needs);

@@ -6,21 +6,20 @@ namespace {
 constexpr std::chrono::seconds kSyncPatience{10};
 
 template <typename T>
-runtime::Informer<T> Make(store::ObjectStore& objects, Clock& clock) {
-  return runtime::Informer<T>(
-      objects, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
-      [](const store::Object& object) { return T::FromText(object.text); }, clock);
+runtime::Informer<T> Make(store::ObjectStore& objects) {
+  return runtime::Informer<T>(objects, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
+                              [](const store::Object& object) { return T::FromText(object.text); });
 }
 
 }  // namespace
 
-Informers::Informers(store::ObjectStore& objects, Clock& clock)
-    : vms(Make<crd::VirtualMachine>(objects, clock)),
-      snapshots(Make<crd::Snapshot>(objects, clock)),
-      forks(Make<crd::Fork>(objects, clock)),
-      fork_sets(Make<crd::ForkSet>(objects, clock)),
-      networks(Make<crd::Network>(objects, clock)),
-      hosts(Make<crd::Host>(objects, clock)) {}
+Informers::Informers(store::ObjectStore& objects)
+    : vms(Make<crd::VirtualMachine>(objects)),
+      snapshots(Make<crd::Snapshot>(objects)),
+      forks(Make<crd::Fork>(objects)),
+      fork_sets(Make<crd::ForkSet>(objects)),
+      networks(Make<crd::Network>(objects)),
+      hosts(Make<crd::Host>(objects)) {}
 
 template <typename Call>
 void Informers::ForEach(Call call) {

@@ -13,7 +13,7 @@ namespace forkplane::app {
 // One typed cache per kind. Handlers are added before Start; "absent" means nothing before Sync
 // returned.
 struct Informers {
-  Informers(store::ObjectStore& objects, Clock& clock);
+  explicit Informers(store::ObjectStore& objects);
 
   // Starts all and waits until each has listed its kind; Unavailable after ten seconds.
   Status Sync(Clock& clock);

@@ -38,9 +38,9 @@ class Informer {
   using Decode = std::function<Result<T>(const store::Object& object)>;
   using Handler = std::function<void(const Change& change)>;
 
-  Informer(store::ObjectStore& store, InformerOptions options, Decode decode, Clock& clock)
+  Informer(store::ObjectStore& store, InformerOptions options, Decode decode)
       : decode_(std::move(decode)),
-        reflector_(store, std::move(options), clock,
+        reflector_(store, std::move(options),
                    [this](const store::ObjectPtr& before, const store::ObjectPtr& after) {
                      OnChange(before, after);
                    }) {}

@@ -18,8 +18,8 @@ std::string KeyOf(const store::Object& object) {
 
 }  // namespace
 
-Reflector::Reflector(store::ObjectStore& store, InformerOptions options, Clock& clock, Sink sink)
-    : store_(store), options_(std::move(options)), clock_(clock), sink_(std::move(sink)) {}
+Reflector::Reflector(store::ObjectStore& store, InformerOptions options, Sink sink)
+    : store_(store), options_(std::move(options)), sink_(std::move(sink)) {}
 
 Reflector::~Reflector() { Stop(); }
 

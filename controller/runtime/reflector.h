@@ -29,7 +29,7 @@ class Reflector {
   using Sink = std::function<void(const store::ObjectPtr& before, const store::ObjectPtr& after)>;
 
   // `sink` is called on the reflector's thread (or in Step), one call at a time, no lock held.
-  Reflector(store::ObjectStore& store, InformerOptions options, Clock& clock, Sink sink);
+  Reflector(store::ObjectStore& store, InformerOptions options, Sink sink);
   ~Reflector();
   Reflector(const Reflector&) = delete;
   Reflector& operator=(const Reflector&) = delete;
@@ -61,7 +61,6 @@ class Reflector {
 
   store::ObjectStore& store_;
   InformerOptions options_;
-  Clock& clock_;
   Sink sink_;
   // Touched by the reflector's thread alone.
   std::map<std::string, store::ObjectPtr> known_;  // by "ns/name"

@@ -32,10 +32,15 @@ Status PacketInjector::Inject(std::uint32_t index, std::span<const std::uint8_t>
   xdp_md context = {};
   context.data_end = static_cast<std::uint32_t>(frame.size());
   context.ingress_ifindex = index;
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
-              .data_size_in = static_cast<std::uint32_t>(frame.size()), .ctx_in = &context,
-              .ctx_size_in = sizeof context, .repeat = 1, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
-              .batch_size = 1);
+  bpf_test_run_opts options = {};
+  options.sz = sizeof options;
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<std::uint32_t>(frame.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
+  options.repeat = 1;
+  options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+  options.batch_size = 1;
   if (bpf_prog_test_run_opts(program_.get(), &options) == 0) return OkStatus();
   constexpr int kNotSupported = 524;  // the kernel's ENOTSUPP, which it exports by no header
   const int error = errno == kNotSupported ? EINVAL : errno;

@@ -74,7 +74,9 @@ Status PreparePinDirectory(const std::string& directory) {
 Result<Object> OpenObject(const std::string& pin_directory) {
   libbpf_set_print(KeepWords);
   last_words.clear();
-  LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "forkplane");
+  bpf_object_open_opts options = {};
+  options.sz = sizeof options;
+  options.object_name = "forkplane";
   Object object(bpf_object__open_mem(kIdentityObject, kIdentityObjectSize, &options));
   if (object == nullptr) return LibbpfError(errno, "open BPF object");
   if (pin_directory.empty()) return object;

@@ -70,7 +70,7 @@ Status FakeRouteDriver::AddAddress(std::uint32_t index, const Ipv4Prefix& addres
 Status FakeRouteDriver::DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) {
   return OnLink(kernel_, "delete address", index, News{LinkEventKind::kAddressGone},
                 [&](FakeLink& link) {
-                  const Status status = EraseFrom(link.addresses, address, "delete address");
+                  Status status = EraseFrom(link.addresses, address, "delete address");
                   if (!link.addresses.empty()) return status;
                   // Without an address a link has no IPv4.
                   link.host_routes.clear();

@@ -27,12 +27,12 @@ runtime::StatusWriter::Options Unmerged() {
 
 Daemon::Daemon(World& w)
     : world(w),
-      vms(store, Of<crd::VirtualMachine>(), Decode<crd::VirtualMachine>, w.clock),
-      snapshots(store, Of<crd::Snapshot>(), Decode<crd::Snapshot>, w.clock),
-      forks(store, Of<crd::Fork>(), Decode<crd::Fork>, w.clock),
-      fork_sets(store, Of<crd::ForkSet>(), Decode<crd::ForkSet>, w.clock),
-      networks(store, Of<crd::Network>(), Decode<crd::Network>, w.clock),
-      hosts(store, Of<crd::Host>(), Decode<crd::Host>, w.clock),
+      vms(store, Of<crd::VirtualMachine>(), Decode<crd::VirtualMachine>),
+      snapshots(store, Of<crd::Snapshot>(), Decode<crd::Snapshot>),
+      forks(store, Of<crd::Fork>(), Decode<crd::Fork>),
+      fork_sets(store, Of<crd::ForkSet>(), Decode<crd::ForkSet>),
+      networks(store, Of<crd::Network>(), Decode<crd::Network>),
+      hosts(store, Of<crd::Host>(), Decode<crd::Host>),
       statuses(store, w.clock, w.registry, Unmerged()),
       events(store, "forkplane", kHost, w.clock, w.rng, w.registry),
       vm_loop({store,

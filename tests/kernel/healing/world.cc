@@ -134,7 +134,7 @@ void World::StartLoops() {
   options_.host_name = "h";
   statuses_ = std::make_unique<runtime::StatusWriter>(*store_, RealClock(), metrics_,
                                                       runtime::StatusWriter::Options{});
-  informers_ = std::make_unique<app::Informers>(*store_, RealClock());
+  informers_ = std::make_unique<app::Informers>(*store_);
   loops_ = std::make_unique<app::NetworkLoops>(app::LoopNeeds{options_, *store_, *ledger_, drivers_,
                                                               *informers_, boards_, *statuses_,
                                                               RealClock(), SystemRng(), metrics_});

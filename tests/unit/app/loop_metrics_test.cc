@@ -51,7 +51,7 @@ class LoopMetricsTest : public ::testing::Test {
     ledger_ = std::move(ledger::Ledger::Open(options, clock_, rng_)).value();
     statuses_ = std::make_unique<runtime::StatusWriter>(*store_, clock_, metrics_,
                                                         runtime::StatusWriter::Options{});
-    informers_ = std::make_unique<Informers>(*store_, clock_);
+    informers_ = std::make_unique<Informers>(*store_);
     loops_ =
         std::make_unique<NetworkLoops>(LoopNeeds{options_, *store_, *ledger_, drivers_, *informers_,
                                                  boards_, *statuses_, clock_, rng_, metrics_});

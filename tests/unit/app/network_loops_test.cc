@@ -35,7 +35,7 @@ class NetworkLoopsTest : public ::testing::Test {
     EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
     statuses_ = std::make_unique<runtime::StatusWriter>(*world_.store, world_.clock, metrics_,
                                                         runtime::StatusWriter::Options{});
-    informers_ = std::make_unique<Informers>(*world_.store, world_.clock);
+    informers_ = std::make_unique<Informers>(*world_.store);
     loops_ = std::make_unique<NetworkLoops>(LoopNeeds{options_, *world_.store, *ledger_, drivers_,
                                                       *informers_, boards_, *statuses_,
                                                       world_.clock, world_.rng, metrics_});

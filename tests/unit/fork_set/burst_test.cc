@@ -57,10 +57,9 @@ class GatedStore final : public store::ObjectStore {
 };
 
 template <typename T>
-runtime::Informer<T> InformerOf(store::ObjectStore& store, Clock& clock) {
-  return runtime::Informer<T>(
-      store, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
-      [](const store::Object& object) { return T::FromText(object.text); }, clock);
+runtime::Informer<T> InformerOf(store::ObjectStore& store) {
+  return runtime::Informer<T>(store, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
+                              [](const store::Object& object) { return T::FromText(object.text); });
 }
 
 // Callers wait until `together` of them are there. Once one has waited in vain, nobody waits.
@@ -139,10 +138,10 @@ class BurstTest : public ::testing::Test {
                                     rng_, registry_)
           .value();
   GatedStore gated_{*store_};
-  runtime::Informer<crd::ForkSet> fork_sets_ = InformerOf<crd::ForkSet>(gated_, clock_);
-  runtime::Informer<crd::Fork> forks_ = InformerOf<crd::Fork>(gated_, clock_);
-  runtime::Informer<crd::VirtualMachine> vms_ = InformerOf<crd::VirtualMachine>(gated_, clock_);
-  runtime::Informer<crd::Snapshot> snapshots_ = InformerOf<crd::Snapshot>(gated_, clock_);
+  runtime::Informer<crd::ForkSet> fork_sets_ = InformerOf<crd::ForkSet>(gated_);
+  runtime::Informer<crd::Fork> forks_ = InformerOf<crd::Fork>(gated_);
+  runtime::Informer<crd::VirtualMachine> vms_ = InformerOf<crd::VirtualMachine>(gated_);
+  runtime::Informer<crd::Snapshot> snapshots_ = InformerOf<crd::Snapshot>(gated_);
   runtime::StatusWriter statuses_{gated_, clock_, registry_, {}};
   ForkSetReconciler loop_{
       {gated_, fork_sets_, forks_, vms_, snapshots_, statuses_, clock_, kAtOnce}};

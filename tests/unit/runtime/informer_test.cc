@@ -43,7 +43,7 @@ class InformerTest : public ::testing::Test {
 
   testing::StoreWorld world_;
   std::string heard_;
-  Informer<Thing> informer_{*world_.store, {.resource = kThings}, Decode, world_.clock};
+  Informer<Thing> informer_{*world_.store, {.resource = kThings}, Decode};
 };
 
 TEST_F(InformerTest, FollowsTheStore) {
@@ -155,7 +155,7 @@ class Flaky final : public store::ObjectStore {
 
 TEST_F(InformerTest, AClosedWatchIsResumedWithoutAList) {
   Flaky flaky(*world_.store);
-  Informer<Thing> informer(flaky, {.resource = kThings}, Decode, world_.clock);
+  Informer<Thing> informer(flaky, {.resource = kThings}, Decode);
   ASSERT_TRUE(informer.Step().ok());
   for (int i = 0; i < 20; ++i) world_.Create("o" + std::to_string(i));
   ASSERT_TRUE(informer.Step().ok());
@@ -167,7 +167,7 @@ TEST_F(InformerTest, AClosedWatchIsResumedWithoutAList) {
 TEST_F(InformerTest, ExpiredHistoryIsListedAndTheDifferenceTold) {
   Flaky flaky(*world_.store);
   std::string heard;
-  Informer<Thing> informer(flaky, {.resource = kThings}, Decode, world_.clock);
+  Informer<Thing> informer(flaky, {.resource = kThings}, Decode);
   informer.AddHandler([&heard](const Informer<Thing>::Change& change) {
     heard += change.key + (change.after ? "+ " : "- ");
   });
@@ -194,7 +194,7 @@ TEST_F(InformerTest, ExpiredHistoryIsListedAndTheDifferenceTold) {
 
 TEST_F(InformerTest, AStoreThatIsDownIsAnErrorAndTheCacheStays) {
   Flaky flaky(*world_.store);
-  Informer<Thing> informer(flaky, {.resource = kThings}, Decode, world_.clock);
+  Informer<Thing> informer(flaky, {.resource = kThings}, Decode);
   flaky.down = true;
   EXPECT_FALSE(informer.Step().ok());
   EXPECT_FALSE(informer.HasSynced());
