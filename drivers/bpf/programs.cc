@@ -94,7 +94,7 @@ Result<Object> OpenObject(const std::string& pin_directory) {
 Result<Object> LoadObject(const std::string& pin_directory) {
   ASSIGN_OR_RETURN(Object object, OpenObject(pin_directory));
   if (bpf_object__load(object.get()) == 0) return object;
-  const Error error = LibbpfError(errno, "load BPF programs");
+  Error error = LibbpfError(errno, "load BPF programs");
   if (pin_directory.empty() || error.sys_errno != EINVAL) return error;
   // Pinned maps of another layout: leave them to the programs that hold them.
   for (const char* name : {kIdentitiesMap, kCountersMap}) {

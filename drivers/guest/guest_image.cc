@@ -73,7 +73,7 @@ std::string FindPackageFile(const std::string& cache, const std::string& package
 // Path of the unpacked tree. The stamp is renamed into place last, so a broken-off unpack is done
 // again.
 Result<std::string> Unpacked(const std::string& cache, const std::string& package) {
-  const std::string tree = cache + "/" + package;
+  std::string tree = cache + "/" + package;
   if (fs::exists(tree)) return tree;
   std::string file = FindPackageFile(cache, package);
   if (file.empty()) {

@@ -138,7 +138,7 @@ Status NetlinkFlowDriver::Flush(Counts& removed) {
   RETURN_IF_ERROR(few ? finder.FindInAll() : finder.FindByFilter());
   for (const Flow& flow : finder.flows()) {
     Message message = RemoveFlow(flow);
-    const Status status = socket_->Request(message, "remove a flow");
+    Status status = socket_->Request(message, "remove a flow");
     if (!status.ok() && status.error().code != Code::kNotFound) return status;
     if (!status.ok()) continue;  // it ended, or was found twice
     for (const Ipv4 address : std::set<Ipv4>(flow.addresses.begin(), flow.addresses.end())) {

@@ -210,7 +210,7 @@ Status NetlinkLinkDriver::SetMaster(std::uint32_t index, std::uint32_t master) {
   RETURN_IF_ERROR(CheckOwned("set master of", index));
   Message message(RTM_NEWLINK, 0);
   message.Header(LinkHeader(index)).U32(IFLA_MASTER, master);
-  const Status status = socket_.Request(message, What("set master of", index));
+  Status status = socket_.Request(message, What("set master of", index));
   if (status.ok() || status.error().sys_errno != EINVAL) return status;
   // The kernel says EINVAL for a master that does not exist, too.
   ASSIGN_OR_RETURN(const std::optional<Link> bridge, ObserveLink(socket_, master));

@@ -103,7 +103,7 @@ Status NetlinkTapDriver::Forget(std::uint32_t number) {
 
 Status NetlinkTapDriver::Delete(std::uint32_t number) {
   RETURN_IF_ERROR(CheckNumber(number));
-  const Status status = DeleteLink(TapIndex(number));
+  Status status = DeleteLink(TapIndex(number));
   if (!status.ok() && status.error().code != Code::kNotFound) return status;
   RETURN_IF_ERROR(Forget(number));
   return status;

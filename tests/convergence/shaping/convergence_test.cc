@@ -159,7 +159,7 @@ std::string Judge(const World& world, fake::State& state) {
       continue;
     }
     if (world.uplink) {
-      const std::string wrong = JudgeClass(ifb, minor);
+      std::string wrong = JudgeClass(ifb, minor);
       if (!wrong.empty()) return wrong;
     }
     const auto tap = state.links.find(TapIndex(minor));

@@ -223,7 +223,7 @@ std::string JudgeReleased(fake::State& state) {
 
 // The next owner of the address must find nothing of this one.
 std::string JudgeForgotten(fake::State& state) {
-  if (const std::string what = JudgeReleased(state); !what.empty()) return what;
+  if (std::string what = JudgeReleased(state); !what.empty()) return what;
   if (state.flows != std::vector{kFlowOfAnother}) return "its flows are there, or not another's";
   return {};
 }

@@ -17,7 +17,7 @@ namespace {
 // "reconcilers/tap", "crd".
 std::string RoomOf(std::string_view path) {
   const auto first = path.find('/');
-  const std::string top(path.substr(0, first));
+  std::string top(path.substr(0, first));
   if (top == "crd" || top == "tests") return top;
   const auto second = path.find('/', first + 1);
   if (second == std::string_view::npos) return top;
