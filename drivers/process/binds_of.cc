@@ -68,6 +68,7 @@ Result<std::vector<Bind>> BindsOf(const std::string& executable) {
     }
   }
   std::vector<Bind> binds;
+  binds.reserve(paths.size());
   for (const std::string& path : paths) binds.push_back({.host_path = path, .path = path});
   return binds;
 }

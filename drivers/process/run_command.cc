@@ -20,6 +20,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 Result<pid_t> Start(const CommandSpec& spec, int output) {
   std::vector<char*> argv;
+  argv.reserve(spec.argv.size() + 1);
   for (const std::string& argument : spec.argv) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
