@@ -55,6 +55,7 @@ std::string JsonList(const std::string& name, const std::vector<double>& values)
 
 std::string ToJson(const std::vector<Lane>& lanes) {
   std::vector<std::string> lists;
+  lists.reserve(lanes.size());
   for (const Lane& lane : lanes) lists.push_back(JsonList(lane.side->name(), lane.milliseconds));
   return fmt::format("{{{}}}", fmt::join(lists, ", "));
 }

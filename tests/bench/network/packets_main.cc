@@ -252,6 +252,7 @@ Status Main(const std::string& directory, std::uint32_t count, std::size_t round
     }
   }
   std::vector<std::string> lists;
+  lists.reserve(hosts.size());
   for (const Host& host : hosts) lists.push_back(JsonList(host.name, host.nanoseconds));
   std::printf("{%s}\n", fmt::format("{}", fmt::join(lists, ", ")).c_str());
   return OkStatus();

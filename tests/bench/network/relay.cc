@@ -17,7 +17,8 @@ namespace {
 
 constexpr int kHeaderBytes = 12;
 constexpr unsigned long kOffloads = TUN_F_CSUM | TUN_F_TSO4;
-constexpr std::size_t kFrameMax = 68 * 1024;  // header, Ethernet and 64 KiB of one big segment
+constexpr std::size_t kFrameMax =
+    std::size_t{68} * 1024;  // header, Ethernet and 64 KiB of one big segment
 constexpr int kStopPollMilliseconds = 100;
 
 bool WaitFor(int fd, short events) {

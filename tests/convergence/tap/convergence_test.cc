@@ -178,10 +178,8 @@ void Build(const World& world, fake::FakeKernel& kernel) {
 
 // ---- the judge --------------------------------------------------------------------------------
 
-std::string JudgeActive(const World& world, fake::State& state) {
-  const auto* tap = fake::Find(state, kTap);
-  if (tap == nullptr) return "no TAP";
-  const drivers::Link& link = tap->link;
+std::string JudgeDevice(const World& world, const fake::FakeLink& tap) {
+  const drivers::Link& link = tap.link;
   if (link.kind != drivers::LinkKind::kTap || link.name != "fk46000001") return "no TAP of ours";
   if (link.alias != "uid-a") return "wrong alias";
   if (link.mtu != 1500) return "wrong mtu";
@@ -190,12 +188,19 @@ std::string JudgeActive(const World& world, fake::State& state) {
   } else if (!link.up || !link.isolated || link.master != kBridge) {
     return "not an isolated port, up";
   }
-  if (!tap->ipv6_disabled) return "speaks IPv6";
-  if (!tap->clsact || tap->programs.ingress != ProgramState::kOurs ||
-      tap->programs.egress != ProgramState::kOurs) {
+  if (!tap.ipv6_disabled) return "speaks IPv6";
+  if (!tap.clsact || tap.programs.ingress != ProgramState::kOurs ||
+      tap.programs.egress != ProgramState::kOurs) {
     return "programs are not ours";
   }
-  if (!tap->root || tap->root->kind != "tbf") return "not bounded";
+  if (!tap.root || tap.root->kind != "tbf") return "not bounded";
+  return {};
+}
+
+std::string JudgeActive(const World& world, fake::State& state) {
+  const auto* tap = fake::Find(state, kTap);
+  if (tap == nullptr) return "no TAP";
+  if (std::string wrong = JudgeDevice(world, *tap); !wrong.empty()) return wrong;
   const auto entry = state.entries.find(kTap);
   if (entry == state.entries.end() || entry->second != kEntry) return "wrong identity";
   const fake::FakeLink& way = world.routed ? *tap : state.links.at(kBridge);
