@@ -156,7 +156,9 @@ void NetworkLoops::AttachLedger() {
     shaping_loop_.Learn(change);  // before any loop can have answered it
     AddAll(tap_, tap_loop_.KeysOf(change));
     AddAll(shaping_, shaping_loop_.KeysOf(change));
-    MergeAll(network_, network_loop_.KeysOf(change), kCountMergeWindow);
+    // A further bridge is what its first TAP waits for; a lease more is a count.
+    const bool bridge = change.kind == ledger::Change::Kind::kNetwork;
+    MergeAll(network_, network_loop_.KeysOf(change), bridge ? kNow : kCountMergeWindow);
     MergeAll(host_, host_loop_.KeysOf(change), kCountMergeWindow);
   });
 }

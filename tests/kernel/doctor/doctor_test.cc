@@ -112,6 +112,7 @@ TEST_F(DoctorKernelTest, BothForcedWaysAreTried) {
 TEST_F(DoctorKernelTest, WhatStandsOnAMissingFeatureIsNotBlamedOnTheKernel) {
   // The probe's three sockets take the last descriptors, so /dev/net/tun cannot be opened.
   std::vector<UniqueFd> three;
+  three.reserve(3);
   for (int i = 0; i < 3; ++i) three.emplace_back(::dup(STDIN_FILENO));
   const auto limit = static_cast<rlim_t>(three.back().get()) + 1;
   three.clear();

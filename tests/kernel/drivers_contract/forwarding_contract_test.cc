@@ -9,7 +9,7 @@ const Ipv4 kSource = *ParseIpv4("10.77.0.2");
 
 Forwarding Ask(World& world) {
   const auto verdict = world.forwarding->Probe(kBridge, kSource);
-  EXPECT_OK(verdict);
+  EXPECT_TRUE(verdict.ok()) << MessageOf(verdict);
   if (!verdict.ok()) return Forwarding::kUnknown;
   EXPECT_EQ(verdict->reason.empty(), verdict->forwarding != Forwarding::kUnknown);
   EXPECT_EQ(verdict->suspects.empty(), verdict->forwarding != Forwarding::kBlocked);

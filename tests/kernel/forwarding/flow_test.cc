@@ -111,6 +111,7 @@ TEST(FlowTest, ManyAtOnceEachGetTheirOwn) {
     talkers.pop_back();
     {
       std::vector<std::jthread> threads;
+      threads.reserve(talkers.size());
       for (const Ipv4 address : talkers) {
         threads.emplace_back([&world, address] {
           const auto removed = world.flows->FlushAddress(address);

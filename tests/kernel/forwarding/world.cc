@@ -53,7 +53,7 @@ ledger::InterfaceLease World::Claim(const std::string& name, std::optional<Ipv4>
   const auto lease = ledger->Claim(claim);
   EXPECT_TRUE(lease.ok()) << lease.error().message;
   Pass();
-  const ledger::InterfaceLease result = lease->interfaces.at(0);
+  ledger::InterfaceLease result = lease->interfaces.at(0);
   // Unshaped traffic falls into the default class, which is enough here.
   return result;
 }
