@@ -35,6 +35,7 @@ Result<std::string> Exchange(const std::string& program,
   posix_spawn_file_actions_adddup2(&actions, in[0].get(), STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1].get(), STDOUT_FILENO);
   std::vector<char*> variables;
+  variables.reserve(environment.size() + 1);
   for (const std::string& line : environment) variables.push_back(const_cast<char*>(line.c_str()));
   variables.push_back(nullptr);
   std::array<char*, 2> argv = {const_cast<char*>(program.c_str()), nullptr};

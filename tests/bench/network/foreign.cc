@@ -42,6 +42,7 @@ Status InThreads(std::uint32_t count, const std::function<Status(std::uint32_t)>
 
 Status RunProgram(const std::vector<std::string>& words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;

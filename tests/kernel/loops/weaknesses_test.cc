@@ -52,7 +52,7 @@ runtime::InterfaceFacts FactsOf(Loops& loops, const ledger::InterfaceLease& leas
 }
 
 ledger::InterfaceLease Raise(Loops& loops, const std::string& name) {
-  const ledger::InterfaceLease lease = loops.Claim(name).interfaces.at(0);
+  ledger::InterfaceLease lease = loops.Claim(name).interfaces.at(0);
   loops.Pass();
   EXPECT_TRUE(FactsOf(loops, lease).ready && FactsOf(loops, lease).shaped) << name;
   return lease;
@@ -190,16 +190,15 @@ TEST_F(WeaknessTest, NoListOfFiltersGrowsWithTheMachines) {  // W10
   InNamespace([] {
     Loops loops;
     loops.Pass();
-    std::vector<ledger::InterfaceLease> leases;
-    for (int i = 0; i < 20; ++i)
-      leases.push_back(loops.Claim(fmt::format("vm-{}", i)).interfaces.at(0));
+    ledger::InterfaceLease lease;
+    for (int i = 0; i < 20; ++i) lease = loops.Claim(fmt::format("vm-{}", i)).interfaces.at(0);
     loops.Pass();
     for (const char* device : {"fkifb0", "fkbr0"}) {
       EXPECT_EQ(*healing::RunLine(fmt::format("tc filter show dev {}", device)), "") << device;
     }
     for (const char* side : {"ingress", "egress"}) {
-      const std::string filters = *healing::RunLine(
-          fmt::format("tc filter show dev {} {}", TapName(leases[7].number), side));
+      const std::string filters =
+          *healing::RunLine(fmt::format("tc filter show dev {} {}", TapName(lease.number), side));
       const std::size_t first = filters.find(" handle ");
       ASSERT_NE(first, std::string::npos) << filters;
       EXPECT_EQ(filters.find(" handle ", first + 1), std::string::npos) << filters;

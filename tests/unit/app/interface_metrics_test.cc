@@ -39,7 +39,7 @@ class InterfaceMetricsTest : public ::testing::Test {
                                std::uint64_t passed) {
     ledger::VmClaim claim{.owner = {uid, "default", name}};
     claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    const ledger::InterfaceLease lease = ledger_->Claim(claim).value().interfaces.front();
+    ledger::InterfaceLease lease = ledger_->Claim(claim).value().interfaces.front();
     drivers::TapSpec spec;
     spec.number = lease.number;
     EXPECT_TRUE(fake::FakeTapDriver(kernel_).Create(spec).ok());
