@@ -15,7 +15,7 @@ namespace forkplane::snapshot {
 namespace {
 
 constexpr const char* kFile = "machine.json";
-constexpr std::size_t kBytesMax = 1024 * 1024;
+constexpr std::size_t kBytesMax = std::size_t{1024} * 1024;
 
 Status WriteAll(int fd, std::string_view text) {
   while (!text.empty()) {

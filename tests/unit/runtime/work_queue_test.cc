@@ -2,6 +2,7 @@
 // stands still, then with real threads.
 #include "controller/runtime/work_queue.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
