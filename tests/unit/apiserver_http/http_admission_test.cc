@@ -13,7 +13,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kMiB = 1024 * 1024;
+constexpr std::size_t kMiB = std::size_t{1024} * 1024;
 constexpr const char* kGet = "GET /a HTTP/1.1\r\n\r\n";
 
 // Nobody may go where "x" is "no".

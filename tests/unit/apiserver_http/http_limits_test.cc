@@ -9,7 +9,7 @@
 namespace forkplane::apiserver {
 namespace {
 
-constexpr std::size_t kMiB = 1024 * 1024;
+constexpr std::size_t kMiB = std::size_t{1024} * 1024;
 
 class HttpLimitsTest : public ::testing::TestWithParam<bool> {};
 
