@@ -56,6 +56,19 @@ Result<std::unique_ptr<Drivers>> OpenDrivers() {
   return drivers;
 }
 
+namespace {
+
+constexpr std::uint8_t kHostPrefixLength = 32;
+
+Status RaiseBridge(Drivers& drivers, std::uint32_t n, std::uint8_t prefix_length) {
+  RETURN_IF_ERROR(drivers.links->CreateBridge({n, kGatewayMac, kNetworkUid, kMtuDefault}));
+  RETURN_IF_ERROR(drivers.sysctls.DisableIpv6(BridgeName(n)));
+  RETURN_IF_ERROR(drivers.routes->AddAddress(BridgeIndex(n), {kGateway, prefix_length}));
+  return drivers.links->SetUp(BridgeIndex(n), true);
+}
+
+}  // namespace
+
 Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits) {
   const runtime::OrphanFactBoard orphans;
   auto host = std::make_shared<crd::Host>();
@@ -73,10 +86,9 @@ Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t c
       {*drivers.links, *drivers.qdiscs, *drivers.routes, drivers.sysctls, *drivers.identities},
       orphans, std::move(options));
   if (auto pass = loop.Reconcile(host::kKey, {}); !pass.ok()) return std::move(pass).error();
-  RETURN_IF_ERROR(drivers.links->CreateBridge({0, kGatewayMac, kNetworkUid, kMtuDefault}));
-  RETURN_IF_ERROR(drivers.sysctls.DisableIpv6(BridgeName(0)));
-  RETURN_IF_ERROR(drivers.routes->AddAddress(BridgeIndex(0), {kGateway, kPrefixLength}));
-  return drivers.links->SetUp(BridgeIndex(0), true);
+  // The second for those above a thousand: no network loop runs here that would make it.
+  RETURN_IF_ERROR(RaiseBridge(drivers, 0, kPrefixLength));
+  return RaiseBridge(drivers, 1, kHostPrefixLength);
 }
 
 void Specs::Set(const std::string& uid, crd::Bandwidth bandwidth) {
@@ -180,7 +192,10 @@ Status World::WaitUntilShaped(const std::string& key) {
     const auto facts = facts_.Get(key);
     return facts && facts->ready && facts->shaped;
   });
-  return done ? OkStatus() : Status(Unavailable(fmt::format("lease {} is not shaped", key)));
+  if (done) return OkStatus();
+  const auto facts = facts_.Get(key).value_or(runtime::InterfaceFacts{.reason = "no fact"});
+  return Unavailable(fmt::format("lease {} is not ready and shaped: ready {} {}, shaped {} {}", key,
+                                 facts.ready, facts.reason, facts.shaped, facts.shaped_reason));
 }
 
 Status World::WaitForRates(const std::string& key, const crd::Bandwidth& bandwidth) {

@@ -41,7 +41,7 @@ struct Drivers {
 Result<std::unique_ptr<Drivers>> OpenDrivers();
 
 // What all VMs share: forwarding, an IFB with its HTB of `capacity_bits` per second (0: what the
-// uplink says), and bridge 0 with the gateway's address.
+// uplink says), and two bridges with the gateway's address.
 Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t capacity_bits);
 
 // The one Network of a bench, and the claim of a VM with one interface on it.
