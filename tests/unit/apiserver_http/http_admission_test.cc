@@ -188,7 +188,7 @@ TEST(HttpAnonymousTest, OneThatDoesNotReadMakesRoomAsWell) {
         HttpResponse response;
         if (request.path != "/endless") return response;
         response.stream = [](StreamSink& sink) {
-          const std::string block(1024 * 1024, 'b');
+          const std::string block(kMiB, 'b');
           for (int i = 0; i < 64 && sink.Write(block); ++i) {
           }
         };
@@ -211,6 +211,7 @@ TEST(HttpAnonymousTest, HandshakesThatNeverComeMakeRoom) {
   options.timeouts.handshake = std::chrono::hours(1);
   const TestServer server(true, Echo, options);
   std::vector<std::unique_ptr<Client>> silent;
+  silent.reserve(40);
   for (int i = 0; i < 40; ++i) silent.push_back(std::make_unique<Client>(server.port()));
   EXPECT_EQ(server.Connect()->Ask(kGet).status, 200);
   for (std::size_t i = 0; i < 36; ++i) EXPECT_TRUE(silent[i]->WaitClosed(5000)) << i;
