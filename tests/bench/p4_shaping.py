@@ -151,7 +151,7 @@ class Lab:
         for guest in self.guests:
             guest.close()
         self.outside.close()
-        for link in ("fkbr0", "fkifb0"):
+        for link in ("fkbr0", "fkbr1", "fkifb0"):
             run("ip", "link", "del", link)
 
 
