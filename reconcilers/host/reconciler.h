@@ -6,7 +6,7 @@
 //
 // NOTE Wiring (app): one worker. Add kKey for a LinkEvent on an IFB of ours and for kLost, a change
 // of our Host object, an OrphanFacts change, a ledger Change (KeysOf; merged: slots are a count,
-// and a further IFB is bounded by nothing until it is there: its domain passes nothing), and a
+// and until a further IFB is there its interfaces cannot send, so nothing passes unbounded), and a
 // periodic resync.
 #pragma once
 

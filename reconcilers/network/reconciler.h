@@ -1,10 +1,10 @@
 // The network loop: one pass for one Network (key: its name). See plan.h for what it owns.
 //
 // NOTE Wiring (app): ONE worker: the firewall table is shared by all Networks and written whole.
-// Add a key for a change of a Network object, a ledger Change (KeysOf, merged: it is a count), a
-// LinkEvent on our bridges and kLost (KeysOf; merged unless the bridge is new, gone, or went up or
-// down: each port that joins is an event of its bridge), and a periodic resync of every Network
-// (rules have no events).
+// Add a key for a change of a Network object, a ledger Change (KeysOf; of kind kNetwork at once, a
+// further bridge is waited for; else merged, it is a count), a LinkEvent on our bridges and kLost
+// (KeysOf; merged unless the bridge is new, gone, or went up or down: each port that joins is an
+// event of its bridge), and a periodic resync of every Network (rules have no events).
 //
 // NOTE Forwarding: a Network that stands is probed when a pass changed something of it and at the
 // periodic resync (forwarding.h), never because of a port; it stays Ready when it is blocked, since
