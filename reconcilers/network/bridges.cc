@@ -128,7 +128,10 @@ Result<bool> NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& leas
 
 Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
                                          const std::stop_token& stop) {
-  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
+  std::string uplink;  // of the rules
+  if (bridge.first) {
+    ASSIGN_OR_RETURN(uplink, UplinkName());
+  }
   Desired desired;
   drivers::FirewallRules rules;
   bool changed = false;
