@@ -142,6 +142,11 @@ Result<DomainQdiscs> HookedQdiscDriver::ObserveDomain(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_domain", false},
                      [&] { return inner_.ObserveDomain(index); });
 }
+Result<DomainQdiscs> HookedQdiscDriver::ObserveInterface(std::uint32_t index, std::uint32_t minor,
+                                                         std::uint32_t tap) {
+  return CallThrough(hook_, {"qdisc", "observe_interface", false},
+                     [&] { return inner_.ObserveInterface(index, minor, tap); });
+}
 Result<UplinkQdiscs> HookedQdiscDriver::ObserveUplink(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_uplink", false},
                      [&] { return inner_.ObserveUplink(index); });

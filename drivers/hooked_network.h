@@ -86,6 +86,8 @@ class HookedQdiscDriver final : public QdiscDriver {
   Result<PortQdiscs> ObservePort(std::uint32_t index) override;
   Result<bool> HasTbf(std::uint32_t index) override;
   Result<DomainQdiscs> ObserveDomain(std::uint32_t index) override;
+  Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
+                                        std::uint32_t tap) override;
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const Tbf& tbf) override;

@@ -8,7 +8,7 @@
 // root implies all its classes; kQdisc of clsact implies its filters. kAddressGone of the last
 // address of a link implies its routes and neighbours (all those of IPv4).
 // NOTE Echo: our own writes come back too, also those that changed nothing. Compare before
-// writing.
+// writing. Our looks do not.
 // NOTE Loss: when the socket overflows, kLost comes at once and again when no more is missing:
 // everything may have changed. A periodic resync is still needed (map entries, nft rules and the
 // IPv6 switches have no events here).
@@ -43,6 +43,7 @@ struct LinkEvent {
   std::uint32_t index = 0;   // of the link; 0 with kLost and kForwardingOff
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
   bool turned = false;       // kLink: it is new, or went up or down
+  std::uint32_t parent = 0;  // kQdisc: the class it hangs below
   Ipv4 address = {};         // kRoute, kNeighbour
   // kNeighbour: of a permanent one that stands now. One that is as it should be is no news.
   std::optional<MacAddress> mac = {};

@@ -87,6 +87,7 @@ void WorkQueue::AddMerged(const std::string& key, std::chrono::nanoseconds windo
 void WorkQueue::Looking(const std::string& key) {
   MutexLock lock(mu_);
   merged_.Remove(key);
+  merged_.RemoveAll(key + ":");
 }
 
 void WorkQueue::AddRateLimited(const std::string& key) {

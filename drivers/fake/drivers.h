@@ -76,6 +76,8 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
   Result<bool> HasTbf(std::uint32_t index) override;
   Result<drivers::DomainQdiscs> ObserveDomain(std::uint32_t index) override;
+  Result<drivers::DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
+                                                 std::uint32_t tap) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;

@@ -78,6 +78,18 @@ Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t index) {
   });
 }
 
+Result<DomainQdiscs> FakeQdiscDriver::ObserveInterface(std::uint32_t index, std::uint32_t minor,
+                                                       std::uint32_t tap) {
+  ASSIGN_OR_RETURN(DomainQdiscs domain, ObserveDomain(index));
+  std::erase_if(domain.ports, [&](const auto& port) { return port.first != tap; });
+  for (auto& [at, port] : domain.ports) port.clsact = false;
+  if (!domain.uplink) return domain;
+  std::erase_if(domain.uplink->classes, [&](const ObservedClass& is) {
+    return is.htb.minor != minor && is.htb.minor != kRootClassMinor;
+  });
+  return domain;
+}
+
 Result<bool> FakeQdiscDriver::HasFqCodel() {
   return kernel_.Change([](State& state) -> Result<bool> { return state.has_fq_codel; });
 }
@@ -192,6 +204,7 @@ Status FakeQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor,
     }
     found->second.leaf = leaf;
     Announce(state, LinkEventKind::kQdisc, index);
+    state.events.back().parent = kHtbHandle | minor;
     return OkStatus();
   });
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "controller/base/network_names.h"
+#include "drivers/netlink/look_socket.h"
 #include "drivers/netlink/message.h"
 
 namespace forkplane::netlink {
@@ -40,10 +41,12 @@ std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
 
 std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) {
   const auto* header = HeaderOf<tcmsg>(message);
-  if (header == nullptr) return std::nullopt;
-  const bool filter = kind == LinkEventKind::kFilter;
-  return LinkEvent{kind, static_cast<std::uint32_t>(header->tcm_ifindex),
-                   filter ? 0 : header->tcm_handle};
+  if (header == nullptr || IsLook(message->nlmsg_pid)) return std::nullopt;
+  LinkEvent event{kind, static_cast<std::uint32_t>(header->tcm_ifindex)};
+  if (kind == LinkEventKind::kFilter) return event;
+  event.handle = header->tcm_handle;
+  if (kind == LinkEventKind::kQdisc) event.parent = header->tcm_parent;
+  return event;
 }
 
 std::optional<LinkEvent> AddressEventOf(const nlmsghdr* message) {

@@ -108,7 +108,9 @@ struct NetlinkQdiscDriver::UplinkDump {
 
 Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open() {
   ASSIGN_OR_RETURN(Socket socket, Socket::Open());
-  return std::unique_ptr<NetlinkQdiscDriver>(new NetlinkQdiscDriver(std::move(socket)));
+  ASSIGN_OR_RETURN(auto looks, LookSocket::Open());
+  return std::unique_ptr<NetlinkQdiscDriver>(
+      new NetlinkQdiscDriver(std::move(socket), std::move(looks)));
 }
 
 Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {
@@ -128,10 +130,6 @@ Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {
   ASSIGN_OR_RETURN(const auto link, ObserveLink(socket, index));
   if (!link) return NotFound(fmt::format("observe qdiscs: no link {:#x}", index));
   return port;
-}
-
-Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
-  return ListQdiscs(socket_, index);
 }
 
 // By its class, which a TBF has one of: the kernel lists the classes of a link alone. A TBF of ours

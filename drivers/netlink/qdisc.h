@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "drivers/netlink/look_socket.h"
 #include "drivers/netlink/socket.h"
 #include "drivers/qdisc_driver.h"
 
@@ -18,6 +19,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
   Result<bool> HasTbf(std::uint32_t index) override;
   Result<drivers::DomainQdiscs> ObserveDomain(std::uint32_t index) override;
+  Result<drivers::DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
+                                                 std::uint32_t tap) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
@@ -32,7 +35,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Status SetLeaf(std::uint32_t index, std::uint32_t minor, const drivers::Leaf& leaf) override;
 
  private:
-  explicit NetlinkQdiscDriver(Socket socket) : socket_(std::move(socket)) {}
+  NetlinkQdiscDriver(Socket socket, std::unique_ptr<LookSocket> looks)
+      : socket_(std::move(socket)), looks_(std::move(looks)) {}
   struct UplinkDump;
   // Adds the classes, if there can be any.
   Result<drivers::UplinkQdiscs> Finish(UplinkDump dump);
@@ -40,11 +44,17 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Status PutClass(std::uint32_t index, const drivers::HtbClass& htb, int flags,
                   std::string_view verb);
 
+  // A qdisc below a parent, or a class by its handle; nothing when `index` has none.
+  using Visit = std::function<void(const tcmsg&, const Attributes&)>;
+  Status LookAtQdisc(std::uint32_t index, std::uint32_t parent, const Visit& visit);
+  Status LookAtClass(std::uint32_t index, std::uint32_t minor, const Visit& visit);
+  Status LookAtUplink(std::uint32_t index, std::uint32_t minor, drivers::UplinkQdiscs& uplink);
+
   SharedSocket socket_;
+  std::unique_ptr<LookSocket> looks_;
 };
 
-// Root and clsact of one link. Both by dump: the kernel multicasts its answer to a single
-// RTM_GETQDISC as if the qdisc had changed, so every look would wake every observer, us included.
+// Root and clsact of one link, of a list of all: nobody hears of it.
 Result<drivers::PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index);
 
 }  // namespace forkplane::netlink

@@ -83,6 +83,8 @@ Result<Socket> Socket::Open(int family) {
   return socket;
 }
 
+std::uint32_t Socket::Port() const { return nl_socket_get_local_port(socket_.get()); }
+
 Status Socket::Exchange(Message& message, std::string_view what, const OnMessage& on_message,
                         bool& interrupted) {
   nl_complete_msg(socket_.get(), message.raw());

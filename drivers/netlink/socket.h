@@ -30,6 +30,9 @@ class Socket {
   // In the network namespace of the calling thread; `family` as NETLINK_ROUTE.
   static Result<Socket> Open(int family = NETLINK_ROUTE);
 
+  // What the kernel knows it by, in messages it sends to others too.
+  std::uint32_t Port() const;
+
   using OnMessage = std::function<void(const nlmsghdr*)>;
   // Sends and waits for the acknowledgement. `what` leads the error's text: "delete link fkbr0".
   Status Request(Message& message, std::string_view what);

@@ -1,7 +1,5 @@
 #include "reconcilers/shaping/reconciler.h"
 
-#include <charconv>
-
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
@@ -11,17 +9,6 @@ namespace forkplane::shaping {
 namespace {
 
 constexpr std::uint64_t kBitsPerByte = 8;
-
-Result<std::uint32_t> IfbOfKey(const std::string& key) {
-  std::uint32_t ifb = 0;
-  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), ifb);
-  if (error != std::errc{} || end != key.data() + key.size() || ifb > kIfbMax) {
-    return Invalid(fmt::format("'{}' is no shaping domain", key));
-  }
-  return ifb;
-}
-
-std::string KeyOfNumber(std::uint32_t number) { return std::to_string(IfbOf(number)); }
 
 struct Executor {
   drivers::QdiscDriver& qdiscs;
@@ -49,34 +36,49 @@ ShapingReconciler::ShapingReconciler(ledger::Ledger& ledger, const Specs& specs,
       metrics_(options_.registry, options_.clock != nullptr ? *options_.clock : RealClock()),
       repairs_(options_.registry, "shaping", {"class", "tbf"}) {}
 
-Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
-                                                   const std::stop_token& stop) {
-  ASSIGN_OR_RETURN(const std::uint32_t ifb, IfbOfKey(key));
-  const Leases leases = ledger_.InterfacesOfDomain(ifb);
+Result<Observed> ShapingReconciler::Shape(const std::string& key, const Scope& scope,
+                                          const Leases& leases, MonotonicTime& looked,
+                                          const std::stop_token& stop) {
   // A pass is about the TAPs that its first look found. Those the tap loop makes meanwhile have
-  // sent an event, which brings this key again: in a burst the pass would not find an end
-  // otherwise.
+  // sent an event, which brings their keys: in a burst the pass would not find an end otherwise.
   std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
-  MonotonicTime looked;
   const auto observe = [&]() -> Result<Observed> {
     if (options_.looking) options_.looking(key);
     looked = metrics_.Now();
-    ASSIGN_OR_RETURN(Observed is, Observe(ifb, leases));
+    ASSIGN_OR_RETURN(Observed is, Observe(scope, leases));
     if (!first) first = is.tbfs;
     std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); });
     return is;
   };
-  auto observed = runtime::Converge<Observed>(
+  return runtime::Converge<Observed>(
       observe,
       [&](const Observed& is) {
         const Desired desired = Desire(leases, is);
         Want(desired);
         return options_.plan(desired, is);
       },
-      [&](const Action& action) { return Execute(ifb, action); }, stop);
+      [&](const Action& action) { return Execute(scope.ifb, action); }, stop);
+}
+
+Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
+                                                   const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(Scope scope, ScopeOf(key));
+  Leases leases = LeasesOf(scope);
+  // What is released meanwhile is its domain's: all of a burst with one commit.
+  if (scope.number && leases.empty()) return runtime::Next::Done();
+  MonotonicTime looked;
+  Result<Observed> observed = Shape(key, scope, leases, looked, stop);
+  if (!observed.ok() && scope.number && observed.error().code != Code::kCancelled) {
+    // Somebody else's class below ours, for one, shows only among all.
+    log::Debug("interface is not shaped; looking at its domain",
+               {{"key", key}, {"err", observed.error()}});
+    scope.number.reset();
+    leases = LeasesOf(scope);
+    observed = Shape(std::to_string(scope.ifb), scope, leases, looked, stop);
+  }
   if (!observed.ok()) {
     Fail(leases);
-    return std::move(observed).error().WithContext(fmt::format("shaping domain {}", key));
+    return std::move(observed).error().WithContext(fmt::format("shaping {}", key));
   }
   for (const auto& lease : leases) {
     const Wish wish = WishOf(lease, *observed);
@@ -140,9 +142,13 @@ Desired ShapingReconciler::Desire(const Leases& leases, const Observed& observed
   return desired;
 }
 
-Result<Observed> ShapingReconciler::Observe(std::uint32_t ifb, const Leases& leases) {
+Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& leases) {
   Observed observed;
-  ASSIGN_OR_RETURN(const drivers::DomainQdiscs domain, qdiscs_.ObserveDomain(IfbIndex(ifb)));
+  ASSIGN_OR_RETURN(const drivers::DomainQdiscs domain,
+                   scope.number
+                       ? qdiscs_.ObserveInterface(IfbIndex(scope.ifb), MinorOf(*scope.number),
+                                                  TapIndex(*scope.number))
+                       : qdiscs_.ObserveDomain(IfbIndex(scope.ifb)));
   const auto& uplink = domain.uplink;
   const bool ours =
       uplink && uplink->root && uplink->root->kind == "htb" && uplink->root->handle == kHtbHandle;
@@ -209,74 +215,10 @@ Status ShapingReconciler::ConfirmReleased(const Leases& leases, const Observed& 
 }
 
 Result<std::string> ShapingReconciler::Explain(const std::string& key) {
-  ASSIGN_OR_RETURN(const std::uint32_t ifb, IfbOfKey(key));
-  const Leases leases = ledger_.InterfacesOfDomain(ifb);
-  ASSIGN_OR_RETURN(const Observed observed, Observe(ifb, leases));
+  ASSIGN_OR_RETURN(const Scope scope, ScopeOf(key));
+  const Leases leases = LeasesOf(scope);
+  ASSIGN_OR_RETURN(const Observed observed, Observe(scope, leases));
   return ExplainText(Desire(leases, observed), observed);
-}
-
-std::vector<std::string> ShapingReconciler::AllKeys() const {
-  std::vector<std::string> keys;
-  for (const std::uint32_t ifb : ledger_.Domains()) keys.push_back(std::to_string(ifb));
-  return keys;
-}
-
-std::vector<std::string> ShapingReconciler::KeysOf(const ledger::Change& change) const {
-  if (change.kind == ledger::Change::Kind::kInterface) return {KeyOfNumber(change.number)};
-  if (change.kind == ledger::Change::Kind::kNetwork) return AllKeys();
-  return {};
-}
-
-std::vector<std::string> ShapingReconciler::KeysOf(const drivers::LinkEvent& event) const {
-  if (event.kind == drivers::LinkEventKind::kLost) return AllKeys();
-  using drivers::LinkEventKind;
-  const bool link = event.kind == LinkEventKind::kLinkGone || event.turned;
-  const bool qdisc = event.kind == LinkEventKind::kQdisc && event.handle != kClsactHandle;
-  const bool matters = link || qdisc || event.kind == LinkEventKind::kClass;
-  if (matters && IsIfbIndex(event.index)) return {std::to_string(event.index - kIfbIndexBase)};
-  if (matters && IsTapIndex(event.index)) return {KeyOfNumber(NumberOfTap(event.index))};
-  return {};
-}
-
-std::vector<std::string> ShapingReconciler::KeysOfVm(const std::string& owner_uid) const {
-  std::vector<std::string> keys;
-  if (const auto vm = ledger_.GetVm(owner_uid)) {
-    for (const auto& lease : vm->interfaces) keys.push_back(KeyOfNumber(lease.number));
-  }
-  return keys;
-}
-
-void ShapingReconciler::Learn(const ledger::Change& change) {
-  if (change.kind == ledger::Change::Kind::kNetwork) LearnOfNetwork(change.network_uid);
-  if (change.kind != ledger::Change::Kind::kInterface) return;
-  const auto lease = ledger_.GetInterface(change.lease);
-  if (lease && lease->state == ledger::InterfaceState::kActive) {
-    metrics_.Learn(change.lease);
-  } else {
-    metrics_.Forget(change.lease);
-  }
-}
-
-void ShapingReconciler::LearnOfVm(const std::string& owner_uid) {
-  const auto vm = ledger_.GetVm(owner_uid);
-  if (!vm) return;
-  for (const auto& lease : vm->interfaces) {
-    if (lease.state == ledger::InterfaceState::kActive) metrics_.Learn(lease.id);
-  }
-}
-
-void ShapingReconciler::LearnOfNetwork(const std::string& network_uid) {
-  for (const auto& lease : ledger_.InterfacesOfNetwork(network_uid)) {
-    if (lease.state == ledger::InterfaceState::kActive) metrics_.Learn(lease.id);
-  }
-}
-
-std::vector<std::string> ShapingReconciler::KeyOfFact(const std::string& lease_key) const {
-  const auto fact = facts_.Get(lease_key);
-  if (!fact || fact->ready == fact->shaped) return {};
-  const auto id = ledger::LeaseIdOf(lease_key);
-  const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
-  return lease ? std::vector<std::string>{KeyOfNumber(lease->number)} : std::vector<std::string>{};
 }
 
 }  // namespace forkplane::shaping

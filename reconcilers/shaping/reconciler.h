@@ -1,10 +1,14 @@
-// The shaping loop: one pass for one shaping domain (key: the IFB's number), so that a burst of
-// forks is one pass. See plan.h for what it owns and promises. No fork waits for it: until it ran,
-// both directions are bounded by the Network's unshapedRate and the default class.
+// The shaping loop. Two kinds of keys: a shaping domain (the IFB's number, "0") is looked at and
+// repaired as a whole, what nobody leased and what is released included; an active interface
+// ("0:1f", IFB and minor as tc writes it) costs the same however many others there are. What one
+// interface alone does not get right, its domain does. See plan.h for what it owns and promises.
+// No fork waits for it: until it ran, both directions are bounded by the Network's unshapedRate
+// and the default class.
 //
-// NOTE Wiring (app): one worker. Add a key for
+// NOTE Wiring (app): one worker, so that no two passes are about one class. Add a key for
 //   - a ledger Change of kind kInterface or kNetwork (KeysOf),
 //   - a LinkEvent on our IFBs or TAPs (KeysOf, merged: its own changes come back); kLost: AllKeys,
+//   `looking` with the key of a domain means its interfaces too (WorkQueue::Looking),
 //   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
 //   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
@@ -71,10 +75,20 @@ class ShapingReconciler final : public runtime::Reconciler {
 
  private:
   using Leases = std::vector<ledger::InterfaceLease>;
+  struct Scope {
+    std::uint32_t ifb = 0;
+    std::optional<std::uint32_t> number = {};  // of the only interface; else all of the domain
+  };
+  static Result<Scope> ScopeOf(const std::string& key);
+  std::string KeyOfNumber(std::uint32_t number) const;
+  Leases LeasesOf(const Scope& scope) const;
+  // Until the kernel is as wished. `looked`: when the last look began.
+  Result<Observed> Shape(const std::string& key, const Scope& scope, const Leases& leases,
+                         MonotonicTime& looked, const std::stop_token& stop);
   // Needs the observation: unlimited means the uplink's capacity.
   Desired Desire(const Leases& leases, const Observed& observed) const;
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
-  Result<Observed> Observe(std::uint32_t ifb, const Leases& leases);
+  Result<Observed> Observe(const Scope& scope, const Leases& leases);
   Status Execute(std::uint32_t ifb, const Action& action);
   void Fail(const Leases& leases);
   void Want(const Desired& desired);

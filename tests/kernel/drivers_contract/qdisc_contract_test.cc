@@ -137,6 +137,41 @@ TEST_P(DriversContract, OneLookTellsOfAnIfbAndAllTapsWithQdiscs) {
   });
 }
 
+TEST_P(DriversContract, OneLookTellsOfOneInterfaceAmongMany) {
+  OnHost([](World& world) {
+    const auto look = [&] { return world.qdiscs->ObserveInterface(kIfb, kClass.minor, kTap); };
+    EXPECT_FALSE(look()->uplink.has_value());
+    EXPECT_TRUE(look()->ports.empty());
+    ASSERT_OK(world.links->CreateIfb({0, ""}));
+    EXPECT_FALSE(look()->uplink->root.has_value());
+    ASSERT_OK(world.qdiscs->AddHtb(kIfb, kDefaultClassMinor));
+    EXPECT_TRUE(look()->uplink->root.has_value());
+    EXPECT_TRUE(look()->uplink->classes.empty());
+    ASSERT_OK(world.qdiscs->AddClass(kIfb, kRoot));
+    HtbClass other = kClass;
+    for (const std::uint32_t minor : {kClass.minor + 1, kClass.minor}) {
+      other.minor = minor;
+      ASSERT_OK(world.qdiscs->AddClass(kIfb, other));
+    }
+    EXPECT_FALSE(look()->uplink->classes[0].leaf.has_value());
+    ASSERT_OK(world.qdiscs->SetLeaf(kIfb, kClass.minor, {LeafKind::kBfifo, 65'536}));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber + 1)));
+    EXPECT_TRUE(look()->ports.empty());
+    ASSERT_OK(world.qdiscs->AddTbf(kTap, kTbf));
+    ASSERT_OK(world.qdiscs->AddTbf(kTap + 1, kTbf));
+    const DomainQdiscs domain = *look();
+    ASSERT_EQ(domain.uplink->classes.size(), 2u);
+    EXPECT_TRUE(Equivalent(kClass, domain.uplink->classes[0].htb));
+    EXPECT_EQ(domain.uplink->classes[0].leaf, (Leaf{LeafKind::kBfifo, 65'536}));
+    EXPECT_TRUE(Equivalent(kRoot, domain.uplink->classes[1].htb));
+    ASSERT_EQ(domain.ports.size(), 1u);
+    EXPECT_TRUE(Equivalent(kTbf, *domain.ports.at(kTap).root->tbf));
+    ASSERT_OK(world.qdiscs->DeleteClass(kIfb, kClass.minor));
+    EXPECT_EQ(look()->uplink->classes.size(), 1u);
+  });
+}
+
 TEST_P(DriversContract, ClassesComeAndGoBelowTheHtb) {
   OnHost([](World& world) {
     EXPECT_CODE(world.qdiscs->ObserveUplink(kIfb), Code::kNotFound);

@@ -1,8 +1,11 @@
-// Goal: an overflow of the event socket costs events, never the knowledge that some are missing.
-// Method: a small receive buffer, a reader that is held, and more changes than it takes.
+// Goal: an overflow of the event socket costs events, never the knowledge that some are missing; a
+// look costs no event. Method: a small receive buffer, a reader that is held, and more changes than
+// it takes.
 #include "drivers/netlink/events.h"
 
 #include <gtest/gtest.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +13,8 @@
 #include "controller/base/mutex.h"
 #include "controller/base/network_names.h"
 #include "drivers/netlink/link.h"
+#include "drivers/netlink/qdisc.h"
+#include "drivers/netlink/tc_codec.h"
 #include "tests/support/netns.h"
 
 namespace forkplane::netlink {
@@ -133,6 +138,32 @@ TEST_F(EventsTest, WhatChangesWhileTheBacklogIsReadIsToldToo) {
       return event == kLost || event == LinkEvent{LinkEventKind::kLinkGone, IfbIndex(1)};
     });
     EXPECT_TRUE(told);
+  });
+}
+
+// The kernel shows the answer to a single question to every listener. A question of somebody else
+// is told of all the same: he may have changed what he asks for.
+TEST_F(EventsTest, OurOwnLooksAreNoNews) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  testing::RunInNetworkNamespace([&] {
+    const auto links = *NetlinkLinkDriver::Open();
+    const auto qdiscs = *NetlinkQdiscDriver::Open();
+    ASSERT_TRUE(links->CreateIfb({0, ""}).ok());
+    ASSERT_TRUE(qdiscs->AddHtb(IfbIndex(0), kDefaultClassMinor).ok());
+    const auto events = *NetlinkLinkEvents::Open();
+    Receiver receiver;
+    ASSERT_TRUE(events->Start([&](const LinkEvent& event) { receiver.OnEvent(event); }).ok());
+    ASSERT_TRUE(qdiscs->ObserveInterface(IfbIndex(0), 1, TapIndex(1))->uplink->root.has_value());
+    Message question(RTM_GETQDISC, 0);
+    question.Header(TcHeader(IfbIndex(0), TC_H_ROOT, 0));
+    auto socket = *Socket::Open();
+    ASSERT_TRUE(socket.Request(question, "ask").ok());
+    LinkEvent of_other{LinkEventKind::kQdisc, IfbIndex(0), kHtbHandle};
+    of_other.parent = TC_H_ROOT;
+    EXPECT_TRUE(receiver.Saw(of_other));
+    EXPECT_EQ(receiver.Events().size(), 1u);
+    events->Stop();
   });
 }
 

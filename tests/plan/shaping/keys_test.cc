@@ -1,5 +1,6 @@
-// Goal: which events of the kernel and which facts wake a shaping domain. Method: values in, keys
-// out; nothing is reconciled.
+// Goal: which events of the kernel wake a shaping domain, which one interface of it, and which
+// none; what one interface alone cannot get right. Method: values in, keys out; the last on the
+// fake host.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,10 +17,10 @@ using drivers::LinkEventKind;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class NoSpecs final : public Specs {
+class OneSpec final : public Specs {
  public:
   std::shared_ptr<const crd::VirtualMachine> Vm(const std::string&) const override {
-    return nullptr;
+    return std::make_shared<const crd::VirtualMachine>();
   }
   std::shared_ptr<const crd::Network> Network(const std::string&) const override { return nullptr; }
 };
@@ -34,8 +35,21 @@ class ShapingKeysTest : public ::testing::Test {
     loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, Options{});
   }
 
+  // The number of the one interface that is leased.
+  std::uint32_t Lease() {
+    ledger::NetworkParameters network;
+    network.uid = "net";
+    network.name = "default";
+    network.cidr = ParseCidr("10.0.0.0/24").value();
+    network.gateway = network.cidr.At(1);
+    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
+    ledger::VmClaim claim{.owner = {"uid", "default", "vm"}};
+    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
+    return ledger_->Claim(claim).value().interfaces.front().number;
+  }
+
   SeededRng rng_{1};
-  NoSpecs specs_;
+  OneSpec specs_;
   fake::FakeKernel kernel_;
   fake::FakeQdiscDriver qdiscs_{kernel_};
   runtime::InterfaceFactBoard facts_;
@@ -43,28 +57,71 @@ class ShapingKeysTest : public ::testing::Test {
   std::unique_ptr<ShapingReconciler> loop_;
 };
 
-TEST_F(ShapingKeysTest, WhatHoldsRatesWakesItsDomain) {
-  const std::uint32_t tap = TapIndex(MakeNumber(0, 7));
+TEST_F(ShapingKeysTest, WhatHoldsRatesWakesItsInterface) {
+  const std::uint32_t number = Lease();
+  const std::uint32_t tap = TapIndex(number);
   const std::uint32_t ifb = IfbIndex(0);
+  LinkEvent leaf{LinkEventKind::kQdisc, ifb, 0x80020000};
+  leaf.parent = ClassHandle(number);
   for (const LinkEvent& event :
-       {LinkEvent{LinkEventKind::kClass, ifb, kHtbHandle | 7},
-        LinkEvent{LinkEventKind::kQdisc, ifb, kHtbHandle}, LinkEvent{LinkEventKind::kLinkGone, ifb},
-        LinkEvent{LinkEventKind::kLink, ifb, 0, true},
+       {LinkEvent{LinkEventKind::kClass, ifb, ClassHandle(number)}, leaf,
         LinkEvent{LinkEventKind::kQdisc, tap, kTbfHandle},
         LinkEvent{LinkEventKind::kQdisc, tap, 0x80010000}, LinkEvent{LinkEventKind::kLinkGone, tap},
-        LinkEvent{LinkEventKind::kLost}}) {
+        LinkEvent{LinkEventKind::kLink, tap, 0, true}}) {
+    EXPECT_THAT(loop_->KeysOf(event), ElementsAre("0:1")) << event.index << " " << event.handle;
+  }
+}
+
+TEST_F(ShapingKeysTest, WhatConcernsAllOrNobodysInterfaceWakesTheDomain) {
+  const std::uint32_t released = Lease();
+  ASSERT_TRUE(ledger_->Release("uid").ok());
+  const std::uint32_t ifb = IfbIndex(0);
+  for (const LinkEvent& event :
+       {LinkEvent{LinkEventKind::kQdisc, ifb, kHtbHandle}, LinkEvent{LinkEventKind::kLinkGone, ifb},
+        LinkEvent{LinkEventKind::kLink, ifb, 0, true},
+        LinkEvent{LinkEventKind::kClass, ifb, kHtbHandle | kRootClassMinor},
+        LinkEvent{LinkEventKind::kClass, ifb, kHtbHandle | 0x77},
+        LinkEvent{LinkEventKind::kClass, ifb, 0x10001},
+        LinkEvent{LinkEventKind::kClass, ifb, ClassHandle(released)},
+        LinkEvent{LinkEventKind::kLinkGone, TapIndex(released)}, LinkEvent{LinkEventKind::kLost}}) {
     EXPECT_THAT(loop_->KeysOf(event), ElementsAre("0")) << event.index << " " << event.handle;
   }
 }
 
 TEST_F(ShapingKeysTest, WhatDoesNotIsNoNews) {
-  const std::uint32_t tap = TapIndex(MakeNumber(0, 7));
+  const std::uint32_t tap = TapIndex(Lease());
   for (const LinkEvent& event :
        {LinkEvent{LinkEventKind::kQdisc, tap, kClsactHandle},
         LinkEvent{LinkEventKind::kFilter, tap}, LinkEvent{LinkEventKind::kLink, tap},
         LinkEvent{LinkEventKind::kLink, BridgeIndex(0), 0, true}}) {
     EXPECT_THAT(loop_->KeysOf(event), IsEmpty()) << event.index << " " << event.handle;
   }
+}
+
+TEST_F(ShapingKeysTest, AKeyThatMeansNothingIsRefused) {
+  for (const char* key : {"", "x", "0:", "0:0", "0:fffe", "0:1g", "256", "256:1", "0:1:1", "-1"}) {
+    EXPECT_EQ(loop_->Reconcile(key, {}).error().code, Code::kInvalid) << key;
+  }
+  EXPECT_TRUE(loop_->Reconcile("0:7", {}).ok()) << "nobody leased it: nothing to do";
+}
+
+// Whoever hangs a class of his own below one of ours keeps it from being deleted.
+TEST_F(ShapingKeysTest, WhatOneInterfaceAloneDoesNotGetRightItsDomainDoes) {
+  const std::uint32_t minor = MinorOf(Lease());
+  const std::uint32_t ifb = IfbIndex(0);
+  ASSERT_TRUE(fake::FakeLinkDriver(kernel_).CreateIfb({0, "host"}).ok());
+  ASSERT_TRUE(qdiscs_.AddHtb(ifb, kDefaultClassMinor).ok());
+  const auto add = [&](std::uint32_t of, std::uint32_t parent) {
+    return qdiscs_.AddClass(ifb, {of, parent, 1'000'000, 1'000'000, 20'000, 20'000, 20'000}).ok();
+  };
+  ASSERT_TRUE(add(kRootClassMinor, 0));
+  ASSERT_TRUE(add(minor, 0));  // not below the root class: must be made anew
+  ASSERT_TRUE(add(0x77, minor));
+  const auto pass = loop_->Reconcile("0:1", {});
+  ASSERT_TRUE(pass.ok()) << pass.error().message;
+  const auto classes = qdiscs_.ObserveUplink(ifb)->classes;
+  ASSERT_EQ(classes.size(), 2u);
+  EXPECT_EQ(classes[0].htb.parent_minor, kRootClassMinor);
 }
 
 }  // namespace

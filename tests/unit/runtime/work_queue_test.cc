@@ -156,6 +156,15 @@ TEST_F(WorkQueueTest, ALookAnswersWhatWasMergedBeforeItAndNothingElse) {
   EXPECT_EQ(Take(), "c");
 }
 
+TEST_F(WorkQueueTest, ALookAtAWholeAnswersForItsParts) {
+  for (const char* key : {"1", "1:a", "1:b", "10", "10:a"}) queue_.AddMerged(key, milliseconds(2));
+  queue_.Looking("1");
+  clock_.Advance(milliseconds(2));
+  EXPECT_EQ(Take(), "10");
+  EXPECT_EQ(Take(), "10:a");
+  EXPECT_EQ(Take(), "");
+}
+
 TEST_F(WorkQueueTest, FailuresDoubleTheWaitUntilForgotten) {
   milliseconds expected = milliseconds(5);
   for (int i = 0; i < 25; ++i) {
