@@ -1,5 +1,6 @@
 """kubectl, and the daemon it talks to."""
 
+import fcntl
 import glob
 import json
 import os
@@ -24,8 +25,14 @@ def debian_binary(package, path):
     """A program of a Debian package, downloaded and unpacked into the cache: never installed, no service started."""
     root = os.path.join(cache_directory(), package)
     binary = os.path.join(root, path)
-    if os.path.exists(binary):
-        return binary
+    with open(root + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # on a new machine several tests want it at once
+        if not os.path.exists(binary):
+            _unpack(package, root)
+    return binary
+
+
+def _unpack(package, root):
     staging = root + ".new"
     shutil.rmtree(staging, ignore_errors=True)
     os.makedirs(staging)
@@ -34,7 +41,6 @@ def debian_binary(package, path):
     run("dpkg", "-x", glob.glob(os.path.join(staging, "*.deb"))[0], staging)
     shutil.rmtree(root, ignore_errors=True)
     os.rename(staging, root)
-    return binary
 
 
 def find_kubectl():
