@@ -90,7 +90,7 @@ struct HostPressure {
 struct KernelStatus {
   std::string version;
   std::map<std::string, bool> features;
-  std::string redirect;  // bpf, mirred
+  std::string redirect;  // bpf, mirred, mark
   std::string leaf;      // fq_codel, bfifo
   bool operator==(const KernelStatus&) const = default;
 };

@@ -151,6 +151,10 @@ Result<UplinkQdiscs> HookedQdiscDriver::ObserveUplink(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_uplink", false},
                      [&] { return inner_.ObserveUplink(index); });
 }
+Result<std::vector<std::uint32_t>> HookedQdiscDriver::ForeignLinksWithHtb() {
+  return CallThrough(hook_, {"qdisc", "foreign_links_with_htb", false},
+                     [&] { return inner_.ForeignLinksWithHtb(); });
+}
 Result<bool> HookedQdiscDriver::HasFqCodel() {
   return CallThrough(hook_, {"qdisc", "has_fq_codel", false}, [&] { return inner_.HasFqCodel(); });
 }
@@ -224,6 +228,15 @@ Status HookedIdentityDriver::Attach(std::uint32_t index, Direction direction) {
 Status HookedIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   return CallThrough(hook_, {"identity", "detach", true},
                      [&] { return inner_.Detach(index, direction); });
+}
+
+Result<ProgramState> HookedIdentityDriver::ObserveClassifier(std::uint32_t index) {
+  return CallThrough(hook_, {"identity", "observe_classifier", false},
+                     [&] { return inner_.ObserveClassifier(index); });
+}
+Status HookedIdentityDriver::AttachClassifier(std::uint32_t index) {
+  return CallThrough(hook_, {"identity", "attach_classifier", true},
+                     [&] { return inner_.AttachClassifier(index); });
 }
 
 Lookup<FirewallRules> HookedFirewallDriver::Observe() {

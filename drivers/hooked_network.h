@@ -89,6 +89,8 @@ class HookedQdiscDriver final : public QdiscDriver {
   Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                         std::uint32_t tap) override;
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  void ShapeOn(std::uint32_t link) override { inner_.ShapeOn(link); }
+  Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const Tbf& tbf) override;
   Status ChangeTbf(std::uint32_t index, const Tbf& tbf, Queue queue) override;
@@ -118,6 +120,8 @@ class HookedIdentityDriver final : public IdentityDriver {
   Result<AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, Direction direction) override;
   Status Detach(std::uint32_t index, Direction direction) override;
+  Result<ProgramState> ObserveClassifier(std::uint32_t index) override;
+  Status AttachClassifier(std::uint32_t index) override;
 
  private:
   IdentityDriver& inner_;

@@ -28,7 +28,20 @@ std::string_view ToString(DropReason reason) {
   return "unknown";
 }
 
+std::string_view ToString(RedirectMode mode) {
+  switch (mode) {
+    case RedirectMode::kBpf:
+      return "bpf";
+    case RedirectMode::kMirred:
+      return "mirred";
+    case RedirectMode::kMark:
+      return "mark";
+  }
+  return "unknown";
+}
+
 Result<RedirectMode> ChooseRedirect(std::string_view wanted, const RedirectProbe& works) {
+  if (wanted == "mark") return RedirectMode::kMark;
   if (wanted != "mirred") {
     ASSIGN_OR_RETURN(const bool bpf, works(RedirectMode::kBpf));
     if (bpf) return RedirectMode::kBpf;

@@ -88,8 +88,10 @@ struct AttachedPrograms {
 };
 
 // How packets get from a TAP to its IFB: by the program itself (kernels that mark redirected
-// packets, about 6.4 and later; ProbeRedirect tells), or by a second filter with act_mirred.
-enum class RedirectMode : std::uint8_t { kBpf, kMirred };
+// packets, about 6.4 and later; ProbeRedirect tells), or by a second filter with act_mirred. kMark:
+// not at all; the program marks them, with the TAP's index, for the classifier on the uplink.
+enum class RedirectMode : std::uint8_t { kBpf, kMirred, kMark };
+std::string_view ToString(RedirectMode mode);  // "bpf", "mirred", "mark"
 
 struct IdentityEntryAt {
   std::uint32_t index = 0;
@@ -118,12 +120,18 @@ class IdentityDriver {
   // link or no clsact on it.
   virtual Status Attach(std::uint32_t index, Direction direction) = 0;
   virtual Status Detach(std::uint32_t index, Direction direction) = 0;
+
+  // The classifier of the HTB (kHtbHandle) at the root of a link that need not be ours: a marked
+  // packet is for the class of its TAP's minor, any other for kHostClassMinor. kStale also when
+  // other filters stand beside it. NotFound: no such HTB.
+  virtual Result<ProgramState> ObserveClassifier(std::uint32_t index) = 0;
+  virtual Status AttachClassifier(std::uint32_t index) = 0;
 };
 
 // Whether uploads reach their class in this mode on this kernel.
 using RedirectProbe = std::function<Result<bool>(RedirectMode)>;
-// What --redirect ("auto", "bpf", "mirred") means on this kernel. "auto": bpf where it works.
-// Invalid: what is demanded does not work, or nothing does.
+// What --redirect ("auto", "bpf", "mirred", "mark") means on this kernel. "auto": bpf where it
+// works. Invalid: what is demanded does not work, or nothing does.
 Result<RedirectMode> ChooseRedirect(std::string_view wanted, const RedirectProbe& works);
 
 }  // namespace forkplane::drivers

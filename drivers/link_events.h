@@ -43,10 +43,10 @@ struct LinkEvent {
   std::uint32_t index = 0;   // of the link; 0 with kLost and kForwardingOff
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
   bool turned = false;       // kLink: it is new, or went up or down
-  std::uint32_t parent = 0;  // kQdisc: the class it hangs below
   Ipv4 address = {};         // kRoute, kNeighbour
   // kNeighbour: of a permanent one that stands now. One that is as it should be is no news.
   std::optional<MacAddress> mac = {};
+  std::uint32_t parent = 0;  // kQdisc, kFilter: the class or root of our HTB it hangs below
   bool operator==(const LinkEvent&) const = default;
 };
 
@@ -54,8 +54,8 @@ class LinkEvents {
  public:
   using Callback = std::function<void(const LinkEvent&)>;
   virtual ~LinkEvents() = default;
-  // Events from this moment on, of links in our ranges only (and kForwardingOff). Conflict: already
-  // started.
+  // Events from this moment on, of links in our ranges only; of others what happens to a HTB of
+  // ours (and kForwardingOff). Conflict: already started.
   virtual Status Start(Callback callback) = 0;
   // When it returns, no callback runs any more. Safe to call twice.
   virtual void Stop() = 0;

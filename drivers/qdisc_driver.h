@@ -129,6 +129,11 @@ class QdiscDriver {
   virtual Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                 std::uint32_t tap) = 0;
   virtual Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) = 0;
+  // From now on what is asked of IFB 0 happens at `link`, which is not ours: the uplink, where
+  // upload may be shaped instead. 0: at the IFB again.
+  virtual void ShapeOn(std::uint32_t link) = 0;
+  // The links that are not ours and have a HTB of ours at their root.
+  virtual Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() = 0;
   // What the kernel offers, found by asking for one that it must refuse: nothing is changed.
   virtual Result<bool> HasFqCodel() = 0;
 
@@ -141,7 +146,8 @@ class QdiscDriver {
   // Or what stands in its place.
   virtual Status DeleteClsact(std::uint32_t index) = 0;
   virtual Status AddHtb(std::uint32_t index, std::uint32_t default_minor) = 0;
-  // With everything below it; the kernel's default takes its place.
+  // With everything below it; the kernel's default takes its place. On a link that is not ours only
+  // a HTB of ours; Invalid: that is not what stands there.
   virtual Status DeleteRoot(std::uint32_t index) = 0;
 
   virtual Status AddClass(std::uint32_t index, const HtbClass& htb) = 0;

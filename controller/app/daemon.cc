@@ -45,6 +45,11 @@ Status Daemon::OpenHost() {
   ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options_.uid_range));
   ledger.uid_first = uids.holder + 1;
   ledger.uid_count = uids.last - uids.holder;
+  if (drivers_.identities->Mode() == drivers::RedirectMode::kMark) {
+    // There is one uplink: every interface is a class of its HTB.
+    ledger.shaping_domains = 1;
+    ledger.classes_per_domain = kMinorMax;
+  }
   ASSIGN_OR_RETURN(
       ledger_, ledger::Ledger::Open(std::move(ledger), machine_.clock, machine_.rng, &metrics_));
   return CheckStoreIdentity();

@@ -176,6 +176,8 @@ Finding JudgeForwardingProbe(const std::string& refusal) {
 Finding JudgeRedirect(std::string_view wanted, bool bpf_works) {
   const std::string what = "upload redirect";
   if (wanted == "mirred") return Ok(what, "act_mirred, as --redirect says");
+  if (wanted == "mark")
+    return Ok(what, "none: a mark for the HTB on the uplink, as --redirect says");
   if (bpf_works) return Ok(what, "bpf_redirect");
   if (wanted == "bpf") {
     return Missing(what, "bpf_redirect sends packets through clsact twice; --redirect demands it",

@@ -204,7 +204,9 @@ class NetworkProbe {
     Finding finding = JudgeRedirect(options_.redirect, works.ok() && *works);
     if (finding.level != Level::kMissing) {
       const bool bpf = works.ok() && *works && options_.redirect != "mirred";
-      const Status attached = Attach(bpf ? RedirectMode::kBpf : RedirectMode::kMirred);
+      const Status attached = Attach(options_.redirect == "mark" ? RedirectMode::kMark
+                                     : bpf                       ? RedirectMode::kBpf
+                                                                 : RedirectMode::kMirred);
       if (!attached.ok()) {
         finding =
             Missing(finding.what, attached.error().message,

@@ -85,7 +85,8 @@ void AddFlags(CLI::App& command, Options& o) {
       "apply the manifests in this directory, follow its changes, prune what leaves it");
   add("--uid-range", o.uid_range, "uids for VMM processes, one per VM");
   add("--hypervisors-qemu-binary", o.qemu_binary, "the QEMU to run");
-  add("--redirect", o.redirect, "how uploads reach their class: auto, bpf or mirred");
+  add("--redirect", o.redirect,
+      "how uploads reach their class: auto, bpf or mirred (on an IFB), or mark (on the uplink)");
   add("--leaf", o.leaf, "queue below each class: auto, fq_codel or bfifo");
   add("--bpffs", o.bpffs, "where the TAP programs are pinned, so that a restart adopts them");
   add("--interface-metrics", o.interface_metrics,
@@ -127,7 +128,7 @@ Status ApplyConfigFile(CLI::App& command, const Options& options) {
 }
 
 Status Complete(Options& o) {
-  RETURN_IF_ERROR(OneOf("redirect", o.redirect, {"auto", "bpf", "mirred"}));
+  RETURN_IF_ERROR(OneOf("redirect", o.redirect, {"auto", "bpf", "mirred", "mark"}));
   RETURN_IF_ERROR(OneOf("leaf", o.leaf, {"auto", "fq_codel", "bfifo"}));
   RETURN_IF_ERROR(OneOf("log-level", o.log_level, {"debug", "info", "warn", "error"}));
   RETURN_IF_ERROR(OneOf("log-format", o.log_format, {"text", "json"}));

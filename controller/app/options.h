@@ -26,7 +26,7 @@ struct Options {
   std::string manifests;                  // a directory to apply; empty: none
   std::string uid_range = "2000000000-2000065535";
   std::string qemu_binary = "/usr/bin/qemu-system-x86_64";
-  std::string redirect = "auto";  // auto, bpf, mirred: how upload reaches the IFB
+  std::string redirect = "auto";  // auto, bpf, mirred, mark: how upload reaches its class
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
   std::string bpffs = "/sys/fs/bpf/forkplane";
   std::uint32_t interface_metrics = 0;  // interfaces that get series of their own

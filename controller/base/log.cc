@@ -111,6 +111,8 @@ Result<Format> ParseFormat(std::string_view text) {
   return Invalid(fmt::format("log format \"{}\": must be text or json", text));
 }
 
+bool Writes(Level level) { return Logger().should_log(ToSpdlog(level)); }
+
 void SetUp(Format format, Level level) {
   g_format = format;
   SetLevel(level);

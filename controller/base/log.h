@@ -36,6 +36,9 @@ struct Field {
 };
 using Fields = std::initializer_list<Field>;
 
+// Whether a line of this level would be written: to be asked where making its fields costs.
+bool Writes(Level level);
+
 void Debug(std::string_view message, Fields fields = {});
 void Info(std::string_view message, Fields fields = {});
 void Warn(std::string_view message, Fields fields = {});

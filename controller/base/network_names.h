@@ -23,9 +23,10 @@ inline constexpr std::uint32_t kIfbIndexBase = 0x47000000;
 inline constexpr std::uint32_t kBridgeIndexBase = 0x48000000;
 inline constexpr std::uint32_t kIndexRangeMask = 0xff000000;
 
-// Class minors of one IFB. 0 means "choose one" to the kernel; the last two are ours.
+// Class minors of one IFB. 0 means "choose one" to the kernel; the last three are ours.
 inline constexpr std::uint32_t kMinorMin = 1;
-inline constexpr std::uint32_t kMinorMax = 0xfffd;
+inline constexpr std::uint32_t kMinorMax = 0xfffc;
+inline constexpr std::uint32_t kHostClassMinor = 0xfffd;     // where the host itself sends too
 inline constexpr std::uint32_t kRootClassMinor = 0xfffe;     // uplink capacity
 inline constexpr std::uint32_t kDefaultClassMinor = 0xffff;  // what has no class of its own
 inline constexpr std::uint32_t kIfbMax = 255;
@@ -33,6 +34,7 @@ inline constexpr std::uint32_t kBridgeMax = 0xffff;
 
 // An unusual major, so that SO_PRIORITY of a host's socket cannot hit a class of ours.
 inline constexpr std::uint32_t kHtbHandle = 0x7f000000;  // 7f00: on every IFB
+constexpr bool IsHtbHandle(std::uint32_t handle) { return (handle & 0xffff0000) == kHtbHandle; }
 inline constexpr std::uint32_t kTbfHandle = 0x7f010000;  // 7f01: on every TAP
 inline constexpr std::uint32_t kClsactHandle = 0xffff0000;
 

@@ -22,17 +22,12 @@ using netlink::Message;
 
 constexpr int kFirstAction = 1;  // actions are numbered from one
 
-std::uint32_t ParentOf(Direction direction) {
-  return TC_H_MAKE(TC_H_CLSACT,
-                   direction == Direction::kIngress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
-}
-
-tcmsg Header(std::uint32_t index, Direction direction, std::uint16_t preference,
+tcmsg Header(std::uint32_t index, std::uint32_t parent, std::uint16_t preference,
              std::uint32_t handle) {
   tcmsg header = {};
   header.tcm_family = AF_UNSPEC;
   header.tcm_ifindex = static_cast<int>(index);
-  header.tcm_parent = ParentOf(direction);
+  header.tcm_parent = parent;
   header.tcm_handle = handle;
   // Preference above, protocol below.
   header.tcm_info = std::uint32_t{preference} << 16 | (preference == 0 ? 0U : htons(ETH_P_ALL));
@@ -40,9 +35,10 @@ tcmsg Header(std::uint32_t index, Direction direction, std::uint16_t preference,
 }
 
 std::string What(std::string_view verb, const FilterSpec& spec) {
-  return fmt::format("{} {} filter {} on link {:#x}", verb,
-                     spec.direction == Direction::kIngress ? "ingress" : "egress", spec.preference,
-                     spec.index);
+  const char* where = spec.parent == ParentOf(Direction::kIngress)  ? "ingress"
+                      : spec.parent == ParentOf(Direction::kEgress) ? "egress"
+                                                                    : "HTB";
+  return fmt::format("{} {} filter {} on link {:#x}", verb, where, spec.preference, spec.index);
 }
 
 void PutMirred(Message& options, std::uint32_t index) {
@@ -75,25 +71,32 @@ Filter FilterOf(const tcmsg& header, const Attributes& attributes) {
   filter.program_id = options.U32(TCA_BPF_ID).value_or(0);
   filter.direct_action = (options.U32(TCA_BPF_FLAGS).value_or(0) & TCA_BPF_FLAG_ACT_DIRECT) != 0;
   filter.mirred_index = MirredIndexOf(options);
+  filter.class_id = options.U32(TCA_BPF_CLASSID).value_or(0);
   return filter;
 }
 
-// The kernel says EINVAL both for a filter that cannot be and for a clsact that is not there.
-Status NotFoundWithoutClsact(netlink::SharedSocket& socket, Status status, const FilterSpec& spec) {
+// The kernel says EINVAL both for a filter that cannot be and for a qdisc that is not there.
+Status NotFoundWithoutQdisc(netlink::SharedSocket& socket, Status status, const FilterSpec& spec) {
   if (status.ok() || status.error().sys_errno != EINVAL) return status;
   ASSIGN_OR_RETURN(const drivers::PortQdiscs port, netlink::ListQdiscs(socket, spec.index));
-  if (port.clsact) return status;
-  return NotFound(status.error().message + " (no clsact)");
+  const bool below_root = port.root && port.root->handle == spec.parent;
+  if (TC_H_MAJ(spec.parent) == TC_H_MAJ(TC_H_CLSACT) ? port.clsact : below_root) return status;
+  return NotFound(status.error().message + " (no qdisc to hang below)");
 }
 
 }  // namespace
 
+std::uint32_t ParentOf(Direction direction) {
+  return TC_H_MAKE(TC_H_CLSACT,
+                   direction == Direction::kIngress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
+
 Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint32_t index,
-                                        Direction direction) {
+                                        std::uint32_t parent) {
   std::vector<Filter> filters;
   const auto make = [&] {
     Message message(RTM_GETTFILTER, 0);
-    message.Header(Header(index, direction, 0, 0));
+    message.Header(Header(index, parent, 0, 0));
     return message;
   };
   RETURN_IF_ERROR(socket.Dump(
@@ -109,18 +112,20 @@ Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint
 Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program,
                  Put how) {
   Message message(RTM_NEWTFILTER, NLM_F_CREATE | (how == Put::kAdd ? NLM_F_EXCL : 0));
-  message.Header(Header(spec.index, spec.direction, spec.preference, kFilterHandle));
+  message.Header(Header(spec.index, spec.parent, spec.preference, kFilterHandle));
   message.Text(TCA_KIND, "bpf").Nest(TCA_OPTIONS, [&](Message& options) {
     options.U32(TCA_BPF_FD, static_cast<std::uint32_t>(program.fd.get()));
     options.Text(TCA_BPF_NAME, program.name);
     if (spec.mirred_index == 0) {
       options.U32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+      // Of a class the program says the minor; this is its major.
+      if (spec.parent == kHtbHandle) options.U32(TCA_BPF_CLASSID, kHtbHandle);
     } else {
       PutMirred(options, spec.mirred_index);
     }
   });
   Status status = socket.Request(message, What("put", spec));
-  return NotFoundWithoutClsact(socket, std::move(status), spec);
+  return NotFoundWithoutQdisc(socket, std::move(status), spec);
 }
 
 Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
@@ -133,7 +138,7 @@ Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
   }
   if (status.error().code != Code::kExists) return status;
   RETURN_IF_ERROR(PutFilter(socket, spec, program, Put::kReplace));
-  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket, spec.index, spec.direction));
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket, spec.index, spec.parent));
   for (const Filter& filter : filters) {
     if (filter.preference != spec.preference || filter.handle == kFilterHandle) continue;
     RETURN_IF_ERROR(DeleteFilters(socket, spec, filter.handle));
@@ -143,11 +148,11 @@ Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
 
 Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec, std::uint32_t handle) {
   Message message(RTM_DELTFILTER, 0);
-  tcmsg header = Header(spec.index, spec.direction, spec.preference, handle);
+  tcmsg header = Header(spec.index, spec.parent, spec.preference, handle);
   header.tcm_info = std::uint32_t{spec.preference} << 16;  // for whatever protocol it is
   message.Header(header);
   Status status = socket.Request(message, What("delete", spec));
-  return NotFoundWithoutClsact(socket, std::move(status), spec);
+  return NotFoundWithoutQdisc(socket, std::move(status), spec);
 }
 
 }  // namespace forkplane::bpf

@@ -1,4 +1,4 @@
-// cls_bpf filters on clsact: messages that no library of ours builds.
+// cls_bpf filters on clsact and on HTB: messages that no library of ours builds.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,20 @@ struct Filter {
   std::uint32_t program_id = 0;  // 0: not a BPF filter
   bool direct_action = false;
   std::uint32_t mirred_index = 0;  // link that act_mirred redirects to; 0: no such action
+  std::uint32_t class_id = 0;
 };
 
-// All filters of one direction. Empty also when the link or its clsact is missing.
+// Where the filters of one direction of clsact hang.
+std::uint32_t ParentOf(drivers::Direction direction);
+
+// All filters below `parent` (a direction's, or kHtbHandle). Empty also when the link or the qdisc
+// is missing.
 Result<std::vector<Filter>> ListFilters(netlink::SharedSocket& socket, std::uint32_t index,
-                                        drivers::Direction direction);
+                                        std::uint32_t parent);
 
 struct FilterSpec {
   std::uint32_t index = 0;
-  drivers::Direction direction = drivers::Direction::kIngress;
+  std::uint32_t parent = 0;
   std::uint16_t preference = 0;
   std::uint32_t mirred_index = 0;  // 0: direct action
 };

@@ -22,6 +22,10 @@
 
 #define PRIORITY_MAJOR 0x7f000000u /* class 7f00:minor of the HTB on the IFB */
 #define IFB_INDEX_BASE 0x47000000u
+#define TAP_INDEX_BASE 0x46000000u
+#define INDEX_RANGE_MASK 0xff000000u
+#define HOST_CLASS_MINOR 0xfffdu
+#define DEFAULT_CLASS_MINOR 0xffffu
 #define PASS (-1)   /* TC_ACT_UNSPEC: translated, go on */
 #define ANSWER (-2) /* has become the DHCP answer */
 
@@ -297,6 +301,24 @@ SEC("tc") int from_guest_mirred(struct __sk_buff* skb) { return from_guest_any(s
 SEC("tc") int match_all(struct __sk_buff* skb) {
   (void)skb;
   return -1;
+}
+
+/* Where upload is shaped on the uplink: the priority is lost when the host forwards the packet, the
+ * mark is not. It is the TAP's index, which says whose the packet is. */
+SEC("tc") int from_guest_mark(struct __sk_buff* skb) {
+  int result = from_guest_any(skb);
+  if (result == PASS) skb->mark = skb->ifindex;
+  return result;
+}
+
+/* The classifier of the HTB on the uplink. A guest whose number is no class of that HTB's, and a
+ * class that is not there yet, mean the small default class. */
+SEC("tc") int class_of_mark(struct __sk_buff* skb) {
+  if ((skb->mark & INDEX_RANGE_MASK) != TAP_INDEX_BASE)
+    skb->tc_classid = HOST_CLASS_MINOR;
+  else
+    skb->tc_classid = skb->mark & 0x00ff0000u ? DEFAULT_CLASS_MINOR : skb->mark & 0xffff;
+  return TC_ACT_OK;
 }
 
 SEC("tc") int to_guest(struct __sk_buff* skb) {

@@ -71,12 +71,16 @@ Status CheckTap(std::string_view verb, std::uint32_t index) {
 }
 
 FilterSpec SpecOf(std::uint32_t index, Direction direction) {
-  return {index, direction, kProgramPreference, 0};
+  return {index, ParentOf(direction), kProgramPreference, 0};
 }
 
 FilterSpec MirredSpecOf(std::uint32_t index) {
   const std::uint32_t ifb = IfbOf(NumberOfTap(index));
-  return {index, Direction::kIngress, kMirredPreference, IfbIndex(ifb)};
+  return {index, ParentOf(Direction::kIngress), kMirredPreference, IfbIndex(ifb)};
+}
+
+FilterSpec ClassifierSpecOf(std::uint32_t index) {
+  return {index, kHtbHandle, kProgramPreference, 0};
 }
 
 const Filter* Find(const std::vector<Filter>& filters, std::uint16_t preference) {
@@ -115,7 +119,15 @@ Result<std::unique_ptr<BpfIdentityDriver>> BpfIdentityDriver::Open(const Identit
 
 const Program& BpfIdentityDriver::ProgramFor(Direction direction) const {
   if (direction == Direction::kEgress) return programs_.to_guest;
-  return mode_ == RedirectMode::kBpf ? programs_.from_guest : programs_.from_guest_mirred;
+  switch (mode_) {
+    case RedirectMode::kBpf:
+      return programs_.from_guest;
+    case RedirectMode::kMirred:
+      return programs_.from_guest_mirred;
+    case RedirectMode::kMark:
+      break;
+  }
+  return programs_.from_guest_mark;
 }
 
 Lookup<IdentityEntry> BpfIdentityDriver::ObserveEntry(std::uint32_t index) {
@@ -196,9 +208,9 @@ Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
 
 Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index) {
   AttachedPrograms attached;
-  ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, Direction::kEgress));
+  ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, ParentOf(Direction::kEgress)));
   attached.egress = StateOf(egress, ProgramFor(Direction::kEgress));
-  ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, Direction::kIngress));
+  ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, ParentOf(Direction::kIngress)));
   attached.ingress = StateOf(ingress, ProgramFor(Direction::kIngress));
   if (egress.empty() && ingress.empty()) {
     // A filter dump of a missing link is empty, not an error.
@@ -206,7 +218,7 @@ Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index)
     if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
   }
   const Filter* mirred = Find(ingress, kMirredPreference);
-  const bool as_wanted = mode_ == RedirectMode::kBpf
+  const bool as_wanted = mode_ != RedirectMode::kMirred
                              ? mirred == nullptr
                              : mirred != nullptr && IsAlone(ingress, kMirredPreference) &&
                                    mirred->program_id == programs_.match_all.id &&
@@ -227,7 +239,7 @@ Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
     return PutOnlyFilter(socket_, spec, ProgramFor(direction));
   }
   RETURN_IF_ERROR(PutOnlyFilter(socket_, spec, ProgramFor(direction)));
-  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, ParentOf(direction)));
   if (Find(filters, kMirredPreference) == nullptr) return OkStatus();
   return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
 }
@@ -237,12 +249,31 @@ Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   // The program last: without the filter behind it a packet is passed on translated, without the
   // program it would be passed on as the guest sent it.
   if (direction == Direction::kIngress) {
-    ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, direction));
+    ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, ParentOf(direction)));
     if (Find(filters, kMirredPreference) != nullptr) {
       RETURN_IF_ERROR(DeleteFilters(socket_, MirredSpecOf(index)));
     }
   }
   return DeleteFilters(socket_, SpecOf(index, direction));
+}
+
+// A HTB of ours has no other filters: whoever adds one decides about our packets.
+Result<ProgramState> BpfIdentityDriver::ObserveClassifier(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, kHtbHandle));
+  if (filters.empty()) return ProgramState::kNone;
+  const bool alone = filters.size() == 1 && filters.front().class_id == kHtbHandle;
+  return alone ? StateOf(filters, programs_.class_of_mark) : ProgramState::kStale;
+}
+
+Status BpfIdentityDriver::AttachClassifier(std::uint32_t index) {
+  ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, kHtbHandle));
+  for (const Filter& filter : filters) {
+    if (filter.preference == kProgramPreference) continue;
+    FilterSpec other = ClassifierSpecOf(index);
+    other.preference = filter.preference;
+    RETURN_IF_ERROR(DeleteFilters(socket_, other));
+  }
+  return PutOnlyFilter(socket_, ClassifierSpecOf(index), programs_.class_of_mark);
 }
 
 }  // namespace forkplane::bpf

@@ -34,6 +34,8 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, drivers::Direction direction) override;
   Status Detach(std::uint32_t index, drivers::Direction direction) override;
+  Result<drivers::ProgramState> ObserveClassifier(std::uint32_t index) override;
+  Status AttachClassifier(std::uint32_t index) override;
 
  private:
   BpfIdentityDriver(Programs programs, netlink::Socket socket, drivers::RedirectMode mode)

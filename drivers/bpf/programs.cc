@@ -193,6 +193,10 @@ Result<Programs> LoadPrograms(const std::string& pin_directory) {
   ASSIGN_OR_RETURN(programs.from_guest, TakeProgram(object.get(), "from_guest", pin_directory));
   ASSIGN_OR_RETURN(programs.from_guest_mirred,
                    TakeProgram(object.get(), "from_guest_mirred", pin_directory));
+  ASSIGN_OR_RETURN(programs.from_guest_mark,
+                   TakeProgram(object.get(), "from_guest_mark", pin_directory));
+  ASSIGN_OR_RETURN(programs.class_of_mark,
+                   TakeProgram(object.get(), "class_of_mark", pin_directory));
   ASSIGN_OR_RETURN(programs.match_all, TakeProgram(object.get(), "match_all", pin_directory));
   ASSIGN_OR_RETURN(programs.to_guest, TakeProgram(object.get(), "to_guest", pin_directory));
   return programs;

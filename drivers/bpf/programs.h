@@ -25,6 +25,8 @@ struct Programs {
   UniqueFd counters;
   Program from_guest;
   Program from_guest_mirred;
+  Program from_guest_mark;
+  Program class_of_mark;
   Program match_all;
   Program to_guest;
 };

@@ -1,6 +1,7 @@
 // The drivers of the in-memory host. Each refers to a FakeKernel that must outlive it.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,8 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                  std::uint32_t tap) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  void ShapeOn(std::uint32_t link) override { shaped_link_.store(link); }
+  Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
   Status ChangeTbf(std::uint32_t index, const drivers::Tbf& tbf, drivers::Queue queue) override;
@@ -92,7 +95,10 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
   Status SetLeaf(std::uint32_t index, std::uint32_t minor, const drivers::Leaf& leaf) override;
 
  private:
+  std::uint32_t At(std::uint32_t index) const;
+
   FakeKernel& kernel_;
+  std::atomic<std::uint32_t> shaped_link_ = 0;
 };
 
 class FakeIdentityDriver final : public drivers::IdentityDriver {
@@ -108,6 +114,8 @@ class FakeIdentityDriver final : public drivers::IdentityDriver {
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, drivers::Direction direction) override;
   Status Detach(std::uint32_t index, drivers::Direction direction) override;
+  Result<drivers::ProgramState> ObserveClassifier(std::uint32_t index) override;
+  Status AttachClassifier(std::uint32_t index) override;
 
  private:
   FakeKernel& kernel_;

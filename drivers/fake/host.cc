@@ -120,6 +120,27 @@ Status FakeIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   });
 }
 
+Result<ProgramState> FakeIdentityDriver::ObserveClassifier(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Result<ProgramState> {
+    const FakeLink* link = Find(state, index);
+    return link == nullptr ? ProgramState::kNone : link->classifier;
+  });
+}
+
+Status FakeIdentityDriver::AttachClassifier(std::uint32_t index) {
+  return kernel_.Change([&](State& state) -> Status {
+    FakeLink* link = Find(state, index);
+    if (link == nullptr) return NoDevice("attach classifier to", index);
+    if (!link->root || link->root->handle != kHtbHandle) {
+      return NotFound("attach classifier: no HTB");
+    }
+    link->classifier = ProgramState::kOurs;
+    Announce(state, LinkEventKind::kFilter, index);
+    state.events.back().parent = kHtbHandle;
+    return OkStatus();
+  });
+}
+
 Lookup<FirewallRules> FakeFirewallDriver::Observe() {
   return kernel_.Change([](State& state) -> Lookup<FirewallRules> { return state.firewall; });
 }

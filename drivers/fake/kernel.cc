@@ -26,7 +26,8 @@ void FakeKernel::Deliver(const std::vector<LinkEvent>& events) {
   }
   if (!callback) return;
   for (const LinkEvent& event : events) {
-    if (IsOwnedIndex(event.index)) callback(event);
+    const bool of_htb = IsHtbHandle(event.handle) || IsHtbHandle(event.parent);
+    if (IsOwnedIndex(event.index) || of_htb) callback(event);
   }
 }
 

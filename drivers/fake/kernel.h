@@ -47,6 +47,7 @@ struct FakeLink {
   bool clsact = false;
   drivers::AttachedPrograms programs = {};
   bool mirred = false;  // ingress redirects by act_mirred
+  drivers::ProgramState classifier = drivers::ProgramState::kNone;  // of its HTB
   std::set<Ipv4Prefix> addresses = {};
   std::set<Ipv4> host_routes = {};
   std::map<Ipv4, MacAddress> neighbours = {};

@@ -17,17 +17,22 @@ Error NoQdisc(std::string_view what, std::uint32_t index) {
   return NotFound(fmt::format("{} on link {:#x}: No such file or directory", what, index));
 }
 
-// Runs `edit` on an existing link of ours.
+// Runs `edit` on the link `at` that stands for an index of ours.
 template <typename Edit>
-Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, const Edit& edit) {
+Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, std::uint32_t at,
+              const Edit& edit) {
   if (!IsOwnedIndex(index)) {
     return Invalid(fmt::format("{} on link {:#x}: not an index of ours", what, index));
   }
   return kernel.Change([&](State& state) -> Status {
-    FakeLink* link = Find(state, index);
-    if (link == nullptr) return NoDevice(what, index);
+    FakeLink* link = Find(state, at);
+    if (link == nullptr) return NoDevice(what, at);
     return edit(state, *link);
   });
+}
+template <typename Edit>
+Status OnLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, const Edit& edit) {
+  return OnLink(kernel, what, index, index, edit);
 }
 
 UplinkQdiscs UplinkOf(const FakeLink& link) {
@@ -57,7 +62,8 @@ Result<bool> FakeQdiscDriver::HasTbf(std::uint32_t index) {
   });
 }
 
-Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t index) {
+Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t ifb) {
+  const std::uint32_t index = At(ifb);
   return kernel_.Change([&](State& state) -> Result<UplinkQdiscs> {
     const FakeLink* link = Find(state, index);
     if (link == nullptr) return NoDevice("observe qdiscs of", index);
@@ -65,7 +71,8 @@ Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t index) {
   });
 }
 
-Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t index) {
+Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t ifb) {
+  const std::uint32_t index = At(ifb);
   return kernel_.Change([&](State& state) -> Result<DomainQdiscs> {
     DomainQdiscs domain;
     if (const FakeLink* link = Find(state, index)) domain.uplink = UplinkOf(*link);
@@ -80,11 +87,12 @@ Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t index) {
 
 Result<DomainQdiscs> FakeQdiscDriver::ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                        std::uint32_t tap) {
-  ASSIGN_OR_RETURN(DomainQdiscs domain, ObserveDomain(index));
-  std::erase_if(domain.ports, [&](const auto& port) { return port.first != tap; });
-  for (auto& [at, port] : domain.ports) port.clsact = false;
-  if (!domain.uplink) return domain;
-  std::erase_if(domain.uplink->classes, [&](const ObservedClass& is) {
+  Result<DomainQdiscs> domain = ObserveDomain(index);
+  if (!domain.ok()) return domain;
+  std::erase_if(domain->ports, [&](const auto& port) { return port.first != tap; });
+  for (auto& [at, port] : domain->ports) port.clsact = false;
+  if (!domain->uplink) return domain;
+  std::erase_if(domain->uplink->classes, [&](const ObservedClass& is) {
     return is.htb.minor != minor && is.htb.minor != kRootClassMinor;
   });
   return domain;
@@ -136,74 +144,98 @@ Status FakeQdiscDriver::DeleteClsact(std::uint32_t index) {
 }
 
 Status FakeQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
-  return OnLink(kernel_, "add htb", index, [&](State& state, FakeLink& link) -> Status {
+  return OnLink(kernel_, "add htb", index, At(index), [&](State& state, FakeLink& link) -> Status {
     if (link.root) return Exists("add htb: File exists");
     link.root = {"htb", kHtbHandle, std::nullopt, default_minor, {}};
-    Announce(state, LinkEventKind::kQdisc, index, kHtbHandle);
+    Announce(state, LinkEventKind::kQdisc, At(index), kHtbHandle);
     return OkStatus();
   });
 }
 
 Status FakeQdiscDriver::DeleteRoot(std::uint32_t index) {
-  return OnLink(kernel_, "delete root qdisc", index, [&](State& state, FakeLink& link) -> Status {
-    if (!link.root) return NoQdisc("delete root qdisc", index);
-    Announce(state, LinkEventKind::kQdisc, index, link.root->handle);
-    link.root.reset();
-    link.classes.clear();
+  const std::uint32_t at = At(index);
+  return kernel_.Change([&](State& state) -> Status {
+    FakeLink* link = Find(state, at);
+    if (link == nullptr) return NoDevice("delete root qdisc on", at);
+    if (!IsOwnedIndex(at) && !IsHtb(*link)) return Invalid("delete root qdisc: Invalid handle");
+    if (!link->root) return NoQdisc("delete root qdisc", at);
+    Announce(state, LinkEventKind::kQdisc, at, link->root->handle);
+    link->root.reset();
+    link->classes.clear();
+    link->classifier = drivers::ProgramState::kNone;
     return OkStatus();
+  });
+}
+
+std::uint32_t FakeQdiscDriver::At(std::uint32_t index) const {
+  const std::uint32_t link = shaped_link_.load();
+  return link != 0 && index == IfbIndex(0) ? link : index;
+}
+
+Result<std::vector<std::uint32_t>> FakeQdiscDriver::ForeignLinksWithHtb() {
+  return kernel_.Change([](State& state) -> Result<std::vector<std::uint32_t>> {
+    std::vector<std::uint32_t> links;
+    for (const auto& [index, link] : state.links) {
+      if (IsHtb(link) && !IsOwnedIndex(index)) links.push_back(index);
+    }
+    return links;
   });
 }
 
 Status FakeQdiscDriver::AddClass(std::uint32_t index, const HtbClass& htb) {
   RETURN_IF_ERROR(Validate(htb));
-  return OnLink(kernel_, "add class", index, [&](State& state, FakeLink& link) -> Status {
-    if (!IsHtb(link)) return NoQdisc("add class", index);
-    if (link.classes.contains(htb.minor)) return Exists("add class: File exists");
-    if (htb.parent_minor != 0 && !link.classes.contains(htb.parent_minor)) {
-      return NoQdisc("add class: no parent", index);
-    }
-    link.classes[htb.minor].htb = htb;
-    Announce(state, LinkEventKind::kClass, index, kHtbHandle | htb.minor);
-    return OkStatus();
-  });
+  return OnLink(kernel_, "add class", index, At(index),
+                [&](State& state, FakeLink& link) -> Status {
+                  if (!IsHtb(link)) return NoQdisc("add class", index);
+                  if (link.classes.contains(htb.minor)) return Exists("add class: File exists");
+                  if (htb.parent_minor != 0 && !link.classes.contains(htb.parent_minor)) {
+                    return NoQdisc("add class: no parent", index);
+                  }
+                  link.classes[htb.minor].htb = htb;
+                  Announce(state, LinkEventKind::kClass, At(index), kHtbHandle | htb.minor);
+                  return OkStatus();
+                });
 }
 
 Status FakeQdiscDriver::ChangeClass(std::uint32_t index, const HtbClass& htb) {
   RETURN_IF_ERROR(Validate(htb));
-  return OnLink(kernel_, "change class", index, [&](State& state, FakeLink& link) -> Status {
-    const auto found = link.classes.find(htb.minor);
-    if (!IsHtb(link) || found == link.classes.end()) return NoQdisc("change class", index);
-    const std::uint32_t parent = found->second.htb.parent_minor;
-    found->second.htb = htb;
-    found->second.htb.parent_minor = parent;  // the kernel says ok and leaves it
-    Announce(state, LinkEventKind::kClass, index, kHtbHandle | htb.minor);
-    return OkStatus();
-  });
+  return OnLink(kernel_, "change class", index, At(index),
+                [&](State& state, FakeLink& link) -> Status {
+                  const auto found = link.classes.find(htb.minor);
+                  if (!IsHtb(link) || found == link.classes.end())
+                    return NoQdisc("change class", index);
+                  const std::uint32_t parent = found->second.htb.parent_minor;
+                  found->second.htb = htb;
+                  found->second.htb.parent_minor = parent;  // the kernel says ok and leaves it
+                  Announce(state, LinkEventKind::kClass, At(index), kHtbHandle | htb.minor);
+                  return OkStatus();
+                });
 }
 
 Status FakeQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor) {
-  return OnLink(kernel_, "delete class", index, [&](State& state, FakeLink& link) -> Status {
-    if (!IsHtb(link) || !link.classes.contains(minor)) return NoQdisc("delete class", index);
-    const bool parent = std::any_of(link.classes.begin(), link.classes.end(), [&](const auto& c) {
-      return c.second.htb.parent_minor == minor;
-    });
-    if (parent) return Conflict("delete class: HTB class in use");
-    link.classes.erase(minor);
-    Announce(state, LinkEventKind::kClass, index, kHtbHandle | minor);
-    return OkStatus();
-  });
+  return OnLink(
+      kernel_, "delete class", index, At(index), [&](State& state, FakeLink& link) -> Status {
+        if (!IsHtb(link) || !link.classes.contains(minor)) return NoQdisc("delete class", index);
+        const bool parent =
+            std::any_of(link.classes.begin(), link.classes.end(),
+                        [&](const auto& c) { return c.second.htb.parent_minor == minor; });
+        if (parent) return Conflict("delete class: HTB class in use");
+        link.classes.erase(minor);
+        Announce(state, LinkEventKind::kClass, At(index), kHtbHandle | minor);
+        return OkStatus();
+      });
 }
 
 Status FakeQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor,
                                 const drivers::Leaf& leaf) {
-  return OnLink(kernel_, "set leaf", index, [&](State& state, FakeLink& link) -> Status {
+  return OnLink(kernel_, "set leaf", index, At(index), [&](State& state, FakeLink& link) -> Status {
     const auto found = link.classes.find(minor);
     if (!IsHtb(link) || found == link.classes.end()) return NoQdisc("set leaf", index);
     if (leaf.kind == drivers::LeafKind::kFqCodel && !state.has_fq_codel) {
       return NoQdisc("set leaf fq_codel", index);
     }
     found->second.leaf = leaf;
-    Announce(state, LinkEventKind::kQdisc, index);
+    Announce(state, LinkEventKind::kQdisc, At(index));
     state.events.back().parent = kHtbHandle | minor;
     return OkStatus();
   });

@@ -43,9 +43,10 @@ std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) 
   const auto* header = HeaderOf<tcmsg>(message);
   if (header == nullptr || IsLook(message->nlmsg_pid)) return std::nullopt;
   LinkEvent event{kind, static_cast<std::uint32_t>(header->tcm_ifindex)};
-  if (kind == LinkEventKind::kFilter) return event;
-  event.handle = header->tcm_handle;
-  if (kind == LinkEventKind::kQdisc) event.parent = header->tcm_parent;
+  if (kind != LinkEventKind::kFilter) event.handle = header->tcm_handle;
+  if (kind != LinkEventKind::kClass && IsHtbHandle(header->tcm_parent)) {
+    event.parent = header->tcm_parent;
+  }
   return event;
 }
 
@@ -122,6 +123,12 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
     default:
       return std::nullopt;
   }
+}
+
+// Of links that are not ours only what happens to a HTB of ours.
+bool Concerns(const LinkEvent& event) {
+  return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwardingOff ||
+         IsHtbHandle(event.handle) || IsHtbHandle(event.parent);
 }
 
 Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {
@@ -202,8 +209,7 @@ void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callb
          part = NLMSG_NEXT(part, left)) {
       const auto event = EventOf(part);
       if (!event) continue;
-      const bool ours = IsOwnedIndex(event->index) || event->kind == LinkEventKind::kForwardingOff;
-      if (ours) callback(*event);
+      if (Concerns(*event)) callback(*event);
     }
   }
   // Of what happened while the backlog was read nothing was queued.

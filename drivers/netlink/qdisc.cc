@@ -149,7 +149,26 @@ Result<bool> NetlinkQdiscDriver::HasTbf(std::uint32_t index) {
   return ours && classes == 1;
 }
 
-Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t index) {
+std::uint32_t NetlinkQdiscDriver::At(std::uint32_t index) const {
+  const std::uint32_t link = shaped_link_.load();
+  return link != 0 && index == IfbIndex(0) ? link : index;
+}
+
+Result<std::vector<std::uint32_t>> NetlinkQdiscDriver::ForeignLinksWithHtb() {
+  std::vector<std::uint32_t> links;
+  RETURN_IF_ERROR(DumpQdiscs(
+      socket_, [&] { links.clear(); },
+      [&](const tcmsg& header, const Attributes& attributes) {
+        const auto index = static_cast<std::uint32_t>(header.tcm_ifindex);
+        const bool ours = header.tcm_parent == TC_H_ROOT && header.tcm_handle == kHtbHandle &&
+                          attributes.Text(TCA_KIND) == "htb";
+        if (ours && !IsOwnedIndex(index)) links.push_back(index);
+      }));
+  return links;
+}
+
+Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t ifb) {
+  const std::uint32_t index = At(ifb);
   UplinkDump dump(index);
   RETURN_IF_ERROR(DumpQdiscs(
       socket_, [&] { dump = UplinkDump(index); },
@@ -161,7 +180,8 @@ Result<UplinkQdiscs> NetlinkQdiscDriver::ObserveUplink(std::uint32_t index) {
   return Finish(std::move(dump));
 }
 
-Result<DomainQdiscs> NetlinkQdiscDriver::ObserveDomain(std::uint32_t index) {
+Result<DomainQdiscs> NetlinkQdiscDriver::ObserveDomain(std::uint32_t ifb) {
+  const std::uint32_t index = At(ifb);
   DomainQdiscs domain;
   UplinkDump dump(index);
   const auto reset = [&] {
@@ -275,24 +295,27 @@ Status NetlinkQdiscDriver::DeleteClsact(std::uint32_t index) {
 
 Status NetlinkQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
   ASSIGN_OR_RETURN(const std::string what, What("add htb", index));
-  Message message =
-      TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kHtbHandle));
+  Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
+                              TcHeader(At(index), TC_H_ROOT, kHtbHandle));
   PutHtbRoot(message, default_minor);
   return socket_.Request(message, what);
 }
 
 Status NetlinkQdiscDriver::DeleteRoot(std::uint32_t index) {
-  ASSIGN_OR_RETURN(const std::string what, What("delete root qdisc", index));
-  Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(index, TC_H_ROOT, 0));
-  return socket_.Request(message, what);
+  const std::uint32_t at = At(index);
+  // The kernel refuses when another handle stands there.
+  const std::uint32_t handle = IsOwnedIndex(at) ? 0 : kHtbHandle;
+  Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(at, TC_H_ROOT, handle));
+  return socket_.Request(message, fmt::format("delete root qdisc on link {:#x}", at));
 }
 
 Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, int flags,
                                     std::string_view verb) {
   RETURN_IF_ERROR(What(verb, index));
   RETURN_IF_ERROR(Validate(htb));
-  Message message = TcMessage(
-      RTM_NEWTCLASS, flags, TcHeader(index, kHtbHandle | htb.parent_minor, kHtbHandle | htb.minor));
+  Message message =
+      TcMessage(RTM_NEWTCLASS, flags,
+                TcHeader(At(index), kHtbHandle | htb.parent_minor, kHtbHandle | htb.minor));
   PutHtbClass(message, htb);
   bool at_root = false;
   RETURN_IF_ERROR(
@@ -319,14 +342,14 @@ Status NetlinkQdiscDriver::ChangeClass(std::uint32_t index, const HtbClass& htb)
 Status NetlinkQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor) {
   RETURN_IF_ERROR(What("delete class", index));
   Message message =
-      TcMessage(RTM_DELTCLASS, 0, TcHeader(index, kHtbHandle, kHtbHandle | (minor & 0xffff)));
+      TcMessage(RTM_DELTCLASS, 0, TcHeader(At(index), kHtbHandle, kHtbHandle | (minor & 0xffff)));
   return socket_.Request(message, WhatClass("delete", index, minor));
 }
 
 Status NetlinkQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) {
   RETURN_IF_ERROR(What("set leaf", index));
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE,
-                              TcHeader(index, kHtbHandle | (minor & 0xffff), 0));
+                              TcHeader(At(index), kHtbHandle | (minor & 0xffff), 0));
   PutLeaf(message, leaf);
   return socket_.Request(message, WhatClass("set leaf of", index, minor));
 }

@@ -2,6 +2,9 @@
 // libnl-route 3.7 does not know or computes otherwise, so messages are made here.
 #pragma once
 
+#include <linux/rtnetlink.h>
+
+#include <atomic>
 #include <map>
 #include <memory>
 #include <vector>
@@ -22,6 +25,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                  std::uint32_t tap) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  void ShapeOn(std::uint32_t link) override { shaped_link_.store(link); }
+  Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() override;
   Result<bool> HasFqCodel() override;
   Status AddTbf(std::uint32_t index, const drivers::Tbf& tbf) override;
   Status ChangeTbf(std::uint32_t index, const drivers::Tbf& tbf, drivers::Queue queue) override;
@@ -38,6 +43,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   NetlinkQdiscDriver(Socket socket, std::unique_ptr<LookSocket> looks)
       : socket_(std::move(socket)), looks_(std::move(looks)) {}
   struct UplinkDump;
+  // Where what is asked of a link happens.
+  std::uint32_t At(std::uint32_t index) const;
   // Adds the classes, if there can be any.
   Result<drivers::UplinkQdiscs> Finish(UplinkDump dump);
   Result<std::vector<drivers::ObservedClass>> DumpClasses(std::uint32_t index);
@@ -52,6 +59,7 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
 
   SharedSocket socket_;
   std::unique_ptr<LookSocket> looks_;
+  std::atomic<std::uint32_t> shaped_link_ = 0;  // in the place of IFB 0; 0: itself
 };
 
 // Root and clsact of one link, of a list of all: nobody hears of it.

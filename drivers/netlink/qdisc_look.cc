@@ -89,7 +89,7 @@ Result<DomainQdiscs> NetlinkQdiscDriver::ObserveInterface(std::uint32_t index, s
                                                           std::uint32_t tap) {
   DomainQdiscs domain;
   UplinkQdiscs uplink;
-  Status status = LookAtUplink(index, minor, uplink);
+  Status status = LookAtUplink(At(index), minor, uplink);
   if (status.ok()) {
     domain.uplink = std::move(uplink);
   } else if (status.error().code != Code::kNotFound) {

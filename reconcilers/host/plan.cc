@@ -6,6 +6,9 @@ namespace forkplane::host {
 namespace {
 
 constexpr std::uint32_t kLeafMtu = kMtuMax;  // GSO: a class must let the largest frame pass
+constexpr std::uint64_t kUnboundedBytesPerSecond = 125'000'000'000;  // 1 Tbit/s
+constexpr std::uint32_t kHostQueueBytes = 4 * 1024 * 1024;  // for a link that is busy, not for HTB
+constexpr int kMajorShift = 16;
 
 std::string Describe(const drivers::HtbClass& htb) {
   return fmt::format("7f00:{:x} rate={} ceil={}", htb.minor, htb.rate_bytes_per_second,
@@ -34,7 +37,14 @@ struct Printer {
     return fmt::format("SetLeaf {} 7f00:{:x} limit={}", IfbName(a.ifb), a.minor,
                        a.leaf.limit_bytes);
   }
+  std::string operator()(const AttachClassifier&) const { return "AttachClassifier"; }
+  std::string operator()(const LeaveLink& a) const { return fmt::format("LeaveLink {}", a.index); }
 };
+
+bool IsOurs(const std::optional<drivers::ObservedRoot>& root) {
+  return root && root->kind == "htb" && root->handle == kHtbHandle &&
+         root->default_minor == kDefaultClassMinor;
+}
 
 const drivers::ObservedClass* Find(const std::vector<drivers::ObservedClass>& classes,
                                    std::uint32_t minor) {
@@ -74,9 +84,7 @@ class DomainPlanner {
   // True when the HTB that stands is ours.
   bool PlanRoot() {
     const auto& root = is_.qdiscs.root;
-    const bool ours = root && root->kind == "htb" && root->handle == kHtbHandle &&
-                      root->default_minor == kDefaultClassMinor;
-    if (ours) return true;
+    if (IsOurs(root)) return true;
     GoDown();
     if (root) plan_.emplace_back(DeleteRoot{ifb_});
     plan_.emplace_back(AddHtb{ifb_});
@@ -118,6 +126,47 @@ class DomainPlanner {
   bool up_ = false;
 };
 
+// What QdiscDriver::ShapeOn puts in the place of IFB 0.
+class UplinkPlanner {
+ public:
+  UplinkPlanner(const Desired& desired, const UplinkObserved& observed, std::vector<Action>& plan)
+      : want_(desired), is_(observed), plan_(plan) {}
+
+  void Plan() {
+    const auto& root = is_.qdiscs.root;
+    if (!IsOurs(root)) {
+      if (root && root->handle != kHtbHandle) return;  // Blocker
+      if (root) plan_.emplace_back(DeleteRoot{kIfb});
+      plan_.emplace_back(AddHtb{kIfb});
+    }
+    PlanClass(want_.Root(), std::nullopt);
+    PlanClass(want_.Host(), want_.HostLeaf());
+    if (!IsOurs(root) || is_.classifier != drivers::ProgramState::kOurs) {
+      plan_.emplace_back(AttachClassifier{});
+    }
+    PlanClass(want_.Default(), want_.DefaultLeaf());
+  }
+
+ private:
+  static constexpr std::uint32_t kIfb = 0;
+
+  void PlanClass(const drivers::HtbClass& want, const std::optional<drivers::Leaf>& leaf) {
+    const auto* is = IsOurs(is_.qdiscs.root) ? Find(is_.qdiscs.classes, want.minor) : nullptr;
+    if (is == nullptr) {
+      plan_.emplace_back(AddClass{kIfb, want});
+    } else if (!drivers::Equivalent(want, is->htb)) {
+      plan_.emplace_back(ChangeClass{kIfb, want});
+    }
+    if (leaf && (is == nullptr || is->leaf != *leaf)) {
+      plan_.emplace_back(SetLeaf{kIfb, want.minor, *leaf});
+    }
+  }
+
+  const Desired& want_;
+  const UplinkObserved& is_;
+  std::vector<Action>& plan_;
+};
+
 }  // namespace
 
 drivers::HtbClass Desired::Root() const {
@@ -139,6 +188,23 @@ drivers::Leaf Desired::DefaultLeaf() const {
   return {leaf, drivers::DefaultQueueBytes(default_bytes_per_second)};
 }
 
+// As fast as any link: it is there to tell the host's traffic from the guests', not to bound it.
+drivers::HtbClass Desired::Host() const {
+  const std::uint32_t burst = drivers::DefaultBurst(kUnboundedBytesPerSecond, kLeafMtu);
+  return {kHostClassMinor, 0,     kUnboundedBytesPerSecond, kUnboundedBytesPerSecond,
+          burst,           burst, drivers::kQuantumBytes};
+}
+
+drivers::Leaf Desired::HostLeaf() const { return {leaf, kHostQueueBytes}; }
+
+std::string Blocker(const Desired& desired, const Observed& observed) {
+  if (desired.uplink == 0 || !observed.uplink) return {};
+  const auto& root = observed.uplink->qdiscs.root;
+  if (!root || root->handle == kHtbHandle) return {};
+  return fmt::format("the uplink has a root qdisc that somebody made ({} {:x}:)", root->kind,
+                     root->handle >> kMajorShift);
+}
+
 std::string_view PartOf(const Action& action) {
   struct {
     std::string_view operator()(const EnableForwarding&) { return "forwarding"; }
@@ -153,6 +219,8 @@ std::string_view PartOf(const Action& action) {
     std::string_view operator()(const AddClass&) { return "class"; }
     std::string_view operator()(const ChangeClass&) { return "class"; }
     std::string_view operator()(const SetLeaf&) { return "class"; }
+    std::string_view operator()(const AttachClassifier&) { return "filter"; }
+    std::string_view operator()(const LeaveLink&) { return ""; }
   } part;
   return std::visit(part, action);
 }
@@ -167,6 +235,10 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
     DomainPlanner(desired, domain == observed.domains.end() ? kNothing : domain->second, ifb, plan)
         .Plan();
   }
+  if (desired.uplink != 0 && observed.uplink) {
+    UplinkPlanner(desired, *observed.uplink, plan).Plan();
+  }
+  for (const std::uint32_t index : observed.left) plan.emplace_back(LeaveLink{index});
   for (const auto& [ifb, domain] : observed.domains) {
     if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
   }

@@ -1,5 +1,7 @@
 // What every VM of this host shares: forwarding, and per shaping domain one IFB with HTB, root and
-// default class.
+// default class; or (--redirect mark) a HTB at the root of the uplink, with a class for the host
+// itself and a classifier that tells it from the guests. There what IFB 0 would have is done at the
+// uplink (QdiscDriver::ShapeOn), and the link itself stays the host's.
 //
 // Invariants (plan tables hold them):
 //   - Fixpoint: the plan of a world that matches is empty; otherwise its actions, executed on a
@@ -13,6 +15,11 @@
 //     shaping loop adds them again. So it is rebuilt only when it is not ours.
 //   - A host that refuses to forward (read-only /proc/sys) gets all the rest.
 //   - A new capacity is applied live (upstream fault W8: never).
+//   - On the uplink the host's own traffic is never held up: its class has no bound that a link
+//     could reach, and the default class, where what the classifier does not know ends, comes last
+//     and after the classifier (a HTB without its default class passes what it does not know).
+//   - A root qdisc that somebody made on the uplink is never replaced; the plan waits (Blocker). A
+//     HTB of ours that is no longer wanted somewhere goes.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +31,15 @@
 #include <variant>
 #include <vector>
 
+#include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/qdisc_driver.h"
 
 namespace forkplane::host {
 
 struct Desired {
-  std::set<std::uint32_t> domains = {0};        // IFB numbers
+  std::set<std::uint32_t> domains = {0};        // IFB numbers; none with an uplink
+  std::uint32_t uplink = 0;                     // index of the link to shape on; 0: on IFBs
   std::string alias;                            // the host's uid
   std::uint64_t capacity_bytes_per_second = 0;  // of each domain's root class
   std::uint64_t default_bytes_per_second = 0;   // of the default class
@@ -39,6 +48,8 @@ struct Desired {
   drivers::HtbClass Root() const;
   drivers::HtbClass Default() const;
   drivers::Leaf DefaultLeaf() const;
+  drivers::HtbClass Host() const;  // on an uplink
+  drivers::Leaf HostLeaf() const;
   bool operator==(const Desired&) const = default;
 };
 
@@ -48,9 +59,16 @@ struct DomainObserved {
   drivers::UplinkQdiscs qdiscs;
 };
 
+struct UplinkObserved {
+  drivers::UplinkQdiscs qdiscs;
+  drivers::ProgramState classifier = drivers::ProgramState::kNone;
+};
+
 struct Observed {
   bool forwarding = false;
   std::map<std::uint32_t, DomainObserved> domains;  // by IFB number; also of those to be removed
+  std::optional<UplinkObserved> uplink = {};        // when one is desired and there
+  std::vector<std::uint32_t> left = {};             // other links with a HTB of ours
 };
 
 struct EnableForwarding {};
@@ -92,12 +110,20 @@ struct SetLeaf {
   std::uint32_t minor = 0;
   drivers::Leaf leaf;
 };
-using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
-                            SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf>;
+struct AttachClassifier {};  // to the uplink
+struct LeaveLink {           // that is not shaped on any more
+  std::uint32_t index = 0;
+};
+using Action =
+    std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6, SetUp,
+                 DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf, AttachClassifier, LeaveLink>;
 std::string ToString(const Action& action);
 // What the action puts back when it had stood before.
 std::string_view PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
+
+// Why an empty plan does not mean that guests are shaped, as an operator must know it; else empty.
+std::string Blocker(const Desired& desired, const Observed& observed);
 
 }  // namespace forkplane::host

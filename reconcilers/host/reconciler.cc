@@ -33,6 +33,8 @@ struct Executor {
   Status operator()(const SetLeaf& a) {
     return on.qdiscs.SetLeaf(IfbIndex(a.ifb), a.minor, a.leaf);
   }
+  Status operator()(const AttachClassifier&) { return on.identities.AttachClassifier(want.uplink); }
+  Status operator()(const LeaveLink& a) { return on.qdiscs.DeleteRoot(a.index); }
 };
 
 crd::Condition Make(std::string_view type, bool holds, std::string reason, std::string message) {
@@ -96,22 +98,45 @@ Result<HostReconciler::Outcome> HostReconciler::JudgeUplinks(const crd::Host* ob
   return outcome;
 }
 
+bool HostReconciler::ShapesOnUplink() const {
+  return drivers_.identities.Mode() == drivers::RedirectMode::kMark;
+}
+
+// With --redirect mark: whether there is an uplink, and whether its root is free.
+HostReconciler::Outcome HostReconciler::JudgeShaping(const Desired& desired,
+                                                     const Observed& observed,
+                                                     const Capacity& capacity) const {
+  if (!ShapesOnUplink()) return {};
+  if (desired.uplink == 0) {
+    return {"UplinkNotFound",
+            "--redirect mark shapes on the uplink, and there is none: no default route, and "
+            "spec.uplinks[0].interface names no link; guests' uploads are not passed on"};
+  }
+  const std::string blocker = Blocker(desired, observed);
+  if (blocker.empty()) return {};
+  return {"UplinkTaken",
+          fmt::format("{}: it is left alone, and uploads are not shaped: tc qdisc del dev {} root, "
+                      "or --redirect auto",
+                      blocker, capacity.uplink)};
+}
+
 HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
                                const runtime::OrphanFactBoard& orphans, Options options)
     : ledger_(ledger),
       drivers_(drivers),
       orphans_(orphans),
       options_(std::move(options)),
-      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class"}) {}
+      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class", "filter"}) {}
 
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
+  drivers_.qdiscs.ShapeOn(desired.uplink);
   std::optional<Refusal> refusal;
   repairs_.Want(kKey, desired);
   const auto observed = runtime::Converge<Observed>(
-      [&] { return Observe(); }, [&](const Observed& is) { return MakePlan(desired, is); },
+      [&] { return Observe(desired); }, [&](const Observed& is) { return MakePlan(desired, is); },
       [&](const Action& action) {
         Status status = Execute(desired, action);
         refusal.reset();
@@ -122,6 +147,7 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
   Outcome outcome;
   if (observed.ok()) {
     ASSIGN_OR_RETURN(outcome, JudgeUplinks(object.get()));
+    if (outcome.reason == kConverged) outcome = JudgeShaping(desired, *observed, capacity);
   } else {
     outcome = {"Retrying", observed.error().message};
     if (refusal) NameCause(*refusal, outcome);
@@ -143,7 +169,10 @@ Result<HostReconciler::Capacity> HostReconciler::UploadCapacity(const crd::Host*
   } else {
     ASSIGN_OR_RETURN(uplink, drivers_.routes.DefaultUplink());
   }
-  if (uplink) capacity.uplink = uplink->name;
+  if (uplink) {
+    capacity.uplink = uplink->name;
+    capacity.index = uplink->index;
+  }
   if (named != nullptr && named->capacity && named->capacity->upload) {
     capacity.bits_per_second = static_cast<std::uint64_t>(named->capacity->upload->Value());
   } else if (uplink && uplink->speed_bits_per_second) {
@@ -157,8 +186,13 @@ Result<HostReconciler::Capacity> HostReconciler::UploadCapacity(const crd::Host*
 
 Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity) const {
   Desired desired;
-  const std::vector<std::uint32_t> leased = ledger_.Domains();
-  desired.domains = {leased.begin(), leased.end()};
+  if (ShapesOnUplink()) {
+    desired.domains.clear();
+    desired.uplink = capacity.index;
+  } else {
+    const std::vector<std::uint32_t> leased = ledger_.Domains();
+    desired.domains = {leased.begin(), leased.end()};
+  }
   desired.alias = object != nullptr ? object->metadata.uid : options_.host_name;
   desired.capacity_bytes_per_second = capacity.bits_per_second / kBitsPerByte;
   desired.default_bytes_per_second = kDefaultClassBits / kBitsPerByte;
@@ -166,9 +200,21 @@ Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity
   return desired;
 }
 
-Result<Observed> HostReconciler::Observe() {
+Status HostReconciler::ObserveUplink(const Desired& desired, Observed& observed) {
+  ASSIGN_OR_RETURN(observed.left, drivers_.qdiscs.ForeignLinksWithHtb());
+  std::erase(observed.left, desired.uplink);
+  if (desired.uplink == 0) return OkStatus();
+  UplinkObserved uplink;
+  ASSIGN_OR_RETURN(uplink.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(0)));
+  ASSIGN_OR_RETURN(uplink.classifier, drivers_.identities.ObserveClassifier(desired.uplink));
+  observed.uplink = std::move(uplink);
+  return OkStatus();
+}
+
+Result<Observed> HostReconciler::Observe(const Desired& desired) {
   Observed observed;
   ASSIGN_OR_RETURN(observed.forwarding, drivers_.sysctls.Ipv4Forwarding());
+  RETURN_IF_ERROR(ObserveUplink(desired, observed));
   for (std::uint32_t ifb = 0; ifb < options_.domains; ++ifb) {
     DomainObserved domain;
     ASSIGN_OR_RETURN(domain.link, drivers_.links.Observe(IfbIndex(ifb)));
@@ -177,7 +223,9 @@ Result<Observed> HostReconciler::Observe() {
       if (domain.link->name == IfbName(ifb)) {
         ASSIGN_OR_RETURN(domain.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(domain.link->name));
       }
-      ASSIGN_OR_RETURN(domain.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(ifb)));
+      if (desired.domains.contains(ifb)) {
+        ASSIGN_OR_RETURN(domain.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(ifb)));
+      }
     }
     // Most of those there may be are not there.
     if (domain.link || ifb == 0) observed.domains.emplace(ifb, std::move(domain));
@@ -186,7 +234,9 @@ Result<Observed> HostReconciler::Observe() {
 }
 
 Status HostReconciler::Execute(const Desired& desired, const Action& action) {
-  log::Debug("host action", {{"action", ToString(action)}});
+  if (log::Writes(log::Level::kDebug)) {
+    log::Debug("host action", {{"action", ToString(action)}});
+  }
   RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));
   repairs_.Did(kKey, PartOf(action));
   return OkStatus();
@@ -209,7 +259,7 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   crd::HostStatus status = options_.known ? options_.known() : crd::HostStatus{};
   status.observed_generation = object->metadata.generation;
   crd::KernelStatus kernel = status.kernel.value_or(crd::KernelStatus{});
-  kernel.redirect = drivers_.identities.Mode() == drivers::RedirectMode::kBpf ? "bpf" : "mirred";
+  kernel.redirect = drivers::ToString(drivers_.identities.Mode());
   kernel.leaf = options_.leaf == drivers::LeafKind::kFqCodel ? "fq_codel" : "bfifo";
   status.kernel = std::move(kernel);
   FillSlots(status);
@@ -242,7 +292,7 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
-  ASSIGN_OR_RETURN(const Observed observed, Observe());
+  ASSIGN_OR_RETURN(const Observed observed, Observe(desired));
   Json domains = Json::array();
   for (const auto& [ifb, domain] : observed.domains) {
     Json json = {{"ifb", ifb},
@@ -252,16 +302,26 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
                  {"classes", domain.qdiscs.classes.size()}};
     domains.push_back(std::move(json));
   }
+  Json uplink;  // null: upload is shaped on IFBs
+  if (observed.uplink) {
+    const auto& qdiscs = observed.uplink->qdiscs;
+    uplink = {{"link", capacity.uplink},
+              {"root", qdiscs.root ? Json(qdiscs.root->kind) : Json()},
+              {"classes", qdiscs.classes.size()},
+              {"classifier", observed.uplink->classifier == drivers::ProgramState::kOurs}};
+  }
   Json plan = Json::array();
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
-  return crd::DumpJson(
-      {{"desired",
-        {{"domains", desired.domains.size()},
-         {"uplink", capacity.uplink},
-         {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
-         {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
-       {"observed", {{"forwarding", observed.forwarding}, {"domains", std::move(domains)}}},
-       {"plan", std::move(plan)}});
+  return crd::DumpJson({{"desired",
+                         {{"domains", desired.domains.size()},
+                          {"uplink", capacity.uplink},
+                          {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
+                          {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
+                        {"observed",
+                         {{"forwarding", observed.forwarding},
+                          {"domains", std::move(domains)},
+                          {"shapedOn", std::move(uplink)}}},
+                        {"plan", std::move(plan)}});
 }
 
 std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) const {
@@ -273,9 +333,16 @@ std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) co
 
 std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
-  const bool of_host =
-      event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kForwardingOff;
-  if (!of_host && !IsIfbIndex(event.index)) return {};
+  if (event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kForwardingOff) {
+    return {kKey};
+  }
+  // Of a link that is not ours only a HTB of ours is told.
+  if (!IsIfbIndex(event.index) && IsOwnedIndex(event.index)) return {};
+  // Classes of interfaces, and the queues below them, are the shaping loop's.
+  const std::uint32_t of = event.kind == LinkEventKind::kClass ? event.handle : event.parent;
+  const bool of_interface =
+      IsHtbHandle(of) && IsInterfaceNumber(MinorOf(of)) && event.kind != LinkEventKind::kFilter;
+  if (of_interface) return {};
   return {kKey};
 }
 

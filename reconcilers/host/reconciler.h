@@ -68,7 +68,8 @@ class HostReconciler final : public runtime::Reconciler {
  private:
   struct Capacity {
     std::uint64_t bits_per_second = 0;
-    std::string uplink;  // "": none
+    std::string uplink;       // "": none
+    std::uint32_t index = 0;  // of it
     bool known = true;
   };
   // How a pass ended, for NetworkReady.
@@ -86,7 +87,11 @@ class HostReconciler final : public runtime::Reconciler {
   Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
-  Result<Observed> Observe();
+  bool ShapesOnUplink() const;
+  Outcome JudgeShaping(const Desired& desired, const Observed& observed,
+                       const Capacity& capacity) const;
+  Status ObserveUplink(const Desired& desired, Observed& observed);
+  Result<Observed> Observe(const Desired& desired);
   Status Execute(const Desired& desired, const Action& action);
   void Report(const Capacity& capacity, const Outcome& outcome);
   void FillSlots(crd::HostStatus& status) const;

@@ -7,7 +7,6 @@
 namespace forkplane::shaping {
 namespace {
 
-constexpr std::uint32_t kMajorMask = 0xffff0000;
 constexpr int kHexadecimal = 16;
 
 // All of `text`, or nothing.
@@ -56,7 +55,15 @@ std::vector<std::string> ShapingReconciler::AllKeys() const {
 }
 
 std::vector<std::string> ShapingReconciler::KeysOf(const ledger::Change& change) const {
-  if (change.kind == ledger::Change::Kind::kInterface) return {KeyOfNumber(change.number)};
+  if (change.kind == ledger::Change::Kind::kInterface) {
+    // Of a new one the TAP is not there yet: its fact brings the key (KeyOfFact). Two passes for
+    // each of a burst would hold up its TAPs.
+    const auto lease = ledger_.GetInterface(change.lease);
+    const bool active = lease && lease->state == ledger::InterfaceState::kActive;
+    const auto fact = facts_.Get(ledger::KeyOf(change.lease));
+    if (active && !(fact && fact->ready)) return {};
+    return {KeyOfNumber(change.number)};
+  }
   if (change.kind == ledger::Change::Kind::kNetwork) return AllKeys();
   return {};
 }
@@ -68,11 +75,13 @@ std::vector<std::string> ShapingReconciler::KeysOf(const drivers::LinkEvent& eve
   const bool qdisc = event.kind == LinkEventKind::kQdisc && event.handle != kClsactHandle;
   const bool matters = link || qdisc || event.kind == LinkEventKind::kClass;
   if (matters && IsTapIndex(event.index)) return {KeyOfNumber(NumberOfTap(event.index))};
-  if (!matters || !IsIfbIndex(event.index)) return {};
+  // Of a link that is not ours only a HTB of ours is told: the first domain's, on the uplink.
+  const bool uplink = !IsOwnedIndex(event.index);
+  if (!matters || (!IsIfbIndex(event.index) && !uplink)) return {};
   // A class, or its leaf. What else happens to an IFB concerns everybody on it.
   const std::uint32_t of = event.kind == LinkEventKind::kClass ? event.handle : event.parent;
-  const std::uint32_t ifb = event.index - kIfbIndexBase;
-  if ((of & kMajorMask) != kHtbHandle) return {std::to_string(ifb)};
+  const std::uint32_t ifb = uplink ? 0 : event.index - kIfbIndexBase;
+  if (!IsHtbHandle(of)) return {std::to_string(ifb)};
   return {KeyOfNumber(MakeNumber(ifb, MinorOf(of)))};
 }
 

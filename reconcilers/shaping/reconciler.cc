@@ -157,7 +157,7 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
       if (is.htb.minor == kRootClassMinor) {
         observed.ready = true;
         observed.capacity_bytes_per_second = is.htb.ceil_bytes_per_second;
-      } else if (is.htb.minor != kDefaultClassMinor) {
+      } else if (is.htb.minor <= kMinorMax) {
         observed.classes[is.htb.minor] = is;
       }
     }
@@ -172,7 +172,9 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
 }
 
 Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
-  log::Debug("shaping action", {{"domain", ifb}, {"action", ToString(action)}});
+  if (log::Writes(log::Level::kDebug)) {
+    log::Debug("shaping action", {{"domain", ifb}, {"action", ToString(action)}});
+  }
   RETURN_IF_ERROR(std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action));
   const PartOfInterface of = PartOf(action);
   repairs_.Did(MakeNumber(ifb, of.minor), of.part);

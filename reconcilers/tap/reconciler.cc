@@ -103,6 +103,8 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
     repairs_.Saw(key, desired);
     Publish(key, true, "");
+    // What it made itself is no reason to look: in a burst that would hold up the others.
+    if (options_.looking) options_.looking(key);
     return runtime::Next::After(kFirstLook);
   }
   bool handed_over = false;
@@ -199,7 +201,9 @@ void TapReconciler::Publish(const std::string& key, bool ready, const std::strin
 
 Status TapReconciler::Execute(const std::string& key, const Desired& desired,
                               const Action& action) {
-  log::Debug("tap action", {{"lease", key}, {"action", ToString(action)}});
+  if (log::Writes(log::Level::kDebug)) {
+    log::Debug("tap action", {{"lease", key}, {"action", ToString(action)}});
+  }
   // What this loop takes away itself it does not put back.
   if (std::holds_alternative<DeleteTap>(action)) repairs_.Forget(key);
   RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));

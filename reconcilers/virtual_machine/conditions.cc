@@ -143,8 +143,10 @@ Answer NetworkShaped(const Report& report) {
   if (young) return {ConditionStatus::kUnknown, "Pending"};
   for (std::size_t i = 0; i < scene.facts.size(); ++i) {
     if (scene.facts[i].shaped) continue;
-    const std::string& reason = scene.facts[i].shaped_reason;
-    return No(reason.empty() ? "NotShaped" : reason,
+    std::string reason = scene.facts[i].shaped_reason;
+    // Nobody shapes what has no TAP yet.
+    if (reason.empty()) reason = scene.facts[i].ready ? "NotShaped" : "WaitingForTap";
+    return No(std::move(reason),
               fmt::format("interface {} does not have its rates: it is held to unshapedRate",
                           scene.lease->interfaces[i].name));
   }

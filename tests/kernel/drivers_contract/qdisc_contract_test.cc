@@ -172,6 +172,39 @@ TEST_P(DriversContract, OneLookTellsOfOneInterfaceAmongMany) {
   });
 }
 
+TEST_P(DriversContract, AForeignLinkMayStandInForTheFirstIfb) {
+  OnHost([](World& world) {
+    constexpr std::uint32_t kForeign = 1;  // the loopback
+    QdiscDriver& qdiscs = *world.qdiscs;
+    EXPECT_CODE(qdiscs.AddHtb(kForeign, kDefaultClassMinor), Code::kInvalid);
+    EXPECT_CODE(qdiscs.AddHtb(kIfb, kDefaultClassMinor), Code::kNotFound);
+    qdiscs.ShapeOn(kForeign);
+    EXPECT_TRUE(qdiscs.ForeignLinksWithHtb()->empty());
+    EXPECT_CODE(qdiscs.DeleteRoot(kIfb), Code::kInvalid);  // nothing of ours stands there
+    EXPECT_CODE(world.identity->AttachClassifier(kForeign), Code::kNotFound);
+    EXPECT_OK(qdiscs.AddHtb(kIfb, kDefaultClassMinor));
+    EXPECT_EQ(*qdiscs.ForeignLinksWithHtb(), std::vector<std::uint32_t>{kForeign});
+    EXPECT_OK(qdiscs.AddClass(kIfb, kRoot));
+    EXPECT_OK(qdiscs.AddClass(kIfb, kClass));
+    EXPECT_OK(qdiscs.ChangeClass(kIfb, kClass));
+    EXPECT_OK(qdiscs.SetLeaf(kIfb, kClass.minor, {LeafKind::kBfifo, 65'536}));
+    EXPECT_EQ(qdiscs.ObserveUplink(kIfb)->classes.size(), 2u);
+    EXPECT_EQ(qdiscs.ObserveUplink(kForeign)->classes.size(), 2u);
+    EXPECT_EQ(qdiscs.ObserveDomain(kIfb)->uplink->classes.size(), 2u);
+    EXPECT_EQ(qdiscs.ObserveInterface(kIfb, kClass.minor, kTap)->uplink->classes.size(), 2u);
+    EXPECT_EQ(*world.identity->ObserveClassifier(kForeign), ProgramState::kNone);
+    EXPECT_OK(world.identity->AttachClassifier(kForeign));
+    EXPECT_OK(world.identity->AttachClassifier(kForeign));
+    EXPECT_EQ(*world.identity->ObserveClassifier(kForeign), ProgramState::kOurs);
+    EXPECT_OK(qdiscs.DeleteClass(kIfb, kClass.minor));
+    qdiscs.ShapeOn(0);
+    EXPECT_CODE(qdiscs.ObserveUplink(kIfb), Code::kNotFound);
+    EXPECT_OK(qdiscs.DeleteRoot(kForeign));
+    EXPECT_TRUE(qdiscs.ForeignLinksWithHtb()->empty());
+    EXPECT_EQ(*world.identity->ObserveClassifier(kForeign), ProgramState::kNone);
+  });
+}
+
 TEST_P(DriversContract, ClassesComeAndGoBelowTheHtb) {
   OnHost([](World& world) {
     EXPECT_CODE(world.qdiscs->ObserveUplink(kIfb), Code::kNotFound);

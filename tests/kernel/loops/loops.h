@@ -84,7 +84,9 @@ class Calls final : public drivers::CallHook {
 // Every loop on the kernel of the calling thread's namespace.
 class Loops {
  public:
-  explicit Loops(ledger::Options options = {}, int deletion_threads = 0) {
+  explicit Loops(ledger::Options options = {}, int deletion_threads = 0,
+                 drivers::RedirectMode mode = drivers::RedirectMode::kBpf)
+      : identities(*bpf::BpfIdentityDriver::Open({{}, mode})) {
     options.path = ":memory:";
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), SystemRng())).value();
     host_ = std::make_unique<host::HostReconciler>(
@@ -148,8 +150,7 @@ class Loops {
   std::unique_ptr<netlink::NetlinkRouteDriver> routes = *netlink::NetlinkRouteDriver::Open();
   std::unique_ptr<netlink::NetlinkTapDriver> taps = *netlink::NetlinkTapDriver::Open();
   std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs = *netlink::NetlinkQdiscDriver::Open();
-  std::unique_ptr<bpf::BpfIdentityDriver> identities =
-      *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
+  std::unique_ptr<bpf::BpfIdentityDriver> identities;
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
   std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
   std::unique_ptr<nftables::NftForwardingProbe> forwarding = testing::OpenForwardingProbe();

@@ -159,9 +159,7 @@ TEST_F(EventsTest, OurOwnLooksAreNoNews) {
     question.Header(TcHeader(IfbIndex(0), TC_H_ROOT, 0));
     auto socket = *Socket::Open();
     ASSERT_TRUE(socket.Request(question, "ask").ok());
-    LinkEvent of_other{LinkEventKind::kQdisc, IfbIndex(0), kHtbHandle};
-    of_other.parent = TC_H_ROOT;
-    EXPECT_TRUE(receiver.Saw(of_other));
+    EXPECT_TRUE(receiver.Saw({LinkEventKind::kQdisc, IfbIndex(0), kHtbHandle}));
     EXPECT_EQ(receiver.Events().size(), 1u);
     events->Stop();
   });

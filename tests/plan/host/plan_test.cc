@@ -107,5 +107,92 @@ TEST(HostPlanDomainsTest, AFurtherIfbComesWithItsFirstLeaseAndGoesWithItsLast) {
   EXPECT_EQ(Printed(MakePlan(Wanted(), observed)), "DeleteLink fkifb3");
 }
 
+// ---- upload shaped on the uplink
+// -----------------------------------------------------------------
+
+constexpr std::uint32_t kUplink = 2;
+
+Desired OnUplink() {
+  Desired desired = Wanted();
+  desired.domains.clear();
+  desired.uplink = kUplink;
+  return desired;
+}
+
+Observed ConvergedOnUplink() {
+  const Desired want = OnUplink();
+  UplinkObserved uplink;
+  uplink.qdiscs.root =
+      drivers::ObservedRoot{"htb", kHtbHandle, std::nullopt, kDefaultClassMinor, {}};
+  uplink.qdiscs.classes = {{want.Host(), want.HostLeaf(), {}},
+                           {want.Root(), std::nullopt, {}},
+                           {want.Default(), want.DefaultLeaf(), {}}};
+  uplink.classifier = drivers::ProgramState::kOurs;
+  Observed observed;
+  observed.forwarding = true;
+  observed.uplink = std::move(uplink);
+  return observed;
+}
+
+const std::string kHost =
+    "AddClass fkifb0 7f00:fffd rate=125000000000 ceil=125000000000; "
+    "SetLeaf fkifb0 7f00:fffd limit=4194304";
+const std::string kBuildOnUplink =
+    "AddHtb fkifb0; " + kRoot + "; " + kHost + "; AttachClassifier; " + kDefault + "; " + kLeaf;
+
+class HostPlanUplinkTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(HostPlanUplinkTest, IsAsWritten) {
+  Observed observed = ConvergedOnUplink();
+  GetParam().change(observed);
+  EXPECT_EQ(Printed(MakePlan(OnUplink(), observed)), GetParam().plan);
+}
+
+const Case kUplinkCases[] = {
+    {"converged", [](Observed&) {}, ""},
+    {"nothing there: what holds the host up comes last", [](Observed& o) { o.uplink.emplace(); },
+     kBuildOnUplink},
+    {"no uplink", [](Observed& o) { o.uplink.reset(); }, ""},
+    {"somebody's root is left alone",
+     [](Observed& o) {
+       o.uplink.emplace();
+       o.uplink->qdiscs.root = drivers::ObservedRoot{"fq", 0x80010000, {}, 0, {}};
+     },
+     ""},
+    {"a HTB under our handle that is not as ours",
+     [](Observed& o) { o.uplink->qdiscs.root->default_minor = 1; },
+     "DeleteRoot fkifb0; " + kBuildOnUplink},
+    {"classifier gone", [](Observed& o) { o.uplink->classifier = drivers::ProgramState::kNone; },
+     "AttachClassifier"},
+    {"another classifier",
+     [](Observed& o) { o.uplink->classifier = drivers::ProgramState::kStale; }, "AttachClassifier"},
+    {"host class gone",
+     [](Observed& o) { o.uplink->qdiscs.classes.erase(o.uplink->qdiscs.classes.begin()); }, kHost},
+    {"default class gone", [](Observed& o) { o.uplink->qdiscs.classes.pop_back(); },
+     kDefault + "; " + kLeaf},
+    {"capacity changed: in place",
+     [](Observed& o) { o.uplink->qdiscs.classes[1].htb.ceil_bytes_per_second = 9; },
+     "ChangeClass fkifb0 7f00:fffe rate=125000000 ceil=125000000"},
+    {"IFBs of before go", [](Observed& o) { o.domains = Converged().domains; },
+     "DeleteLink fkifb0"},
+    {"another link is left", [](Observed& o) { o.left = {7}; }, "LeaveLink 7"},
+};
+INSTANTIATE_TEST_SUITE_P(Worlds, HostPlanUplinkTest, ::testing::ValuesIn(kUplinkCases));
+
+TEST(HostPlanBlockerTest, WhatSomebodyPutThereIsNamed) {
+  Observed observed = ConvergedOnUplink();
+  EXPECT_EQ(Blocker(OnUplink(), observed), "");
+  observed.uplink->qdiscs.root = drivers::ObservedRoot{"fq", 0x80010000, {}, 0, {}};
+  EXPECT_EQ(Blocker(OnUplink(), observed),
+            "the uplink has a root qdisc that somebody made (fq 8001:)");
+  EXPECT_EQ(Blocker(Wanted(), observed), "");
+}
+
+TEST(HostPlanBlockerTest, BackOnIfbsTheUplinkIsLeft) {
+  Observed observed = Converged();
+  observed.left = {kUplink};
+  EXPECT_EQ(Printed(MakePlan(Wanted(), observed)), "LeaveLink 2");
+}
+
 }  // namespace
 }  // namespace forkplane::host

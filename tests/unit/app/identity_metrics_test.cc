@@ -32,6 +32,10 @@ class Counting final : public drivers::IdentityDriver {
   Result<IdentityCounters> Counters(std::uint32_t index) override { return by_index[index]; }
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t) override { return No(); }
   Status Attach(std::uint32_t, drivers::Direction) override { return No(); }
+  Result<drivers::ProgramState> ObserveClassifier(std::uint32_t) override {
+    return drivers::ProgramState::kNone;
+  }
+  Status AttachClassifier(std::uint32_t) override { return OkStatus(); }
   Status Detach(std::uint32_t, drivers::Direction) override { return No(); }
 
   std::map<std::uint32_t, IdentityCounters> by_index;

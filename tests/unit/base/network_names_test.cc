@@ -19,7 +19,7 @@ TEST(NetworkNamesTest, EverythingFollowsFromTheLeasedNumber) {
 
 TEST(NetworkNamesTest, NamesFitTheKernelsLimitAtTheLargestNumber) {
   constexpr std::size_t kNameMax = 15;  // IFNAMSIZ - 1
-  EXPECT_EQ(TapName(MakeNumber(kIfbMax, kMinorMax)), "fk46fffffd");
+  EXPECT_EQ(TapName(MakeNumber(kIfbMax, kMinorMax)), "fk46fffffc");
   EXPECT_LE(TapName(MakeNumber(kIfbMax, kMinorMax)).size(), kNameMax);
   EXPECT_LE(IfbName(kIfbMax).size(), kNameMax);
   EXPECT_LE(BridgeName(kBridgeMax).size(), kNameMax);
@@ -37,7 +37,7 @@ TEST(NetworkNamesTest, ReservedRangesDoNotOverlap) {
 TEST(NetworkNamesTest, TheKernelsAndOurOwnMinorsAreNotLeased) {
   EXPECT_FALSE(IsInterfaceNumber(MakeNumber(0, 0)));
   EXPECT_TRUE(IsInterfaceNumber(MakeNumber(0, 1)));
-  EXPECT_TRUE(IsInterfaceNumber(MakeNumber(255, 0xfffd)));
+  EXPECT_TRUE(IsInterfaceNumber(MakeNumber(255, 0xfffc)));
   EXPECT_FALSE(IsInterfaceNumber(MakeNumber(0, kRootClassMinor)));
   EXPECT_FALSE(IsInterfaceNumber(MakeNumber(0, kDefaultClassMinor)));
   EXPECT_FALSE(IsInterfaceNumber(0x01000001));
