@@ -128,22 +128,23 @@ Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Pr
   return NotFoundWithoutQdisc(socket, std::move(status), spec);
 }
 
-Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
-                     const Program& program) {
+Result<bool> PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
+                           const Program& program) {
   Status status = PutFilter(socket, spec, program, Put::kAdd);
-  if (status.ok()) return status;
+  if (status.ok()) return false;
   if (status.error().sys_errno == EINVAL && status.error().code != Code::kNotFound) {
     RETURN_IF_ERROR(DeleteFilters(socket, spec));
-    return PutFilter(socket, spec, program, Put::kAdd);
+    RETURN_IF_ERROR(PutFilter(socket, spec, program, Put::kAdd));
+    return true;
   }
-  if (status.error().code != Code::kExists) return status;
+  if (status.error().code != Code::kExists) return std::move(status).error();
   RETURN_IF_ERROR(PutFilter(socket, spec, program, Put::kReplace));
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket, spec.index, spec.parent));
   for (const Filter& filter : filters) {
     if (filter.preference != spec.preference || filter.handle == kFilterHandle) continue;
     RETURN_IF_ERROR(DeleteFilters(socket, spec, filter.handle));
   }
-  return OkStatus();
+  return true;
 }
 
 Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec, std::uint32_t handle) {

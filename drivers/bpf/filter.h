@@ -43,8 +43,9 @@ enum class Put : std::uint8_t {
 Status PutFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program,
                  Put how);
 // Makes it the only one of its preference. What stood there of our kind is replaced without a
-// packet passing in between; what is of another kind has to go first.
-Status PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec, const Program& program);
+// packet passing in between; what is of another kind has to go first. True: something stood there.
+Result<bool> PutOnlyFilter(netlink::SharedSocket& socket, const FilterSpec& spec,
+                           const Program& program);
 // Removes whatever has this preference; with a handle, that one.
 Status DeleteFilters(netlink::SharedSocket& socket, const FilterSpec& spec,
                      std::uint32_t handle = 0);

@@ -232,13 +232,14 @@ Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index)
 Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
   RETURN_IF_ERROR(CheckTap("attach", index));
   const FilterSpec spec = SpecOf(index, direction);
-  if (direction == Direction::kEgress) return PutOnlyFilter(socket_, spec, ProgramFor(direction));
-  if (mode_ == RedirectMode::kMirred) {
+  const bool mirred = direction == Direction::kIngress && mode_ == RedirectMode::kMirred;
+  if (mirred) {
     // The redirect first: behind a program that only translates, packets would pass unshaped.
     RETURN_IF_ERROR(PutOnlyFilter(socket_, MirredSpecOf(index), programs_.match_all));
-    return PutOnlyFilter(socket_, spec, ProgramFor(direction));
   }
-  RETURN_IF_ERROR(PutOnlyFilter(socket_, spec, ProgramFor(direction)));
+  ASSIGN_OR_RETURN(const bool stood, PutOnlyFilter(socket_, spec, ProgramFor(direction)));
+  // A program of the other mode had a filter behind it.
+  if (!stood || mirred || direction == Direction::kEgress) return OkStatus();
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, ParentOf(direction)));
   if (Find(filters, kMirredPreference) == nullptr) return OkStatus();
   return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
@@ -273,7 +274,8 @@ Status BpfIdentityDriver::AttachClassifier(std::uint32_t index) {
     other.preference = filter.preference;
     RETURN_IF_ERROR(DeleteFilters(socket_, other));
   }
-  return PutOnlyFilter(socket_, ClassifierSpecOf(index), programs_.class_of_mark);
+  RETURN_IF_ERROR(PutOnlyFilter(socket_, ClassifierSpecOf(index), programs_.class_of_mark));
+  return OkStatus();
 }
 
 }  // namespace forkplane::bpf

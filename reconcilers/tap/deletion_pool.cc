@@ -51,19 +51,37 @@ void DeletionPool::Finish(const Job& job) {
   done_(job.key, status);
 }
 
-void DeletionPool::Run(const std::stop_token& stop) {
+std::optional<DeletionPool::Job> DeletionPool::Next(const std::stop_token& stop) {
+  const MutexLock lock(mu_);
   while (true) {
-    Job job;
-    {
-      MutexLock lock(mu_);
-      const bool ready =
-          changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
-      if (!ready || stop.stop_requested()) return;
-      job = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    Finish(job);
+    const bool ready =
+        changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
+    if (!ready || stop.stop_requested()) return std::nullopt;
+    changed_.WaitUntil(mu_, stop, std::chrono::steady_clock::now() + kYieldMax,
+                       [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_ == 0; });
+    if (stop.stop_requested()) return std::nullopt;
+    if (queue_.empty()) continue;  // another thread was quicker
+    Job job = std::move(queue_.front());
+    queue_.pop_front();
+    return job;
   }
+}
+
+void DeletionPool::Run(const std::stop_token& stop) {
+  while (const std::optional<Job> job = Next(stop)) Finish(*job);
+}
+
+DeletionPool::Creation::Creation(DeletionPool& pool) : pool_(pool) {
+  const MutexLock lock(pool_.mu_);
+  ++pool_.creations_;
+}
+
+DeletionPool::Creation::~Creation() {
+  {
+    const MutexLock lock(pool_.mu_);
+    --pool_.creations_;
+  }
+  pool_.changed_.NotifyAll();
 }
 
 }  // namespace forkplane::tap

@@ -1,8 +1,10 @@
 // Deletes TAPs on threads of its own: one deletion waits ~20 ms for the kernel's RCU, and no create
 // may stand behind that (measured: 25 threads delete at 1.2-2 ms each, one at 20 ms). Flushes the
-// flows of released addresses there too.
+// flows of released addresses there too. Creations come first: the kernel changes one thing of the
+// network at a time, and each step of a creation would stand behind a deletion of every thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -36,6 +38,20 @@ class DeletionPool {
   // only says that the world moved (NotFound, Exists, Conflict).
   std::optional<Error> TakeFailure(const std::string& key) EXCLUDES(mu_);
 
+  // A creation under way: while it lives no further work begins, but for what has waited for
+  // kYieldMax, so that a host that creates without pause deletes all the same.
+  class Creation {
+   public:
+    explicit Creation(DeletionPool& pool);
+    ~Creation();
+    Creation(const Creation&) = delete;
+    Creation& operator=(const Creation&) = delete;
+
+   private:
+    DeletionPool& pool_;
+  };
+  static constexpr std::chrono::milliseconds kYieldMax{50};
+
   // Finishes what has begun, drops what waits (the next start sees it again); then `done` is called
   // no more. Final.
   void Stop();
@@ -46,11 +62,13 @@ class DeletionPool {
     Work work;
   };
   void Run(const std::stop_token& stop);
+  std::optional<Job> Next(const std::stop_token& stop) EXCLUDES(mu_);
   void Finish(const Job& job);
 
   const Done done_;
   mutable Mutex mu_;
   CondVar changed_;
+  int creations_ GUARDED_BY(mu_) = 0;
   std::deque<Job> queue_ GUARDED_BY(mu_);
   std::set<std::string> pending_ GUARDED_BY(mu_);
   std::map<std::string, Error> failures_ GUARDED_BY(mu_);

@@ -149,6 +149,7 @@ bool TapReconciler::IsNewborn(const ledger::InterfaceLease& lease, const Desired
 // look would, and one that fails (a bridge that is not there or not up, a foreign link in our
 // place) leaves the rest to a pass that looks. True: it stands.
 bool TapReconciler::RaiseUnseen(const std::string& key, const Desired& desired) {
+  const DeletionPool::Creation first(deletions_);
   Observed nothing;
   nothing.bridge_up = true;
   nothing.vmm = Vmm::kNone;
