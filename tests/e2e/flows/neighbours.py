@@ -71,14 +71,13 @@ def bulk(world):
     are finished only later. The receiver's kernel drops what it spoils; digests tell whether anything else did."""
     at = world.address(B)
     sent = random.Random(1).randbytes(BULK_BYTES)
-    digest = hashlib.sha256(sent).hexdigest()
     with Listener(BRIDGE) as listener:
         in_guest = lab.http_post(at, "/cgi-bin/keep", sent, ASK_SECONDS).split()[0]
         back = lab.http_bytes(at, "/files/kept", ASK_SECONDS)
-    for way, found, frame in (("into", in_guest, listener.largest_out),
-                              ("out of", hashlib.sha256(back).hexdigest(), listener.largest_in)):
-        world.report.line(found == digest and frame > MTU, f"{BULK_BYTES >> 20} MiB {way} the guest, unspoiled",
-                          f"sha256 {found[:12]}, frames of up to {frame} bytes")
+    for way, data, frame in (("into", sent, listener.largest_out), ("out of", back, listener.largest_in)):
+        outside = hashlib.sha256(data).hexdigest()
+        world.report.line(outside == in_guest and frame > MTU, f"{len(data) / (1 << 20):g} MiB {way} the guest, unspoiled",
+                          f"sha256 {in_guest[:12]} inside, {outside[:12]} outside, frames of up to {frame} bytes")
 
 
 def live_change(world):
@@ -138,7 +137,7 @@ def hijack(world):
              if frame.source == victim and (frame.kind != "arp" or frame.mac != mac)]  # B itself asks who the gateway is
     own = [listener.heard(kind=kind, source=attacker) for kind in ("announcement", "icmp")]
     world.report.line(min(own) > 0, f"what {A} sends under its own names is heard on the bridge", f"{sum(own)} frames")
-    world.report.line(not false, f"nothing it sends under {B}'s is", str(false))
+    world.report.line(not false, f"nothing it sends under {B}'s is", ", ".join(frame.kind for frame in false))
     # Twice 2 announcements and 3 requests; 3 pings; under the other MAC also a ping, or the question for the gateway.
     least = {"arp_sender": 5, "source_address": 3, "source_mac": 3}
     world.report.line(all(grown[reason] >= count for reason, count in least.items()),
@@ -173,7 +172,7 @@ def flood(world):
         elapsed = time.monotonic() - began
         flooding.result()
     sent, passed = ((end - start) * 8 / elapsed for end, start in zip(after, before, strict=True))
-    world.report.line(sent >= 2 * FLOODED and passed <= FLOODED * (1 + TOLERANCE),
+    world.report.line(sent >= 2 * FLOODED and FLOODED / 2 <= passed <= FLOODED * (1 + TOLERANCE),
                       f"{A} floods, and is held to its limit", f"{megabits([sent])} sent, {megabits([passed])} passed")
     beside = statistics.median(times)
     world.report.line(beside <= 5 * calm + 0.05, f"{B}, which has no limit, answers beside it",
