@@ -145,6 +145,8 @@ Result<std::string> MakeInitramfs(const std::string& modules, const std::string&
   archive.AddFile("www/cgi-bin/upload", kUploadScript, 0755);
   archive.AddFile("www/cgi-bin/fetch", kFetchScript, 0755);
   archive.AddFile("www/cgi-bin/spoof", kSpoofScript, 0755);
+  archive.AddFile("www/cgi-bin/keep", kKeepScript, 0755);
+  archive.AddFile("www/cgi-bin/flood", kFloodScript, 0755);
   return archive.Finish();
 }
 

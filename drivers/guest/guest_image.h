@@ -9,6 +9,9 @@
 // guest's work; port 5001 swallows what is sent to it.
 // `/cgi-bin/fetch?ADDRESS` tells what the guest gets from another's port 80 ("unreachable" after
 // 2 s); `/cgi-bin/spoof?ADDRESS` sends 3 pings and 3 ARP requests under a false address.
+// `/cgi-bin/spoof?ADDRESS,MAC` also announces the address, under the guest's own MAC and under that
+// one. `/cgi-bin/flood?SECONDS` sends as fast as it can, whether or not anything arrives.
+// What is posted to `/cgi-bin/keep` is served as `/files/kept`; the answer is its SHA-256.
 // `/cgi-bin/ask` asks by DHCP (again) and shows the answer.
 // It prints READY to its console when all this answers, and then blocks without a timer of its own.
 // The power button (ACPI) switches it off at once.

@@ -91,14 +91,43 @@ page=$(printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 "$QUERY_STRING" 80 2>&1)
 echo "${page:-unreachable}"
 )sh";
 
+// ADDRESS, or ADDRESS,MAC. What is sent under the guest's own names shows a listener that it would
+// have heard the rest.
 inline constexpr std::string_view kSpoofScript = R"sh(#!/bin/sh
 printf 'Content-Type: text/plain\r\n\r\n'
+address=${QUERY_STRING%,*}
+mac=${QUERY_STRING#"$address"}
 gateway=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
-ip addr add "$QUERY_STRING/32" dev eth0
-ping -c 3 -W 1 -I "$QUERY_STRING" "$gateway"
-arping -c 3 -w 3 -I eth0 -s "$QUERY_STRING" "$gateway"
-ip addr del "$QUERY_STRING/32" dev eth0
+own=$(ip addr show dev eth0 | sed -n 's/.* inet \([^/]*\).*/\1/p')
+own_mac=$(cat /sys/class/net/eth0/address)
+announce() { arping -U -c $2 -w $2 -I eth0 -s $1 $1; }
+ip addr add $address/32 dev eth0
+ping -c 3 -W 1 -I $address $gateway
+arping -c 3 -w 3 -I eth0 -s $address $gateway
+if [ -n "$mac" ]; then
+  announce $address 2
+  ip link set eth0 address ${mac#,}
+  ping -c 1 -W 1 -I $address $gateway
+  announce $address 2
+  ip link set eth0 address $own_mac
+  ping -c 1 -W 1 -I $own $gateway
+  announce $own 1
+fi
+ip addr del $address/32 dev eth0
 exit 0
+)sh";
+
+inline constexpr std::string_view kKeepScript = R"sh(#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+tee /www/files/kept | sha256sum
+)sh";
+
+// Big pings: the kernel cuts each into 41 frames at no work of busybox's, and answers come to none
+// of which a frame was dropped.
+inline constexpr std::string_view kFloodScript = R"sh(#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+gateway=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
+exec ping -q -i 0.001 -s 60000 -w $QUERY_STRING $gateway
 )sh";
 // clang-format on
 

@@ -30,7 +30,7 @@ def run(world):
     boot = {"kernel": "guest/vmlinuz", "initramfs": "guest/initramfs", "cmdline": "ip=dhcp"}
     world.apply(network(mtu=1400, dns=["1.1.1.1", "9.9.9.9", "8.8.8.8"]), guest_machine("base", boot=boot))
     world.kubectl.wait("vm/base", "condition=Ready", BOOT_SECONDS)
-    at = address(world, "base")
+    at = world.address("base")
     line(lab.answers(at, BOOT_SECONDS) is not None, "a guest that asks gets its address", at)
     line(answers(world) >= 2, "an offer and an acknowledgement are counted", str(answers(world)))
     page = lab.http_get(at)
@@ -41,8 +41,8 @@ def run(world):
     world.apply(*[machine(name, hypervisor="qemu", restoreFrom={"snapshotName": "warm"}) for name in CLONES])
     for name in CLONES:
         world.kubectl.wait(f"vm/{name}", "condition=Ready", BOOT_SECONDS)
-        line(lab.answers(address(world, name), BOOT_SECONDS) is not None, f"clone {name} answers without asking")
-    clones = [address(world, name) for name in CLONES]
+        line(lab.answers(world.address(name), BOOT_SECONDS) is not None, f"clone {name} answers without asking")
+    clones = [world.address(name) for name in CLONES]
     before = answers(world)
     line(ask_all(clones) == [LEASE, LEASE], "both clones ask at once: the same lease")
     line(answers(world) == before + 4, "two answers to each", str(answers(world) - before))
@@ -54,10 +54,6 @@ def run(world):
     world.kubectl("delete", "vmsnap/warm", "--timeout=60s")
     world.kubectl("delete", "network/default", "--timeout=30s")
     line(world.made() == [], "nothing is left", str(world.made()))
-
-
-def address(world, name):
-    return world.kubectl.get("vm", name)["status"]["interfaces"][0]["ip"]
 
 
 def answers(world):

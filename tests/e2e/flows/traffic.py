@@ -34,7 +34,7 @@ def run(world):
     world.start("--image-roots", os.environ["FORKPLANE_LAB_IMAGES"])
     world.apply(network(), guest_machine("base"))
     world.kubectl.wait("vm/base", "condition=Ready", BOOT_SECONDS)
-    lab.answers(address(world, "base"), BOOT_SECONDS)
+    lab.answers(world.address("base"), BOOT_SECONDS)
     world.apply(snapshot())
     ready = world.kubectl.wait("vmsnap/warm", "condition=Ready", BOOT_SECONDS)
     world.report.line(ready, "a snapshot of a running guest is Ready")
@@ -42,8 +42,8 @@ def run(world):
     world.apply(*[clone(name) for name in CLONES])
     for name in CLONES:
         world.kubectl.wait(f"vm/{name}", "condition=Ready", BOOT_SECONDS)
-        answered = lab.answers(address(world, name), BOOT_SECONDS)
-        world.report.line(answered is not None, f"clone {name} answers", address(world, name))
+        answered = lab.answers(world.address(name), BOOT_SECONDS)
+        world.report.line(answered is not None, f"clone {name} answers", world.address(name))
     isolation(world)
     spoofing(world)
     rates(world)
@@ -53,19 +53,15 @@ def run(world):
     world.report.line(world.made() == [], "everything deleted, nothing left", str(world.made()))
 
 
-def address(world, name):
-    return world.kubectl.get("vm", name)["status"]["interfaces"][0]["ip"]
-
-
 def fetched(world, source, target):
     """What one clone gets from the other's web server."""
-    page = lab.http_get(address(world, source), f"/cgi-bin/fetch?{address(world, target)}", seconds=FETCH_SECONDS)
+    page = lab.http_get(world.address(source), f"/cgi-bin/fetch?{world.address(target)}", seconds=FETCH_SECONDS)
     return page.strip().splitlines()[-1]
 
 
 def isolation(world):
     for name in CLONES:  # or else "unreachable" below would mean nothing
-        page = lab.http_get(address(world, name), "/cgi-bin/fetch?127.0.0.1", seconds=FETCH_SECONDS)
+        page = lab.http_get(world.address(name), "/cgi-bin/fetch?127.0.0.1", seconds=FETCH_SECONDS)
         world.report.line("forkplane guest" in page, f"{name} can fetch pages: its own", page.strip().splitlines()[-1])
     for source, target in (CLONES, CLONES[::-1]):
         page = fetched(world, source, target)
@@ -79,27 +75,21 @@ def isolation(world):
             world.report.line(after is not None, title.format(source, target), fetched(world, source, target))
 
 
-def drops(world):
-    found = re.findall(r'forkplane_identity_drops_total\{reason="(\w+)"\} (\d+)', world.daemon.metrics())
-    return {reason: int(count) for reason, count in found}
-
-
 def spoofing(world):
-    before = drops(world)
-    said = lab.http_get(address(world, "low"), f"/cgi-bin/spoof?{SPOOFED}", seconds=30)
-    after = drops(world)
-    grown = {reason: after[reason] - before.get(reason, 0) for reason in after if after[reason] != before.get(reason, 0)}
+    before = world.identity_drops()
+    said = lab.http_get(world.address("low"), f"/cgi-bin/spoof?{SPOOFED}", seconds=30)
+    grown = world.identity_drops() - before
     lost = re.search(r"3 packets transmitted, 0 packets received", said) is not None
     world.report.line(lost, f"pings under the false address {SPOOFED} are not answered",
                       " ".join(line for line in said.splitlines() if "transmitted" in line or "Sent" in line))
-    world.report.line(grown.get("source_address", 0) >= 3 and grown.get("arp_sender", 0) >= 3,
-                      "forkplane_identity_drops_total counts them", str(grown))
-    world.report.line(lab.answers(address(world, "low"), FETCH_SECONDS) is not None, "the guest itself still answers")
+    world.report.line(grown["source_address"] >= 3 and grown["arp_sender"] >= 3,
+                      "forkplane_identity_drops_total counts them", str(dict(grown)))
+    world.report.line(lab.answers(world.address("low"), FETCH_SECONDS) is not None, "the guest itself still answers")
 
 
 def rates(world):
     for name in CLONES:
-        at = address(world, name)
+        at = world.address(name)
         down, up = (float(limit[:-1]) * 1e6 for limit in LIMITS[name])
         judge(world, f"{name} uploads", lambda: lab.upload_rate(at, "/files/zeros", RATE_SECONDS), up)  # noqa: B023
         judge(world, f"{name} downloads", lambda: lab.download_rate(at, 5001, RATE_SECONDS), down)  # noqa: B023

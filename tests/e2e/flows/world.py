@@ -1,11 +1,16 @@
 """What a flow stands in: an outside, one daemon, the kubectls of this machine."""
 
+import collections
 import json
 import os
+import re
 import shutil
 
 from support.lab import guest, kube
 from support.lab.namespaces import Outside, run
+
+BRIDGE = "fkbr0"  # of the first Network
+IFB = "fkifb0"  # where uploads are shaped
 
 
 class Missing(Exception):
@@ -81,6 +86,15 @@ class World:
         item = self.kubectl.get(kind, name) or {}
         found = [c for c in item.get("status", {}).get("conditions", []) if c["type"] == wanted]
         return found[0] if found else {}
+
+    def address(self, name):
+        """Of a VM's first interface."""
+        return self.kubectl.get("vm", name)["status"]["interfaces"][0]["ip"]
+
+    def identity_drops(self):
+        """A Counter by reason."""
+        found = re.findall(r'forkplane_identity_drops_total\{reason="(\w+)"\} (\d+)', self.daemon.metrics())
+        return collections.Counter({reason: int(count) for reason, count in found})
 
     def ledger(self):
         return json.loads(self.kubectl("get", "--raw", "/debug/ledger").stdout)

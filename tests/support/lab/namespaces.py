@@ -1,5 +1,6 @@
 """A network, mount and pid namespace of our own, with an uplink to an "outside" that is a namespace too."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,11 @@ def run(*command, check=True, **options):
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done
+
+
+def received_bytes(link):
+    """What came out of a link since it was made; /sys is not this namespace's."""
+    return json.loads(run("ip", "-s", "-j", "link", "show", link).stdout)[0]["stats64"]["rx"]["bytes"]
 
 
 def become_root():
