@@ -91,6 +91,7 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                         needs_.statuses.Want(KeyOf(object), object.metadata.uid,
                                              StatusText(object, status));
                       },
+                  .moved = [this] { AddAll(shaping_, shaping_loop_.AllKeys()); },
                   .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,

@@ -102,6 +102,12 @@ bool HostReconciler::ShapesOnUplink() const {
   return drivers_.identities.Mode() == drivers::RedirectMode::kMark;
 }
 
+void HostReconciler::ShapeOn(std::uint32_t uplink) {
+  if (std::exchange(shaped_on_, uplink) == uplink) return;
+  drivers_.qdiscs.ShapeOn(uplink);
+  if (options_.moved) options_.moved();
+}
+
 // With --redirect mark: whether there is an uplink, and whether its root is free.
 HostReconciler::Outcome HostReconciler::JudgeShaping(const Desired& desired,
                                                      const Observed& observed,
@@ -132,7 +138,7 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
   const Desired desired = Desire(object.get(), capacity);
-  drivers_.qdiscs.ShapeOn(desired.uplink);
+  ShapeOn(desired.uplink);
   std::optional<Refusal> refusal;
   repairs_.Want(kKey, desired);
   const auto observed = runtime::Converge<Observed>(

@@ -51,6 +51,9 @@ struct Options {
   std::function<crd::HostStatus()> known;
   // Hands a whole status to the status writer.
   std::function<void(const crd::Host& object, const crd::HostStatus& status)> report;
+  // With --redirect mark, whenever upload is to be shaped on another link than before: of what
+  // stands there already no event tells. Add every shaping key.
+  std::function<void()> moved = {};
   metrics::Registry* registry = nullptr;
 };
 
@@ -90,6 +93,7 @@ class HostReconciler final : public runtime::Reconciler {
   bool ShapesOnUplink() const;
   Outcome JudgeShaping(const Desired& desired, const Observed& observed,
                        const Capacity& capacity) const;
+  void ShapeOn(std::uint32_t uplink);
   Status ObserveUplink(const Desired& desired, Observed& observed);
   Result<Observed> Observe(const Desired& desired);
   Status Execute(const Desired& desired, const Action& action);
@@ -101,6 +105,7 @@ class HostReconciler final : public runtime::Reconciler {
   const runtime::OrphanFactBoard& orphans_;
   const Options options_;
   runtime::Repairs<std::string, Desired> repairs_;
+  std::uint32_t shaped_on_ = 0;  // one worker
 };
 
 }  // namespace forkplane::host

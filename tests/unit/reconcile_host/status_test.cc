@@ -37,16 +37,21 @@ class HostStatusTest : public ::testing::Test {
     ledger_options.path = ":memory:";
     ledger_options.boot_id = "boot";
     ledger_ = std::move(ledger::Ledger::Open(ledger_options, RealClock(), rng_)).value();
-    Options options;
-    options.host_name = "h";
-    options.object = [this] { return std::make_shared<crd::Host>(object_); };
-    options.report = [this](const crd::Host&, const crd::HostStatus& status) { status_ = status; };
-    loop_ = std::make_unique<HostReconciler>(
-        *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities_}, orphans_, options);
+    Open(identities_);
     kernel_.Change([](fake::State& state) {
       state.uplink = drivers::Uplink{2, "eth0", 10'000'000'000};
       return true;
     });
+  }
+
+  void Open(fake::FakeIdentityDriver& identities) {
+    Options options;
+    options.host_name = "h";
+    options.object = [this] { return std::make_shared<crd::Host>(object_); };
+    options.report = [this](const crd::Host&, const crd::HostStatus& status) { status_ = status; };
+    options.moved = [this] { ++moved_; };
+    loop_ = std::make_unique<HostReconciler>(
+        *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities}, orphans_, options);
   }
 
   bool Pass() { return loop_->Reconcile(kKey, {}).ok(); }
@@ -76,6 +81,7 @@ class HostStatusTest : public ::testing::Test {
   runtime::OrphanFactBoard orphans_;
   crd::Host object_;
   crd::HostStatus status_;
+  int moved_ = 0;
   std::unique_ptr<HostReconciler> loop_;
 };
 
@@ -126,6 +132,47 @@ TEST_F(HostStatusTest, AModuleThatIsMissingIsNamed) {
   refusal_.op.clear();
   EXPECT_TRUE(Pass());
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+// Upload shaped on the uplink: which may be missing, taken, or another than before.
+TEST_F(HostStatusTest, AnUplinkToShapeOnIsMissedTakenAndFollowed) {
+  fake::FakeIdentityDriver marking(kernel_, drivers::RedirectMode::kMark);
+  Open(marking);
+  const auto change = [&](const std::function<void(fake::State&)>& body) {
+    kernel_.Change([&](fake::State& state) {
+      body(state);
+      return true;
+    });
+  };
+  change([](fake::State& state) {
+    for (const std::uint32_t index : {2U, 3U}) state.links[index].link.index = index;
+    state.uplink.reset();
+  });
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("no default route"));
+  EXPECT_EQ(moved_, 0);
+
+  change([](fake::State& state) { state.uplink = drivers::Uplink{2, "eth0", 10'000'000'000}; });
+  EXPECT_TRUE(Pass());
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+  EXPECT_EQ(status_.kernel->redirect, "mark");
+  EXPECT_EQ(moved_, 1);
+
+  change([](fake::State& state) {
+    state.uplink->index = 3;
+    state.links[3].root = drivers::ObservedRoot{"fq", 0x80010000, {}, 0, {}};
+  });
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkTaken");
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("fq 8001:"));
+  EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("tc qdisc del dev eth0 root"));
+  EXPECT_EQ(moved_, 2);
+  change([](fake::State& state) {
+    EXPECT_FALSE(state.links[2].root.has_value()) << "the former uplink is left as it was";
+    EXPECT_EQ(state.links[3].root->kind, "fq");
+  });
 }
 
 TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
