@@ -1,5 +1,6 @@
 #include "controller/apiserver/request_info.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace forkplane::apiserver {

@@ -203,12 +203,14 @@ TEST_F(WatchTest, AClientThatFallsBehindIsDropped) {
 
 TEST_F(WatchTest, ManyWatchersSeeOneOrder) {  // T195 (small)
   std::vector<std::unique_ptr<RunningWatch>> watches;
+  watches.reserve(10);
   for (int i = 0; i < 10; ++i) {
     watches.push_back(std::make_unique<RunningWatch>(
         Get(kWidgets + "?watch=1&resourceVersion=" + ListRevision())));
   }
   {
     std::vector<std::jthread> writers;
+    writers.reserve(3);
     for (int t = 0; t < 3; ++t) {
       writers.emplace_back([this, t] {
         for (int i = 0; i < 20; ++i) MustCreate(fmt::format("w{}-{}", t, i));

@@ -62,7 +62,7 @@ bool Client::Send(std::string_view bytes) {
 }
 
 bool Client::Fill() {
-  std::array<char, 16 * 1024> part;
+  std::array<char, std::size_t{16} * 1024> part;
   const auto n = ssl_ != nullptr ? SSL_read(ssl_, part.data(), static_cast<int>(part.size()))
                                  : static_cast<int>(::recv(fd_.get(), part.data(), part.size(), 0));
   if (n > 0) buffer_.append(part.data(), static_cast<std::size_t>(n));

@@ -169,7 +169,7 @@ TEST_P(HttpServerTest, AHeaderValueCannotBeginAnotherHeader) {
 std::string Gunzip(const std::string& bytes) {
   z_stream stream{};
   EXPECT_EQ(::inflateInit2(&stream, 15 + 16), Z_OK);
-  std::string out(16 * 1024 * 1024, '\0');
+  std::string out(std::size_t{16} * 1024 * 1024, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
@@ -182,11 +182,12 @@ std::string Gunzip(const std::string& bytes) {
 
 TEST_P(HttpServerTest, BigAnswersAreGzippedForThoseWhoTakeIt) {
   std::string text;
-  while (text.size() <= 1024 * 1024) text += fmt::format("{{\"number\":{}}}\n", text.size());
+  while (text.size() <= std::size_t{1024} * 1024)
+    text += fmt::format("{{\"number\":{}}}\n", text.size());
   const auto shared = std::make_shared<const std::string>(text);
   TestServer server(GetParam(), [&](const HttpRequest& request) {
     HttpResponse response;
-    if (request.path == "/small") response.body = std::string(128 * 1024, 's');
+    if (request.path == "/small") response.body = std::string(std::size_t{128} * 1024, 's');
     if (request.path == "/big") response.shared_body = shared;
     EXPECT_EQ(request.Header("accept-encoding"), "");
     return response;

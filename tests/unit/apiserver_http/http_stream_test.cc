@@ -148,7 +148,7 @@ TEST_P(HttpStreamTest, AClientThatDoesNotReadIsGivenUp) {
       [&](const HttpRequest&) {
         HttpResponse response;
         response.stream = [&](StreamSink& sink) {
-          const std::string block(1024 * 1024, 'b');
+          const std::string block(std::size_t{1024} * 1024, 'b');
           for (int i = 0; i < 1000 && !gave_up; ++i) gave_up = !sink.Write(block);
         };
         return response;

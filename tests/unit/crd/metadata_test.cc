@@ -53,7 +53,7 @@ TEST(MetadataTest, LabelsAndAnnotations) {
   EXPECT_FALSE(CheckQualifiedName(std::string(64, 'a')).empty());
   EXPECT_EQ(CheckLabelValue(std::string(64, 'a')), "must be no more than 63 characters");
   Json metadata = Meta();
-  metadata["annotations"] = {{"a", std::string(256 * 1024, 'x')}};
+  metadata["annotations"] = {{"a", std::string(std::size_t{256} * 1024, 'x')}};
   EXPECT_EQ(Check(metadata),
             Strings{"metadata.annotations: Too long: may not be more than 262144 bytes"});
 }

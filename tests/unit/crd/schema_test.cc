@@ -23,6 +23,7 @@ SchemaPtr SchemaOf(const std::string& yaml) {
 // "field: message" of each cause.
 std::vector<std::string> Texts(const std::vector<Cause>& causes) {
   std::vector<std::string> texts;
+  texts.reserve(causes.size());
   for (const Cause& cause : causes) texts.push_back(cause.field + ": " + cause.message);
   return texts;
 }

@@ -53,6 +53,7 @@ TEST_F(BurstTest, NothingIsHeldTwiceAndTheSlotTotalIsKept) {
   ASSERT_TRUE(ledger_->GrantSlots("qemu", 7).ok());
   {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) threads.emplace_back([this, i] { Walk(i); });
   }
   const Listing all = ledger_->ListAll();
@@ -79,6 +80,7 @@ TEST_F(BurstTest, ABurstSharesCommits) {
   AddNetwork(SmallNetwork("net-1", "default", "10.0.0.0/16"));
   {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) {
       threads.emplace_back([this, i, &started] {
         ++started;

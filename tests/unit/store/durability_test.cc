@@ -32,6 +32,7 @@ std::unique_ptr<RevisionLog> OpenLog(const std::string& path) {
 [[noreturn]] void WriteUntilKilled(const std::string& path, int pipe, int round) {
   testing::StoreWorld world(OpenLog(path));
   std::vector<std::jthread> writers;
+  writers.reserve(8);
   for (int w = 0; w < 8; ++w) {
     writers.emplace_back([&world, pipe, round, w] {
       for (int i = 0; i < 100000; ++i) {
@@ -202,6 +203,7 @@ TEST(DurabilityTest, WritersShareCommits) {
   testing::StoreWorld world(OpenLog(dir.File("store.db")));
   {
     std::vector<std::jthread> writers;
+    writers.reserve(25);
     for (int w = 0; w < 25; ++w) {
       writers.emplace_back([&world, w] {
         for (int i = 0; i < 40; ++i) world.Create(fmt::format("w{}-{}", w, i));

@@ -210,7 +210,7 @@ TEST_F(SqliteLogTest, ADamagedFileIsRefused) {
     ASSERT_TRUE((*log)->Append(records).ok());
   }  // closing the last connection moves the WAL into the file
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(3 * 4096);
+  file.seekp(std::streamoff{3} * 4096);
   file << std::string(8192, '\xff');
   file.close();
   auto log = Open();

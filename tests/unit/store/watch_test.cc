@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "controller/store/errors.h"
 #include "controller/store/limits.h"
@@ -246,6 +248,29 @@ TEST_F(WatchTest, AwaitRevisionWaitsOrSaysTooLarge) {
       world_.store->AwaitRevision(now + 1, std::chrono::seconds(20), std::stop_token{}).ok());
 }
 
+// What a follower knows of the objects.
+class Picture {
+ public:
+  explicit Picture(Revision after) : last_(after) {}
+  // False when the event does not follow from those before.
+  bool Add(const WatchEvent& event) {
+    if (event.revision <= std::exchange(last_, event.revision)) return false;
+    const std::string& name = event.object->meta.name;
+    const bool known = alive_.count(name) != 0;
+    if (event.type == EventType::kDeleted) {
+      alive_.erase(name);
+    } else {
+      alive_.insert(name);
+    }
+    return known != (event.type == EventType::kAdded);
+  }
+  bool IsEmpty() const { return alive_.empty(); }
+
+ private:
+  Revision last_;
+  std::set<std::string> alive_;
+};
+
 // 25 writers create, change and delete; watches that open in between replay from their list. All
 // must end with the same picture and have seen rising revisions without a gap of their own.
 TEST_F(WatchTest, EveryWatchSeesEveryEventOnceInOrderUnderTwentyFiveWriters) {
@@ -255,32 +280,23 @@ TEST_F(WatchTest, EveryWatchSeesEveryEventOnceInOrderUnderTwentyFiveWriters) {
   std::atomic<bool> broken = false;
   const auto follow = [&](Revision after, int expected) {
     auto watch = Open({.after = after, .queue_events_max = 100'000});
-    Revision last = after;
-    std::map<std::string, Revision> alive;
+    Picture picture(after);
     for (int i = 0; i < expected; ++i) {
       const auto event =
           watch->Next(std::stop_token{}, RealClock().Now() + std::chrono::seconds(30));
-      if (!event || event->revision <= last) {
+      if (!event || !picture.Add(*event)) {
         broken = true;
         return;
       }
-      last = event->revision;
-      const std::string& name = event->object->meta.name;
-      const bool known = alive.count(name) != 0;
-      if (known == (event->type == EventType::kAdded)) broken = true;
-      if (event->type == EventType::kDeleted) {
-        alive.erase(name);
-      } else {
-        alive[name] = event->revision;
-      }
       ++events;
     }
-    if (!alive.empty() || watch->TryNext()) broken = true;
+    if (!picture.IsEmpty() || watch->TryNext()) broken = true;
   };
   const Revision start = Now();
   const int total = kWriters * kRounds * 3;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(3 + kWriters);
     for (int i = 0; i < 3; ++i) threads.emplace_back(follow, start, total);
     for (int w = 0; w < kWriters; ++w) {
       threads.emplace_back([this, w, &broken] {
@@ -303,6 +319,7 @@ TEST_F(WatchTest, EveryWatchSeesEveryEventOnceInOrderUnderTwentyFiveWriters) {
 TEST_F(WatchTest, TwoHundredReadModifyWriteLoopsLoseNoUpdate) {
   world_.Create("counter", R"("size":0)");
   std::vector<std::jthread> threads;
+  threads.reserve(20);
   for (int t = 0; t < 20; ++t) {
     threads.emplace_back([this] {
       for (int i = 0; i < 10; ++i) {
