@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/app/host_facts.h"
+#include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/finalizer.h"
 #include "controller/runtime/limits.h"
@@ -191,6 +192,9 @@ void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
 Status NetworkLoops::Start() {
   RETURN_IF_ERROR(needs_.drivers.events->Start(
       [this](const drivers::LinkEvent& event) { OnLinkEvent(event); }));
+  if (Status found = host_loop_.FindUplink(); !found.ok()) {
+    log::Warn("the uplink is not known yet", {{"err", found.error()}});
+  }
   Resync();
   for (runtime::Controller* controller : Controllers()) controller->Start();
   return OkStatus();

@@ -46,9 +46,9 @@ class WorkQueue {
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
   // For what comes in swarms and where a little later is soon enough: events, counts in a status.
   void AddMerged(const std::string& key, std::chrono::nanoseconds window) EXCLUDES(mu_);
-  // The pass under way for this key reads the world anew from here on: what was merged before is
-  // answered by it, for this key and its parts ("KEY:..."). Only for a queue to which nothing is
-  // merged but news of what the pass reads.
+  // The pass under way for this key reads the world anew from here on, or has asked for another
+  // that will: what was merged before is answered by it, for this key and its parts ("KEY:...").
+  // Only for a queue to which nothing is merged but news of what the pass reads.
   void Looking(const std::string& key) EXCLUDES(mu_);
   // After a failure: waits longer each time, until Forget.
   void AddRateLimited(const std::string& key) EXCLUDES(mu_);

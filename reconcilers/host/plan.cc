@@ -41,9 +41,12 @@ struct Printer {
   std::string operator()(const LeaveLink& a) const { return fmt::format("LeaveLink {}", a.index); }
 };
 
+bool HasOurHandle(const drivers::ObservedRoot& root) {
+  return root.kind == "htb" && root.handle == kHtbHandle;
+}
+
 bool IsOurs(const std::optional<drivers::ObservedRoot>& root) {
-  return root && root->kind == "htb" && root->handle == kHtbHandle &&
-         root->default_minor == kDefaultClassMinor;
+  return root && HasOurHandle(*root) && root->default_minor == kDefaultClassMinor;
 }
 
 const drivers::ObservedClass* Find(const std::vector<drivers::ObservedClass>& classes,
@@ -135,7 +138,7 @@ class UplinkPlanner {
   void Plan() {
     const auto& root = is_.qdiscs.root;
     if (!IsOurs(root)) {
-      if (root && root->handle != kHtbHandle) return;  // Blocker
+      if (root && !HasOurHandle(*root)) return;  // Blocker
       if (root) plan_.emplace_back(DeleteRoot{kIfb});
       plan_.emplace_back(AddHtb{kIfb});
     }
@@ -200,7 +203,7 @@ drivers::Leaf Desired::HostLeaf() const { return {leaf, kHostQueueBytes}; }
 std::string Blocker(const Desired& desired, const Observed& observed) {
   if (desired.uplink == 0 || !observed.uplink) return {};
   const auto& root = observed.uplink->qdiscs.root;
-  if (!root || root->handle == kHtbHandle) return {};
+  if (!root || HasOurHandle(*root)) return {};
   return fmt::format("the uplink has a root qdisc that somebody made ({} {:x}:)", root->kind,
                      root->handle >> kMajorShift);
 }

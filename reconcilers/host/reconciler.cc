@@ -12,6 +12,7 @@ namespace forkplane::host {
 namespace {
 
 constexpr std::uint64_t kBitsPerByte = 8;
+constexpr std::chrono::seconds kAskForUplink{2};
 
 struct Executor {
   const Drivers& on;
@@ -102,10 +103,20 @@ bool HostReconciler::ShapesOnUplink() const {
   return drivers_.identities.Mode() == drivers::RedirectMode::kMark;
 }
 
+// While there is no uplink the last one stays what is shaped on: some guests may still use it.
 void HostReconciler::ShapeOn(std::uint32_t uplink) {
+  if (uplink == 0 && ShapesOnUplink()) return;
   if (std::exchange(shaped_on_, uplink) == uplink) return;
   drivers_.qdiscs.ShapeOn(uplink);
   if (options_.moved) options_.moved();
+}
+
+Status HostReconciler::FindUplink() {
+  if (!ShapesOnUplink()) return OkStatus();
+  const auto object = options_.object ? options_.object() : nullptr;
+  ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
+  ShapeOn(capacity.index);
+  return OkStatus();
 }
 
 // With --redirect mark: whether there is an uplink, and whether its root is free.
@@ -116,7 +127,7 @@ HostReconciler::Outcome HostReconciler::JudgeShaping(const Desired& desired,
   if (desired.uplink == 0) {
     return {"UplinkNotFound",
             "--redirect mark shapes on the uplink, and there is none: no default route, and "
-            "spec.uplinks[0].interface names no link; guests' uploads are not passed on"};
+            "spec.uplinks[0].interface names no link; other routes' uploads are not shaped"};
   }
   const std::string blocker = Blocker(desired, observed);
   if (blocker.empty()) return {};
@@ -161,7 +172,10 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
   Report(capacity, outcome);
   if (!observed.ok()) return observed.error();
   repairs_.Saw(kKey, desired);
-  return runtime::Next::Done();
+  left_behind_ = false;
+  // Nobody tells of a route that comes, or of somebody else's qdisc that goes.
+  const bool waits = ShapesOnUplink() && outcome.reason != kConverged;
+  return waits ? runtime::Next::After(kAskForUplink) : runtime::Next::Done();
 }
 
 // What the operator says; else what the uplink says; else a number nobody reaches, said aloud.
@@ -207,8 +221,12 @@ Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity
 }
 
 Status HostReconciler::ObserveUplink(const Desired& desired, Observed& observed) {
-  ASSIGN_OR_RETURN(observed.left, drivers_.qdiscs.ForeignLinksWithHtb());
-  std::erase(observed.left, desired.uplink);
+  // Left by an earlier daemon, or when another link has become the uplink; never the last one that
+  // guests are shaped on.
+  if (ShapesOnUplink() ? desired.uplink != 0 : left_behind_) {
+    ASSIGN_OR_RETURN(observed.left, drivers_.qdiscs.ForeignLinksWithHtb());
+    std::erase(observed.left, desired.uplink);
+  }
   if (desired.uplink == 0) return OkStatus();
   UplinkObserved uplink;
   ASSIGN_OR_RETURN(uplink.qdiscs, drivers_.qdiscs.ObserveUplink(IfbIndex(0)));

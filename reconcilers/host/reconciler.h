@@ -65,6 +65,10 @@ class HostReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
+  // Before any loop starts: which link stands in for IFB 0, so that no pass takes an IFB that is
+  // not there for classes that are gone.
+  Status FindUplink();
+
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
 
@@ -106,6 +110,7 @@ class HostReconciler final : public runtime::Reconciler {
   const Options options_;
   runtime::Repairs<std::string, Desired> repairs_;
   std::uint32_t shaped_on_ = 0;  // one worker
+  bool left_behind_ = true;      // an earlier daemon's HTB on a link that is not ours, perhaps
 };
 
 }  // namespace forkplane::host

@@ -121,9 +121,14 @@ void ShapingReconciler::LearnOfNetwork(const std::string& network_uid) {
 std::vector<std::string> ShapingReconciler::KeyOfFact(const std::string& lease_key) const {
   const auto fact = facts_.Get(lease_key);
   if (!fact || fact->ready == fact->shaped) return {};
+  // The pass that failed comes again by itself, and later each time.
+  if (fact->shaped_reason == kRetrying) return {};
   const auto id = ledger::LeaseIdOf(lease_key);
   const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
-  return lease ? std::vector<std::string>{KeyOfNumber(lease->number)} : std::vector<std::string>{};
+  if (!lease) return {};
+  // Shaped and not ready: after a restart that is everybody, at once.
+  if (fact->shaped) return {std::to_string(IfbOf(lease->number))};
+  return {KeyOfNumber(lease->number)};
 }
 
 }  // namespace forkplane::shaping

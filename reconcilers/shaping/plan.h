@@ -66,7 +66,7 @@ struct Desired {
 struct Observed {
   bool ready = false;                           // the IFB has our HTB and its root class
   std::uint64_t capacity_bytes_per_second = 0;  // of the root class
-  std::map<std::uint32_t, drivers::ObservedClass> classes;  // by minor, root and default left out
+  std::map<std::uint32_t, drivers::ObservedClass> classes;  // by minor, only interfaces'
   std::map<std::uint32_t, drivers::Tbf> tbfs;  // by number: TAPs that have a TBF of ours
 };
 

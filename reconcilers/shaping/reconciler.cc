@@ -3,6 +3,7 @@
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
+#include "controller/runtime/limits.h"
 #include "reconcilers/shaping/explain.h"
 
 namespace forkplane::shaping {
@@ -37,17 +38,18 @@ ShapingReconciler::ShapingReconciler(ledger::Ledger& ledger, const Specs& specs,
       repairs_(options_.registry, "shaping", {"class", "tbf"}) {}
 
 Result<Observed> ShapingReconciler::Shape(const std::string& key, const Scope& scope,
-                                          const Leases& leases, MonotonicTime& looked,
+                                          const Leases& leases, Sight& sight,
                                           const std::stop_token& stop) {
-  // A pass is about the TAPs that its first look found. Those the tap loop makes meanwhile have
-  // sent an event, which brings their keys: in a burst the pass would not find an end otherwise.
+  // A pass is about the TAPs that its first look found: in a burst, in which the tap loop makes
+  // more meanwhile, it would not find an end otherwise. Those are for another pass.
   std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
   const auto observe = [&]() -> Result<Observed> {
     if (options_.looking) options_.looking(key);
-    looked = metrics_.Now();
+    sight.looked = metrics_.Now();
     ASSIGN_OR_RETURN(Observed is, Observe(scope, leases));
     if (!first) first = is.tbfs;
-    std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); });
+    sight.newer =
+        std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); }) != 0;
     return is;
   };
   return runtime::Converge<Observed>(
@@ -66,28 +68,29 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   Leases leases = LeasesOf(scope);
   // What is released meanwhile is its domain's: all of a burst with one commit.
   if (scope.number && leases.empty()) return runtime::Next::Done();
-  MonotonicTime looked;
-  Result<Observed> observed = Shape(key, scope, leases, looked, stop);
+  const Leases asked = leases;
+  Sight sight;
+  Result<Observed> observed = Shape(key, scope, leases, sight, stop);
   if (!observed.ok() && scope.number && observed.error().code != Code::kCancelled) {
     // Somebody else's class below ours, for one, shows only among all.
     log::Debug("interface is not shaped; looking at its domain",
                {{"key", key}, {"err", observed.error()}});
     scope.number.reset();
     leases = LeasesOf(scope);
-    observed = Shape(std::to_string(scope.ifb), scope, leases, looked, stop);
+    observed = Shape(std::to_string(scope.ifb), scope, leases, sight, stop);
   }
   if (!observed.ok()) {
-    Fail(leases);
+    Fail(asked);
     return std::move(observed).error().WithContext(fmt::format("shaping {}", key));
   }
   for (const auto& lease : leases) {
     const Wish wish = WishOf(lease, *observed);
     const std::string shortfall = Shortfall(wish, *observed);
     Publish(lease, wish, shortfall, *observed);
-    Note(lease, wish, shortfall, looked);
+    Note(lease, wish, shortfall, sight.looked);
   }
   RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
-  return runtime::Next::Done();
+  return sight.newer ? runtime::Next::After(runtime::kEventMergeWindow) : runtime::Next::Done();
 }
 
 void ShapingReconciler::Fail(const Leases& leases) {

@@ -15,8 +15,8 @@
 // Before the key, tell Learn of each ledger Change and LearnOfVm, LearnOfNetwork of each change of
 // an object that was known before: the lag is counted from there.
 //
-// NOTE Facts: publishes InterfaceFacts.shaped only when the dump equals the spec, with the rates as
-// observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
+// NOTE Facts: publishes InterfaceFacts.shaped only when what was seen equals the spec, with the
+// rates as observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
 #pragma once
 
 #include <functional>
@@ -82,9 +82,14 @@ class ShapingReconciler final : public runtime::Reconciler {
   static Result<Scope> ScopeOf(const std::string& key);
   std::string KeyOfNumber(std::uint32_t number) const;
   Leases LeasesOf(const Scope& scope) const;
-  // Until the kernel is as wished. `looked`: when the last look began.
+  // What a pass saw besides what stands.
+  struct Sight {
+    MonotonicTime looked;  // when the last look began
+    bool newer = false;    // there is a TAP that the first look did not find
+  };
+  // Until the kernel is as wished.
   Result<Observed> Shape(const std::string& key, const Scope& scope, const Leases& leases,
-                         MonotonicTime& looked, const std::stop_token& stop);
+                         Sight& sight, const std::stop_token& stop);
   // Needs the observation: unlimited means the uplink's capacity.
   Desired Desire(const Leases& leases, const Observed& observed) const;
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;

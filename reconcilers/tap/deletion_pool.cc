@@ -1,5 +1,6 @@
 #include "reconcilers/tap/deletion_pool.h"
 
+#include "controller/base/clock.h"
 #include "controller/runtime/converge.h"
 
 namespace forkplane::tap {
@@ -57,7 +58,7 @@ std::optional<DeletionPool::Job> DeletionPool::Next(const std::stop_token& stop)
     const bool ready =
         changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
     if (!ready || stop.stop_requested()) return std::nullopt;
-    changed_.WaitUntil(mu_, stop, std::chrono::steady_clock::now() + kYieldMax,
+    changed_.WaitUntil(mu_, stop, RealClock().Now() + kYieldMax,
                        [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_ == 0; });
     if (stop.stop_requested()) return std::nullopt;
     if (queue_.empty()) continue;  // another thread was quicker
@@ -77,11 +78,12 @@ DeletionPool::Creation::Creation(DeletionPool& pool) : pool_(pool) {
 }
 
 DeletionPool::Creation::~Creation() {
+  bool wake = false;
   {
     const MutexLock lock(pool_.mu_);
-    --pool_.creations_;
+    wake = --pool_.creations_ == 0 && !pool_.queue_.empty();
   }
-  pool_.changed_.NotifyAll();
+  if (wake) pool_.changed_.NotifyAll();
 }
 
 }  // namespace forkplane::tap

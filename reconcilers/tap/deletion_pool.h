@@ -38,8 +38,8 @@ class DeletionPool {
   // only says that the world moved (NotFound, Exists, Conflict).
   std::optional<Error> TakeFailure(const std::string& key) EXCLUDES(mu_);
 
-  // A creation under way: while it lives no further work begins, but for what has waited for
-  // kYieldMax, so that a host that creates without pause deletes all the same.
+  // A creation under way: while it lives each thread puts its next work off for kYieldMax at most,
+  // so that a host that creates without pause deletes all the same.
   class Creation {
    public:
     explicit Creation(DeletionPool& pool);

@@ -8,8 +8,8 @@
 namespace forkplane::tap {
 namespace {
 
-// When a pass has made everything without looking, another looks soon. The kernel's events bring it
-// sooner; this is for those that are lost.
+// When a pass has made everything without looking, another looks soon: for what others did
+// meanwhile.
 constexpr std::chrono::seconds kFirstLook{1};
 
 std::optional<ledger::InterfaceLease> LeaseOf(const ledger::Ledger& ledger,
@@ -103,7 +103,8 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
     repairs_.Saw(key, desired);
     Publish(key, true, "");
-    // What it made itself is no reason to look: in a burst that would hold up the others.
+    // Nobody has looked; but what it made itself is no reason to look before kFirstLook: in a burst
+    // that would hold up the others.
     if (options_.looking) options_.looking(key);
     return runtime::Next::After(kFirstLook);
   }

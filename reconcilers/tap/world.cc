@@ -70,8 +70,8 @@ Status TapReconciler::ObserveDevice(std::uint32_t index, Observed& observed) {
   using drivers::ProgramState;
   if (bounded &&
       observed.programs == drivers::AttachedPrograms{ProgramState::kOurs, ProgramState::kOurs}) {
-    // Two programs in two directions stand on a clsact. So nothing is missing, and the list of
-    // every qdisc of the host, which alone would tell what is, need not be asked for.
+    // Two programs in two directions stand on a clsact. So nothing is missing, and the look at each
+    // qdisc, of which every listener hears, is not needed.
     observed.clsact = true;
     observed.root = Root::kTbf;
     return OkStatus();

@@ -159,6 +159,8 @@ const Case kUplinkCases[] = {
        o.uplink->qdiscs.root = drivers::ObservedRoot{"fq", 0x80010000, {}, 0, {}};
      },
      ""},
+    {"nor is one under our handle that is no HTB",
+     [](Observed& o) { o.uplink->qdiscs.root->kind = "fq"; }, ""},
     {"a HTB under our handle that is not as ours",
      [](Observed& o) { o.uplink->qdiscs.root->default_minor = 1; },
      "DeleteRoot fkifb0; " + kBuildOnUplink},

@@ -98,6 +98,20 @@ TEST_F(ShapingKeysTest, WhatDoesNotIsNoNews) {
   }
 }
 
+TEST_F(ShapingKeysTest, OfTheFactsOnlyThoseWakeThatAPassCanChange) {
+  const auto lease = ledger_->GetInterfaceByNumber(Lease());
+  const std::string key = ledger::KeyOf(lease->id);
+  const auto keys = [&](const runtime::InterfaceFacts& facts) {
+    facts_.Publish(key, facts);
+    return loop_->KeyOfFact(key);
+  };
+  EXPECT_THAT(keys({.ready = true}), ElementsAre("0:1"));
+  EXPECT_THAT(keys({.ready = true, .shaped = true}), IsEmpty());
+  EXPECT_THAT(keys({.ready = false, .shaped = true}), ElementsAre("0"));
+  // It comes again by itself, later each time.
+  EXPECT_THAT(keys({.ready = true, .shaped_reason = "Retrying"}), IsEmpty());
+}
+
 TEST_F(ShapingKeysTest, AKeyThatMeansNothingIsRefused) {
   for (const char* key : {"", "x", "0:", "0:0", "0:fffe", "0:1g", "256", "256:1", "0:1:1", "-1"}) {
     EXPECT_EQ(loop_->Reconcile(key, {}).error().code, Code::kInvalid) << key;

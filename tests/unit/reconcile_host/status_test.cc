@@ -173,6 +173,15 @@ TEST_F(HostStatusTest, AnUplinkToShapeOnIsMissedTakenAndFollowed) {
     EXPECT_FALSE(state.links[2].root.has_value()) << "the former uplink is left as it was";
     EXPECT_EQ(state.links[3].root->kind, "fq");
   });
+
+  // Without a route the last link stays shaped: some guests may still use it.
+  change([](fake::State& state) { state.links[3].root.reset(); });
+  EXPECT_TRUE(Pass());
+  change([](fake::State& state) { state.uplink.reset(); });
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");
+  EXPECT_EQ(qdiscs_.ObserveUplink(IfbIndex(0))->classes.size(), 3u);
+  EXPECT_EQ(moved_, 2);
 }
 
 TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
