@@ -93,9 +93,18 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   return sight.newer ? runtime::Next::After(runtime::kEventMergeWindow) : runtime::Next::Done();
 }
 
+// The tap loop frees leases meanwhile, and retracts their facts: of one that came after that nobody
+// would know, for ever.
+void ShapingReconciler::Amend(const ledger::InterfaceLease& lease,
+                              const std::function<void(runtime::InterfaceFacts&)>& change) {
+  if (!ledger_.GetInterface(lease.id)) return;
+  facts_.Amend(ledger::KeyOf(lease.id), change);
+  if (!ledger_.GetInterface(lease.id)) facts_.Retract(ledger::KeyOf(lease.id));
+}
+
 void ShapingReconciler::Fail(const Leases& leases) {
   for (const auto& lease : leases) {
-    facts_.Amend(ledger::KeyOf(lease.id), [](runtime::InterfaceFacts& facts) {
+    Amend(lease, [](runtime::InterfaceFacts& facts) {
       facts.shaped = false;
       facts.shaped_reason = kRetrying;
     });
@@ -186,10 +195,9 @@ Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
 
 void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
                                 const std::string& shortfall, const Observed& observed) {
-  if (!ledger_.GetInterface(lease.id)) return;  // freed meanwhile; the tap loop retracts the fact
   const auto tbf = observed.tbfs.find(lease.number);
   const auto is = observed.classes.find(MinorOf(lease.number));
-  facts_.Amend(ledger::KeyOf(lease.id), [&](runtime::InterfaceFacts& facts) {
+  Amend(lease, [&](runtime::InterfaceFacts& facts) {
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;
     facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;

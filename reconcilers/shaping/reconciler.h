@@ -95,6 +95,8 @@ class ShapingReconciler final : public runtime::Reconciler {
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
   Result<Observed> Observe(const Scope& scope, const Leases& leases);
   Status Execute(std::uint32_t ifb, const Action& action);
+  void Amend(const ledger::InterfaceLease& lease,
+             const std::function<void(runtime::InterfaceFacts&)>& change);
   void Fail(const Leases& leases);
   void Want(const Desired& desired);
   void Note(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
