@@ -251,8 +251,10 @@ class Writer {
     thread_.request_stop();
     Change(1);
   }
+  // What it was told before and has not done yet is forgotten: a writer that lags behind would
+  // change more than that during one list.
   void Change(int times) {
-    budget_ += times;
+    budget_ = times;
     budget_.notify_one();
   }
 
