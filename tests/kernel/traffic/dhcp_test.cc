@@ -260,7 +260,7 @@ std::vector<Bad> BadQuestions() {
       {"a datagram behind the packet", DropReason::kMalformed,
        [](Bytes& frame) { Write16(frame, kTransport + 4, 8 + 301); }},
       {"a packet behind the frame", DropReason::kMalformed,
-       [](Bytes& frame) { frame.resize(frame.size() - 40); }},
+       [](Bytes& frame) { frame.erase(frame.end() - 40, frame.end()); }},
       {"no cookie", DropReason::kMalformed, set(kDhcpOptions - 1, 0)},
       {"an answer", DropReason::kMalformed, set(kDhcp, 2)},
       {"token ring", DropReason::kMalformed, set(kDhcp + 1, 6)},
