@@ -116,7 +116,7 @@ class QdiscDriver {
   virtual ~QdiscDriver() = default;
 
   // The kernel lists the qdiscs of one link only together with those of all others, at a cost that
-  // grows with their number; a single one it shows to every listener (netlink/look_socket.h). So
+  // grows with their number; a single one it shows to every listener (netlink/quiet_socket.h). So
   // ObserveDomain for many, and for one that is believed to be in order HasTbf.
   virtual Result<PortQdiscs> ObservePort(std::uint32_t index) = 0;
   // Whether the root of a link is a TBF with our handle, whatever its rate; not with an absent
@@ -124,8 +124,9 @@ class QdiscDriver {
   virtual Result<bool> HasTbf(std::uint32_t index) = 0;
   // One look for an IFB and all TAPs.
   virtual Result<DomainQdiscs> ObserveDomain(std::uint32_t index) = 0;
-  // The same of one interface, whatever the number of others: the IFB's root, of the classes only
-  // the root class and `minor` with its leaf, of the TAPs only `tap`, without its clsact.
+  // The same of one interface, whatever the number of others: of the IFB's root kind and handle, of
+  // the classes only the root class and `minor` with its leaf, of the TAPs only `tap`, without its
+  // clsact.
   virtual Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                 std::uint32_t tap) = 0;
   virtual Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) = 0;

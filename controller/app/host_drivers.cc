@@ -52,7 +52,8 @@ Status OpenForwardingProbe(HostDrivers& host) {
 Status OpenNetwork(const Options& options, HostDrivers& host) {
   RETURN_IF_ERROR(Take(netlink::NetlinkLinkDriver::Open(), host, host.links));
   RETURN_IF_ERROR(Take(netlink::NetlinkTapDriver::Open(), host, host.taps));
-  RETURN_IF_ERROR(Take(netlink::NetlinkQdiscDriver::Open(), host, host.qdiscs));
+  RETURN_IF_ERROR(
+      Take(netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver), host, host.qdiscs));
   RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(), host, host.routes));
   host.sysctls = host.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
   ASSIGN_OR_RETURN(const auto mode, drivers::ChooseRedirect(options.redirect, bpf::ProbeRedirect));

@@ -18,6 +18,7 @@ namespace forkplane::runtime {
 struct ControllerOptions {
   std::string name;  // label of every metric: "tap", "virtual_machine"
   int workers = 1;
+  std::size_t front_at_once = WorkQueue::kNoLimit;
   WorkQueue::Behind behind = {};
 };
 

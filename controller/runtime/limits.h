@@ -13,6 +13,8 @@ inline constexpr std::chrono::seconds kBackoffMax{1000};
 // What the kernel tells of a TAP or an IFB is gathered this long: one change is many events, and
 // each of our own comes back. Repair of what others broke begins this much later.
 inline constexpr std::chrono::milliseconds kEventMergeWindow{2};
+// The same where one pass is a handful of looks: of one interface's shaping.
+inline constexpr std::chrono::microseconds kInterfaceMergeWindow{500};
 
 // Conflicts one status write may meet before the object goes back into the queue.
 inline constexpr int kStatusConflictsMax = 5;

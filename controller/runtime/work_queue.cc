@@ -20,7 +20,7 @@ double Seconds(std::chrono::nanoseconds duration) {
 }  // namespace
 
 WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-                     Behind behind)
+                     Behind behind, std::size_t front_at_once)
     : clock_(clock),
       metrics_{
           .depth = registry.AddGauge("workqueue_depth", "Current depth of the workqueue.",
@@ -43,6 +43,7 @@ WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::R
               "How long the longest running processor has been running.", {{"name", name}}),
       },
       behind_(std::move(behind)),
+      front_at_once_(front_at_once),
       backoff_(rng) {}
 
 void WorkQueue::AddLocked(const std::string& key) {
@@ -54,9 +55,10 @@ void WorkQueue::AddLocked(const std::string& key) {
 }
 
 void WorkQueue::EnterLocked(const std::string& key) {
-  (behind_ && behind_(key) ? behind_order_ : order_).push_back(key);
+  const bool behind = behind_ && behind_(key);
+  (behind ? behind_order_ : order_).push_back(key);
   metrics_.depth.Set(static_cast<double>(ReadyLocked()));
-  changed_.NotifyOne();
+  if (behind || FrontIsOpenLocked()) changed_.NotifyOne();  // else whoever is done takes it
 }
 
 void WorkQueue::Add(const std::string& key) {
@@ -122,11 +124,14 @@ std::optional<MonotonicTime> WorkQueue::EarliestLocked() const {
 }
 
 std::optional<std::string> WorkQueue::PopLocked() {
-  if (shut_down_ || ReadyLocked() == 0) return std::nullopt;
-  const bool turn = !behind_order_.empty() && ++taken_ % kBehindTurn == 0;
-  std::deque<std::string>& order = order_.empty() || turn ? behind_order_ : order_;
+  const bool open = FrontIsOpenLocked();
+  if (shut_down_ || (!open && behind_order_.empty())) return std::nullopt;
+  const bool turn = open && !behind_order_.empty() && ++taken_ % kBehindTurn == 0;
+  std::deque<std::string>& order = open && !turn ? order_ : behind_order_;
   std::string key = std::move(order.front());
   order.pop_front();
+  if (!turn && open) front_.insert(key);
+  if (turn) changed_.NotifyOne();  // for the one that would have been next
   const MonotonicTime now = clock_.Now();
   const auto since = dirty_.find(key);
   metrics_.queue_duration.Observe(Seconds(now - since->second));
@@ -154,7 +159,7 @@ std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
     // The wait is in real time whatever clock tells the delays.
     const MonotonicTime until = RealClock().Now() + wait;
     changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
-      return shut_down_ || ReadyLocked() != 0 || EarliestLocked() != due;
+      return shut_down_ || FrontIsOpenLocked() || !behind_order_.empty() || EarliestLocked() != due;
     });
   }
   return std::nullopt;
@@ -166,6 +171,7 @@ void WorkQueue::Done(const std::string& key) {
   CHECK(it != processing_.end());
   metrics_.work_duration.Observe(Seconds(clock_.Now() - it->second));
   processing_.erase(it);
+  front_.erase(key);
   if (dirty_.count(key) != 0) EnterLocked(key);
 }
 
@@ -173,6 +179,11 @@ void WorkQueue::ShutDown() {
   MutexLock lock(mu_);
   shut_down_ = true;
   changed_.NotifyAll();
+}
+
+bool WorkQueue::Presses() const {
+  const MutexLock lock(mu_);
+  return !order_.empty();
 }
 
 std::size_t WorkQueue::size() const {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,8 +40,11 @@ class WorkQueue {
   // line, under the queue's lock: a look in memory.
   using Behind = std::function<bool(const std::string& key)>;
 
+  static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
+  // `front_at_once`: so many keys that do not stand behind are in work at most.
   WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-            Behind behind = {});
+            Behind behind = {}, std::size_t front_at_once = kNoLimit);
 
   void Add(const std::string& key) EXCLUDES(mu_);
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
@@ -64,6 +68,9 @@ class WorkQueue {
   // From now on Add does nothing and Get gives nothing.
   void ShutDown() EXCLUDES(mu_);
 
+  // Whether a key that does not stand behind is ready: a long pass of one that does may end early
+  // for it, and come again.
+  bool Presses() const EXCLUDES(mu_);
   // Keys that are ready (not those delayed or in work).
   std::size_t size() const EXCLUDES(mu_);
   // When the earliest delayed key is due, for simulations that turn the clock.
@@ -84,6 +91,9 @@ class WorkQueue {
   void AddLocked(const std::string& key) REQUIRES(mu_);
   void EnterLocked(const std::string& key) REQUIRES(mu_);
   std::size_t ReadyLocked() const REQUIRES(mu_) { return order_.size() + behind_order_.size(); }
+  bool FrontIsOpenLocked() const REQUIRES(mu_) {
+    return !order_.empty() && front_.size() < front_at_once_;
+  }
   void MoveDueLocked() REQUIRES(mu_);
   std::optional<std::string> PopLocked() REQUIRES(mu_);
   std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
@@ -91,6 +101,7 @@ class WorkQueue {
   Clock& clock_;
   Metrics metrics_;
   const Behind behind_;
+  const std::size_t front_at_once_;
   mutable Mutex mu_;
   CondVar changed_;
   // Both orders together are dirty_ minus processing_, in the order of arrival. A key in both
@@ -100,6 +111,7 @@ class WorkQueue {
   unsigned taken_ GUARDED_BY(mu_) = 0;                               // while others stood behind
   std::map<std::string, MonotonicTime> dirty_ GUARDED_BY(mu_);       // since when
   std::map<std::string, MonotonicTime> processing_ GUARDED_BY(mu_);  // since when
+  std::set<std::string> front_ GUARDED_BY(mu_);                      // of those, not from behind
   DelayHeap delayed_ GUARDED_BY(mu_);
   DelayHeap merged_ GUARDED_BY(mu_);
   Backoff backoff_ GUARDED_BY(mu_);

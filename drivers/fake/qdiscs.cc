@@ -92,6 +92,8 @@ Result<DomainQdiscs> FakeQdiscDriver::ObserveInterface(std::uint32_t index, std:
   std::erase_if(domain->ports, [&](const auto& port) { return port.first != tap; });
   for (auto& [at, port] : domain->ports) port.clsact = false;
   if (!domain->uplink) return domain;
+  if (auto& root = domain->uplink->root)
+    root = {.kind = root->kind, .handle = root->handle, .counters = {}};
   std::erase_if(domain->uplink->classes, [&](const ObservedClass& is) {
     return is.htb.minor != minor && is.htb.minor != kRootClassMinor;
   });

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "controller/base/network_names.h"
-#include "drivers/netlink/look_socket.h"
 #include "drivers/netlink/message.h"
 
 namespace forkplane::netlink {
@@ -41,7 +40,7 @@ std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
 
 std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) {
   const auto* header = HeaderOf<tcmsg>(message);
-  if (header == nullptr || IsLook(message->nlmsg_pid)) return std::nullopt;
+  if (header == nullptr) return std::nullopt;
   LinkEvent event{kind, static_cast<std::uint32_t>(header->tcm_ifindex)};
   if (kind != LinkEventKind::kFilter) event.handle = header->tcm_handle;
   if (kind != LinkEventKind::kClass && IsHtbHandle(header->tcm_parent)) {
@@ -156,12 +155,17 @@ Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {
 
 }  // namespace
 
-Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open(int receive_buffer_bytes) {
+Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open(int receive_buffer_bytes,
+                                                                   Doings quiet) {
   ASSIGN_OR_RETURN(UniqueFd socket, OpenGroups(receive_buffer_bytes));
+  std::unique_ptr<QuietFilter> filter;
+  if (quiet == Doings::kPassedOver) {
+    ASSIGN_OR_RETURN(filter, QuietFilter::Attach(socket.get()));
+  }
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return FromErrno(errno, "eventfd");
   return std::unique_ptr<NetlinkLinkEvents>(
-      new NetlinkLinkEvents(std::move(socket), std::move(wake)));
+      new NetlinkLinkEvents(std::move(socket), std::move(wake), std::move(filter)));
 }
 
 Status NetlinkLinkEvents::Start(Callback callback) {

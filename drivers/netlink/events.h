@@ -11,31 +11,36 @@
 
 #include "controller/base/unique_fd.h"
 #include "drivers/link_events.h"
+#include "drivers/netlink/quiet_socket.h"
 
 namespace forkplane::netlink {
 
 inline constexpr int kEventBufferBytes = 16 * 1024 * 1024;
+
+// Of the quiet sockets of this process (quiet_socket.h).
+enum class Doings : std::uint8_t { kPassedOver, kTold };
 
 class NetlinkLinkEvents final : public drivers::LinkEvents {
  public:
   // Opens the socket in the network namespace of the calling thread; nothing is missed between
   // Open and Start.
   static Result<std::unique_ptr<NetlinkLinkEvents>> Open(
-      int receive_buffer_bytes = kEventBufferBytes);
+      int receive_buffer_bytes = kEventBufferBytes, Doings quiet = Doings::kPassedOver);
   ~NetlinkLinkEvents() override { Stop(); }
 
   Status Start(Callback callback) override;
   void Stop() override;
 
  private:
-  NetlinkLinkEvents(UniqueFd socket, UniqueFd wake)
-      : socket_(std::move(socket)), wake_(std::move(wake)) {}
+  NetlinkLinkEvents(UniqueFd socket, UniqueFd wake, std::unique_ptr<QuietFilter> filter)
+      : socket_(std::move(socket)), wake_(std::move(wake)), filter_(std::move(filter)) {}
   void Run(const std::stop_token& stop, const Callback& callback);
   // Everything that is queued; ends early when stopped.
   void Drain(const std::stop_token& stop, const Callback& callback);
 
   UniqueFd socket_;
-  UniqueFd wake_;  // eventfd: ends the poll
+  UniqueFd wake_;                        // eventfd: ends the poll
+  std::unique_ptr<QuietFilter> filter_;  // after the socket: it goes first
   std::jthread thread_;
 };
 

@@ -9,15 +9,21 @@
 #include <memory>
 #include <vector>
 
-#include "drivers/netlink/look_socket.h"
+#include "drivers/netlink/quiet_socket.h"
 #include "drivers/netlink/socket.h"
 #include "drivers/qdisc_driver.h"
 
 namespace forkplane::netlink {
 
+// What the event readers of this process do with changes of the rates of interfaces (class, leaf,
+// TBF) that a driver makes. kPassedOver: its caller looks afterwards, and nobody else needs to
+// know.
+enum class RateEvents : std::uint8_t { kTold, kPassedOver };
+
 class NetlinkQdiscDriver final : public drivers::QdiscDriver {
  public:
-  static Result<std::unique_ptr<NetlinkQdiscDriver>> Open();
+  static Result<std::unique_ptr<NetlinkQdiscDriver>> Open(
+      RateEvents rate_events = RateEvents::kTold);
 
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
   Result<bool> HasTbf(std::uint32_t index) override;
@@ -40,9 +46,11 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Status SetLeaf(std::uint32_t index, std::uint32_t minor, const drivers::Leaf& leaf) override;
 
  private:
-  NetlinkQdiscDriver(Socket socket, std::unique_ptr<LookSocket> looks)
-      : socket_(std::move(socket)), looks_(std::move(looks)) {}
+  NetlinkQdiscDriver(Socket socket, std::unique_ptr<QuietSocket> quiet, RateEvents rate_events)
+      : socket_(std::move(socket)), quiet_(std::move(quiet)), rate_events_(rate_events) {}
   struct UplinkDump;
+  // For a change of the class, or of what belongs to it.
+  SharedSocket& RatesSocket(std::uint32_t minor);
   // Where what is asked of a link happens.
   std::uint32_t At(std::uint32_t index) const;
   // Adds the classes, if there can be any.
@@ -58,7 +66,8 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Status LookAtUplink(std::uint32_t index, std::uint32_t minor, drivers::UplinkQdiscs& uplink);
 
   SharedSocket socket_;
-  std::unique_ptr<LookSocket> looks_;
+  std::unique_ptr<QuietSocket> quiet_;
+  const RateEvents rate_events_;
   std::atomic<std::uint32_t> shaped_link_ = 0;  // in the place of IFB 0; 0: itself
 };
 

@@ -3,6 +3,7 @@
 #include <linux/rtnetlink.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "controller/base/network_names.h"
 #include "drivers/netlink/qdisc.h"
@@ -17,7 +18,7 @@ using drivers::ObservedRoot;
 using drivers::PortQdiscs;
 using drivers::UplinkQdiscs;
 
-Status Look(LookSocket& socket, std::uint16_t type, const tcmsg& asked,
+Status Look(QuietSocket& socket, std::uint16_t type, const tcmsg& asked,
             const std::function<void(const tcmsg&, const Attributes&)>& visit) {
   Message message(type, 0);
   message.Header(asked);
@@ -39,12 +40,12 @@ bool IsOurHtb(const std::optional<ObservedRoot>& root) {
 
 Status NetlinkQdiscDriver::LookAtQdisc(std::uint32_t index, std::uint32_t parent,
                                        const Visit& visit) {
-  return Look(*looks_, RTM_GETQDISC, TcHeader(index, parent, 0), visit);
+  return Look(*quiet_, RTM_GETQDISC, TcHeader(index, parent, 0), visit);
 }
 
 Status NetlinkQdiscDriver::LookAtClass(std::uint32_t index, std::uint32_t minor,
                                        const Visit& visit) {
-  return Look(*looks_, RTM_GETTCLASS, TcHeader(index, 0, kHtbHandle | minor), visit);
+  return Look(*quiet_, RTM_GETTCLASS, TcHeader(index, 0, kHtbHandle | minor), visit);
 }
 
 Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
@@ -61,27 +62,34 @@ Result<PortQdiscs> NetlinkQdiscDriver::ObservePort(std::uint32_t index) {
   return port;
 }
 
+// The root class is asked for by the handle of our HTB, which stands if the class does: that saves
+// the look at the root. (Ours below somebody else's root would pass for the root; his coming is an
+// event, and the domain's to see.)
 Status NetlinkQdiscDriver::LookAtUplink(std::uint32_t index, std::uint32_t minor,
                                         UplinkQdiscs& uplink) {
-  RETURN_IF_ERROR(
-      LookAtQdisc(index, TC_H_ROOT, [&](const tcmsg& header, const Attributes& attributes) {
-        if (header.tcm_handle != 0) uplink.root = RootOf(header, attributes);
-      }));
-  if (!IsOurHtb(uplink.root)) return OkStatus();
-  for (const std::uint32_t wanted : {minor, kRootClassMinor}) {
-    std::optional<ObservedClass> found;
+  std::optional<ObservedClass> found;
+  const auto note = [&](const tcmsg& header, const Attributes& attributes) {
+    found = ClassOf(header, attributes);
+    if (attributes.Text(TCA_KIND) == "htb")
+      uplink.root = {.kind = "htb", .handle = kHtbHandle, .counters = {}};
+  };
+  RETURN_IF_ERROR(LookAtClass(index, kRootClassMinor, note));
+  if (!uplink.root) {
     RETURN_IF_ERROR(
-        LookAtClass(index, wanted, [&](const tcmsg& header, const Attributes& attributes) {
-          found = ClassOf(header, attributes);
+        LookAtQdisc(index, TC_H_ROOT, [&](const tcmsg& header, const Attributes& attributes) {
+          if (header.tcm_handle != 0) uplink.root = RootOf(header, attributes);
         }));
-    if (!found) continue;
-    if (wanted == minor) {
-      RETURN_IF_ERROR(LookAtQdisc(
-          index, kHtbHandle | minor,
-          [&](const tcmsg&, const Attributes& attributes) { found->leaf = LeafOf(attributes); }));
-    }
+  }
+  if (!IsOurHtb(uplink.root)) return OkStatus();
+  const std::optional<ObservedClass> root = std::exchange(found, std::nullopt);
+  RETURN_IF_ERROR(LookAtClass(index, minor, note));
+  if (found) {
+    RETURN_IF_ERROR(LookAtQdisc(
+        index, kHtbHandle | minor,
+        [&](const tcmsg&, const Attributes& attributes) { found->leaf = LeafOf(attributes); }));
     uplink.classes.push_back(*found);
   }
+  if (root) uplink.classes.push_back(*root);
   return OkStatus();
 }
 

@@ -87,6 +87,12 @@ tcmsg TcHeader(std::uint32_t index, std::uint32_t parent, std::uint32_t handle) 
   return header;
 }
 
+Message TcMessage(std::uint16_t type, int flags, const tcmsg& header) {
+  Message message(type, flags);
+  message.Header(header);
+  return message;
+}
+
 void PutTbf(Message& message, const Tbf& tbf) {
   tc_tbf_qopt parameters = {};
   parameters.rate = RateSpec(tbf.rate_bytes_per_second);

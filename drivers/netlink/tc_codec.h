@@ -11,6 +11,7 @@
 namespace forkplane::netlink {
 
 tcmsg TcHeader(std::uint32_t index, std::uint32_t parent, std::uint32_t handle);
+Message TcMessage(std::uint16_t type, int flags, const tcmsg& header);
 
 // TCA_OPTIONS of each kind.
 void PutTbf(Message& message, const drivers::Tbf& tbf);

@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/limits.h"
 #include "reconcilers/shaping/reconciler.h"
 
 namespace forkplane::shaping {
@@ -41,6 +42,10 @@ std::string ShapingReconciler::KeyOfNumber(std::uint32_t number) const {
   return fmt::format("{}:{:x}", IfbOf(number), MinorOf(number));
 }
 
+std::chrono::nanoseconds ShapingReconciler::MergeWindow(const std::string& key) {
+  return IsDomain(key) ? runtime::kEventMergeWindow : runtime::kInterfaceMergeWindow;
+}
+
 ShapingReconciler::Leases ShapingReconciler::LeasesOf(const Scope& scope) const {
   if (!scope.number) return ledger_.InterfacesOfDomain(scope.ifb);
   auto lease = ledger_.GetInterfaceByNumber(*scope.number);
@@ -71,10 +76,14 @@ std::vector<std::string> ShapingReconciler::KeysOf(const ledger::Change& change)
 std::vector<std::string> ShapingReconciler::KeysOf(const drivers::LinkEvent& event) const {
   if (event.kind == drivers::LinkEventKind::kLost) return AllKeys();
   using drivers::LinkEventKind;
-  const bool link = event.kind == LinkEventKind::kLinkGone || event.turned;
+  const bool gone = event.kind == LinkEventKind::kLinkGone;
   const bool qdisc = event.kind == LinkEventKind::kQdisc && event.handle != kClsactHandle;
-  const bool matters = link || qdisc || event.kind == LinkEventKind::kClass;
-  if (matters && IsTapIndex(event.index)) return {KeyOfNumber(NumberOfTap(event.index))};
+  if (IsTapIndex(event.index)) {
+    // One that goes up or down keeps its TBF.
+    if (gone || qdisc) return {KeyOfNumber(NumberOfTap(event.index))};
+    return {};
+  }
+  const bool matters = gone || event.turned || qdisc || event.kind == LinkEventKind::kClass;
   // Of a link that is not ours only a HTB of ours is told: the first domain's, on the uplink.
   const bool uplink = !IsOwnedIndex(event.index);
   if (!matters || (!IsIfbIndex(event.index) && !uplink)) return {};
@@ -120,14 +129,13 @@ void ShapingReconciler::LearnOfNetwork(const std::string& network_uid) {
 
 std::vector<std::string> ShapingReconciler::KeyOfFact(const std::string& lease_key) const {
   const auto fact = facts_.Get(lease_key);
-  if (!fact || fact->ready == fact->shaped) return {};
+  // Of one that is shaped and not ready the kernel's own events tell.
+  if (!fact || !fact->ready || fact->shaped) return {};
   // The pass that failed comes again by itself, and later each time.
   if (fact->shaped_reason == kRetrying) return {};
   const auto id = ledger::LeaseIdOf(lease_key);
   const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
   if (!lease) return {};
-  // Shaped and not ready: after a restart that is everybody, at once.
-  if (fact->shaped) return {std::to_string(IfbOf(lease->number))};
   return {KeyOfNumber(lease->number)};
 }
 

@@ -1,15 +1,19 @@
 #include "reconcilers/shaping/reconciler.h"
 
+#include <algorithm>
+
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
-#include "controller/runtime/limits.h"
 #include "reconcilers/shaping/explain.h"
 
 namespace forkplane::shaping {
 namespace {
 
 constexpr std::uint64_t kBitsPerByte = 8;
+
+// Of one pass over a domain before it ends for an interface that waits: it gets on all the same.
+constexpr int kActionsAtLeast = 32;
 
 struct Executor {
   drivers::QdiscDriver& qdiscs;
@@ -42,24 +46,40 @@ Result<Observed> ShapingReconciler::Shape(const std::string& key, const Scope& s
                                           const std::stop_token& stop) {
   // A pass is about the TAPs that its first look found: in a burst, in which the tap loop makes
   // more meanwhile, it would not find an end otherwise. Those are for another pass.
-  std::optional<std::map<std::uint32_t, drivers::Tbf>> first;
+  std::optional<std::vector<std::uint32_t>> first;  // their numbers, in order
   const auto observe = [&]() -> Result<Observed> {
     if (options_.looking) options_.looking(key);
     sight.looked = metrics_.Now();
     ASSIGN_OR_RETURN(Observed is, Observe(scope, leases));
-    if (!first) first = is.tbfs;
-    sight.newer =
-        std::erase_if(is.tbfs, [&](const auto& tbf) { return !first->contains(tbf.first); }) != 0;
+    if (!first) {
+      first.emplace();
+      for (const auto& [number, tbf] : is.tbfs) first->push_back(number);
+      return is;
+    }
+    std::erase_if(is.tbfs, [&](const auto& tbf) {
+      const bool newer = !std::binary_search(first->begin(), first->end(), tbf.first);
+      if (newer) sight.newer.insert(tbf.first);
+      return newer;
+    });
     return is;
   };
   return runtime::Converge<Observed>(
       observe,
       [&](const Observed& is) {
-        const Desired desired = Desire(leases, is);
+        sight.wishes = WishesOf(leases, is);
+        const Desired desired = Desire(sight.wishes, is);
         Want(desired);
         return options_.plan(desired, is);
       },
-      [&](const Action& action) { return Execute(scope.ifb, action); }, stop);
+      [&, actions = 0](const Action& action) mutable {
+        sight.yields = MustYield(key, actions++);
+        return sight.yields ? Status(Cancelled("yields")) : Execute(scope.ifb, action);
+      },
+      stop);
+}
+
+bool ShapingReconciler::MustYield(const std::string& key, int actions) const {
+  return actions >= kActionsAtLeast && IsDomain(key) && options_.pressed && options_.pressed();
 }
 
 Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
@@ -79,18 +99,23 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
     leases = LeasesOf(scope);
     observed = Shape(std::to_string(scope.ifb), scope, leases, sight, stop);
   }
+  if (sight.yields) return runtime::Next::After({});
   if (!observed.ok()) {
     Fail(asked);
     return std::move(observed).error().WithContext(fmt::format("shaping {}", key));
   }
-  for (const auto& lease : leases) {
-    const Wish wish = WishOf(lease, *observed);
+  for (std::size_t i = 0; i < leases.size(); ++i) {
+    const Wish& wish = sight.wishes[i];
     const std::string shortfall = Shortfall(wish, *observed);
-    Publish(lease, wish, shortfall, *observed);
-    Note(lease, wish, shortfall, sight.looked);
+    Publish(leases[i], wish, shortfall, *observed);
+    Note(leases[i], wish, shortfall, sight.looked);
   }
   RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
-  return sight.newer ? runtime::Next::After(runtime::kEventMergeWindow) : runtime::Next::Done();
+  // What was merged of them this pass has answered without looking.
+  if (options_.requeue) {
+    for (const std::uint32_t number : sight.newer) options_.requeue(KeyOfNumber(number));
+  }
+  return runtime::Next::Done();
 }
 
 // The tap loop frees leases meanwhile, and retracts their facts: of one that came after that nobody
@@ -143,15 +168,20 @@ Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease,
   return wish;
 }
 
-Desired ShapingReconciler::Desire(const Leases& leases, const Observed& observed) const {
-  Desired desired;
-  for (const auto& lease : leases) {
-    Wish wish = WishOf(lease, observed);
+std::vector<Wish> ShapingReconciler::WishesOf(const Leases& leases,
+                                              const Observed& observed) const {
+  std::vector<Wish> wishes;
+  wishes.reserve(leases.size());
+  for (const auto& lease : leases) wishes.push_back(WishOf(lease, observed));
+  return wishes;
+}
+
+Desired ShapingReconciler::Desire(std::vector<Wish> wishes, const Observed& observed) {
+  for (Wish& wish : wishes) {
     // Without the uplink's capacity nothing can be said about an unlimited direction.
     if (!observed.ready && wish.intent == Intent::kShape) wish.intent = Intent::kKeep;
-    desired.wishes.push_back(wish);
   }
-  return desired;
+  return {std::move(wishes)};
 }
 
 Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& leases) {
@@ -231,7 +261,7 @@ Result<std::string> ShapingReconciler::Explain(const std::string& key) {
   ASSIGN_OR_RETURN(const Scope scope, ScopeOf(key));
   const Leases leases = LeasesOf(scope);
   ASSIGN_OR_RETURN(const Observed observed, Observe(scope, leases));
-  return ExplainText(Desire(leases, observed), observed);
+  return ExplainText(Desire(WishesOf(leases, observed), observed), observed);
 }
 
 }  // namespace forkplane::shaping

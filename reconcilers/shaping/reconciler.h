@@ -7,11 +7,14 @@
 //
 // NOTE Wiring (app): one worker, so that no two passes are about one class. Add a key for
 //   - a ledger Change of kind kInterface or kNetwork (KeysOf),
-//   - a LinkEvent on our IFBs or TAPs (KeysOf, merged: its own changes come back); kLost: AllKeys,
-//   `looking` with the key of a domain means its interfaces too (WorkQueue::Looking),
+//   - a LinkEvent on our IFBs or TAPs (KeysOf, gathered for MergeWindow); kLost: AllKeys. What the
+//     loop itself changes it looks at: of that no event should come back (netlink::RateEvents),
 //   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
 //   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
+// `requeue`, `looking` and `pressed` of Options go to the same queue. Looking with the key of a
+// domain means its interfaces too (WorkQueue::Looking). Domains stand behind interfaces (IsDomain),
+// and end early for one that waits.
 // Before the key, tell Learn of each ledger Change and LearnOfVm, LearnOfNetwork of each change of
 // an object that was known before: the lag is counted from there.
 //
@@ -19,8 +22,10 @@
 // rates as observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,8 +52,11 @@ using Planner = std::function<std::vector<Action>(const Desired&, const Observed
 
 struct Options {
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
+  std::function<void(const std::string& key)> requeue = {};
   // Before each look of a pass at the kernel: answers what was merged into the queue before.
   std::function<void(const std::string& key)> looking = {};
+  // Whether the key of an interface waits for the worker.
+  std::function<bool()> pressed = {};
   Planner plan = MakePlan;
   metrics::Registry* registry = nullptr;
   const Clock* clock = nullptr;  // none: the machine's
@@ -63,6 +71,11 @@ class ShapingReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
+  // Many changes, nobody waits for each: a thousand releases, say.
+  static bool IsDomain(const std::string& key) { return key.find(':') == std::string::npos; }
+  // How long events of the key are gathered.
+  static std::chrono::nanoseconds MergeWindow(const std::string& key);
+
   std::vector<std::string> AllKeys() const;
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
@@ -70,7 +83,7 @@ class ShapingReconciler final : public runtime::Reconciler {
   void Learn(const ledger::Change& change);
   void LearnOfVm(const std::string& owner_uid);
   void LearnOfNetwork(const std::string& network_uid);
-  // Of a fact that asks for a pass: ready and not shaped yet, or the other way round.
+  // Of a fact that asks for a pass: ready and not shaped yet.
   std::vector<std::string> KeyOfFact(const std::string& lease_key) const;
 
  private:
@@ -84,16 +97,20 @@ class ShapingReconciler final : public runtime::Reconciler {
   Leases LeasesOf(const Scope& scope) const;
   // What a pass saw besides what stands.
   struct Sight {
-    MonotonicTime looked;  // when the last look began
-    bool newer = false;    // there is a TAP that the first look did not find
+    MonotonicTime looked;           // when the last look began
+    std::vector<Wish> wishes;       // by it; one for each lease
+    std::set<std::uint32_t> newer;  // of TAPs that the first look did not find
+    bool yields = false;            // of a domain: its pass has ended for an interface
   };
   // Until the kernel is as wished.
   Result<Observed> Shape(const std::string& key, const Scope& scope, const Leases& leases,
                          Sight& sight, const std::stop_token& stop);
   // Needs the observation: unlimited means the uplink's capacity.
-  Desired Desire(const Leases& leases, const Observed& observed) const;
+  std::vector<Wish> WishesOf(const Leases& leases, const Observed& observed) const;
+  static Desired Desire(std::vector<Wish> wishes, const Observed& observed);
   Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
   Result<Observed> Observe(const Scope& scope, const Leases& leases);
+  bool MustYield(const std::string& key, int actions) const;
   Status Execute(std::uint32_t ifb, const Action& action);
   void Amend(const ledger::InterfaceLease& lease,
              const std::function<void(runtime::InterfaceFacts&)>& change);

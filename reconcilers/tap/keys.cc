@@ -4,10 +4,12 @@
 
 namespace forkplane::tap {
 
-bool TapReconciler::IsLeaving(const std::string& key) const {
+bool TapReconciler::CanWait(const std::string& key) const {
   const auto id = ledger::LeaseIdOf(key);
   const auto lease = id ? ledger_.GetInterface(*id) : std::nullopt;
-  return !lease || lease->state == ledger::InterfaceState::kReleasing;
+  if (!lease || lease->state == ledger::InterfaceState::kReleasing) return true;
+  const auto fact = facts_.Get(key);
+  return fact && fact->ready;
 }
 
 std::vector<std::string> TapReconciler::AllKeys() const {

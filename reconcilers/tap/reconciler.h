@@ -7,8 +7,8 @@
 //     come back), on a bridge of ours or on an IFB; kLost: AllKeys,
 //   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
 //   - a periodic resync: AllKeys.
-// `requeue` and `looking` of Options must go to the same queue; in it, keys that are leaving may
-// stand behind (IsLeaving): a thousand releases do not hold up a fork.
+// `requeue` and `looking` of Options must go to the same queue; in it, keys that can wait stand
+// behind (CanWait): neither a thousand releases nor a resync hold up a fork.
 //
 // NOTE Threading: several workers, one key each. Deletions and flushes run in the pool; a pass that
 // handed one over ends and is queued again when it is done; a failure is that pass's error, which
@@ -75,8 +75,8 @@ class TapReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
-  // Nobody waits for its pass: it is being released, or gone.
-  bool IsLeaving(const std::string& key) const;
+  // No fork waits for its pass: it is ready, being released, or gone.
+  bool CanWait(const std::string& key) const;
 
   std::vector<std::string> AllKeys() const;
   std::vector<std::string> KeysOf(const ledger::Change& change) const;

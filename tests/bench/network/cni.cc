@@ -87,7 +87,7 @@ class Cni final : public Side {
   }
 
   Status Raise(std::uint32_t count) override {
-    return InThreads(count, [this](std::uint32_t n) -> Status {
+    return crew_.Run(count, [this](std::uint32_t n) -> Status {
       Pod& pod = pods_.at(n - 1);
       ASSIGN_OR_RETURN(const std::string bridged, Call("bridge", "ADD", n, Bridge()));
       json limits = Bandwidth();
@@ -99,7 +99,7 @@ class Cni final : public Side {
   }
 
   Status Drop() override {
-    return InThreads(static_cast<std::uint32_t>(pods_.size()), [this](std::uint32_t n) -> Status {
+    return crew_.Run(static_cast<std::uint32_t>(pods_.size()), [this](std::uint32_t n) -> Status {
       for (const char* plugin : {"bandwidth", "bridge"}) {
         json config = plugin == std::string("bridge") ? Bridge() : Bandwidth();
         config["prevResult"] = pods_.at(n - 1).result;
@@ -153,6 +153,7 @@ class Cni final : public Side {
   const std::string directory_;
   const std::string plugins_;
   std::vector<Pod> pods_;
+  Crew crew_;  // last: what it does uses the rest
 };
 
 }  // namespace

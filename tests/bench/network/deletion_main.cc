@@ -43,7 +43,7 @@ Status CreateQuietly(World& world, std::vector<double>& quiet) {
 Status CreateDuringDeletion(World& world, std::uint32_t count, std::vector<double>& during) {
   Status released = OkStatus();
   std::jthread deletion([&] {
-    released = InThreads(
+    released = world.crew().Run(
         count, [&world](std::uint32_t n) { return world.ledger().Release(VmUid("vm", n)); });
   });
   const auto deleting = [&world, count] {

@@ -5,10 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <latch>
-#include <thread>
 
 #include "reconcilers/host/reconciler.h"
 
@@ -18,27 +15,6 @@ namespace {
 constexpr std::uint32_t kFirstAddress = 0x0a4d0100;  // 10.77.1.0
 
 }  // namespace
-
-Status InThreads(std::uint32_t count, const std::function<Status(std::uint32_t)>& each) {
-  const std::uint32_t width = std::min(count, kThreads);
-  std::latch start(1);
-  std::vector<Status> outcomes(width, OkStatus());
-  {
-    std::vector<std::jthread> threads;
-    for (std::uint32_t thread = 0; thread < width; ++thread) {
-      threads.emplace_back([&, thread] {
-        start.wait();
-        Status& outcome = outcomes[thread];
-        for (std::uint32_t n = thread + 1; n <= count && outcome.ok(); n += width) {
-          outcome = each(n);
-        }
-      });
-    }
-    start.count_down();
-  }
-  for (Status& outcome : outcomes) RETURN_IF_ERROR(std::move(outcome));
-  return OkStatus();
-}
 
 Status RunProgram(const std::vector<std::string>& words) {
   std::vector<char*> argv;
@@ -80,7 +56,7 @@ std::string VmUid(const std::string& prefix, std::size_t n) {
 
 Status RaiseVms(World& world, const std::string& prefix, std::uint32_t count) {
   std::vector<std::string> keys(count);
-  RETURN_IF_ERROR(InThreads(count, [&](std::uint32_t n) -> Status {
+  RETURN_IF_ERROR(world.crew().Run(count, [&](std::uint32_t n) -> Status {
     const std::string uid = VmUid(prefix, n);
     world.specs().Set(uid, Limits(kDownloadBits, kUploadBits, kUploadBits));
     ASSIGN_OR_RETURN(const auto lease, world.Claim(uid));
@@ -94,7 +70,7 @@ Status RaiseVms(World& world, const std::string& prefix, std::uint32_t count) {
 Ipv4 Foreign::AddressOf(std::uint32_t number) { return {kFirstAddress + number}; }
 
 Status Foreign::Drop() {
-  return InThreads(count_, [this](std::uint32_t number) { return DropOne(number); });
+  return crew_.Run(count_, [this](std::uint32_t number) { return DropOne(number); });
 }
 
 Status Foreign::MakeTap(std::uint32_t number) {

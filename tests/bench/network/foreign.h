@@ -2,23 +2,16 @@
 // loop, and what is done to it by our drivers, which are calls of netlink and nothing else.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "controller/base/network_names.h"
 #include "reconcilers/shaping/rates.h"
+#include "tests/bench/network/crew.h"
 #include "tests/bench/network/sides.h"
 
 namespace forkplane::bench {
-
-// So many threads do what there is to do at once; of more, the others wait.
-inline constexpr std::uint32_t kThreads = 25;
-
-// Runs `each(n)` for n = 1..count in at most kThreads threads that begin together. The first error
-// wins.
-Status InThreads(std::uint32_t count, const std::function<Status(std::uint32_t)>& each);
 
 // One program, waited for. Its stderr is dropped: `tc` warns of dumps that its neighbours disturb.
 Status RunProgram(const std::vector<std::string>& words);
@@ -47,6 +40,7 @@ class Foreign : public Side {
 
   static Ipv4 AddressOf(std::uint32_t number);
   Drivers& on() { return *on_; }
+  Crew& crew() { return crew_; }
   void SetCount(std::uint32_t count) { count_ = count; }
   std::uint32_t count() const { return count_; }
 
@@ -54,6 +48,7 @@ class Foreign : public Side {
   Status DropOne(std::uint32_t number);
 
   std::unique_ptr<Drivers> on_;
+  Crew crew_;
   std::uint32_t count_ = 0;
 };
 

@@ -24,7 +24,8 @@ class Watch {
  public:
   static Result<std::unique_ptr<Watch>> Start() {
     auto watch = std::make_unique<Watch>();
-    ASSIGN_OR_RETURN(watch->events_, netlink::NetlinkLinkEvents::Open());
+    ASSIGN_OR_RETURN(watch->events_, netlink::NetlinkLinkEvents::Open(netlink::kEventBufferBytes,
+                                                                      netlink::Doings::kTold));
     RETURN_IF_ERROR(watch->events_->Start(
         [raw = watch.get()](const drivers::LinkEvent& event) { raw->Hear(event); }));
     return watch;

@@ -66,7 +66,7 @@ class Exec final : public Foreign {
 
   Status Raise(std::uint32_t count) override {
     SetCount(count);
-    return InThreads(count, [this](std::uint32_t n) { return RaiseOne(n); });
+    return crew().Run(count, [this](std::uint32_t n) { return RaiseOne(n); });
   }
 
  private:

@@ -5,21 +5,17 @@
 #include "controller/base/network_names.h"
 #include "controller/runtime/limits.h"
 #include "reconcilers/host/reconciler.h"
-#include "tests/bench/network/foreign.h"
 
 namespace forkplane::bench {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr int kTapWorkers = 8;  // as in the daemon
+constexpr int kTapWorkers = 8;               // as in the daemon
+constexpr std::size_t kCreationsAtOnce = 1;  // the same
 constexpr std::int64_t kBitsPerByte = 8;
 
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) controller.Add(key);
-}
-
-void MergeAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) controller.AddMerged(key, runtime::kEventMergeWindow);
 }
 
 }  // namespace
@@ -49,7 +45,8 @@ Result<std::unique_ptr<Drivers>> OpenDrivers() {
   auto drivers = std::make_unique<Drivers>();
   ASSIGN_OR_RETURN(drivers->links, netlink::NetlinkLinkDriver::Open());
   ASSIGN_OR_RETURN(drivers->taps, netlink::NetlinkTapDriver::Open());
-  ASSIGN_OR_RETURN(drivers->qdiscs, netlink::NetlinkQdiscDriver::Open());
+  ASSIGN_OR_RETURN(drivers->qdiscs,
+                   netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver));
   ASSIGN_OR_RETURN(drivers->routes, netlink::NetlinkRouteDriver::Open());
   ASSIGN_OR_RETURN(drivers->flows, netlink::NetlinkFlowDriver::Open());
   ASSIGN_OR_RETURN(drivers->identities, bpf::BpfIdentityDriver::Open({{}, {}}));
@@ -129,13 +126,17 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
                  .looking = [this](const std::string& key) { tap_.queue().Looking(key); },
                  .registry = &metrics_}),
       shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_,
-                    {.looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
+                    {.requeue = [this](const std::string& key) { shaping_.Add(key); },
+                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
+                     .pressed = [this] { return shaping_.queue().Presses(); },
                      .registry = &metrics_}),
       tap_({.name = "tap",
             .workers = kTapWorkers,
-            .behind = [this](const std::string& key) { return tap_loop_.IsLeaving(key); }},
+            .front_at_once = kCreationsAtOnce,
+            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); }},
            tap_loop_, RealClock(), SystemRng(), metrics_),
-      shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
+      shaping_({.name = "shaping", .behind = shaping::ShapingReconciler::IsDomain}, shaping_loop_,
+               RealClock(), SystemRng(), metrics_) {}
 
 World::~World() {
   subscription_.reset();
@@ -174,8 +175,12 @@ Status World::Start() {
     changed_.NotifyAll();
   });
   RETURN_IF_ERROR(events_->Start([this](const drivers::LinkEvent& event) {
-    MergeAll(tap_, tap_loop_.KeysOf(event));
-    MergeAll(shaping_, shaping_loop_.KeysOf(event));
+    for (const std::string& key : tap_loop_.KeysOf(event)) {
+      tap_.AddMerged(key, runtime::kEventMergeWindow);
+    }
+    for (const std::string& key : shaping_loop_.KeysOf(event)) {
+      shaping_.AddMerged(key, shaping::ShapingReconciler::MergeWindow(key));
+    }
   }));
   tap_.Start();
   shaping_.Start();
@@ -234,7 +239,7 @@ bool World::AnyLeft(const std::vector<ledger::VmLease>& vms) const {
 Status World::ReleaseAll(const std::string& prefix) {
   auto vms = ledger_->ListAll().vms;
   std::erase_if(vms, [&](const auto& vm) { return !vm.owner.uid.starts_with(prefix); });
-  RETURN_IF_ERROR(InThreads(static_cast<std::uint32_t>(vms.size()), [&](std::uint32_t n) {
+  RETURN_IF_ERROR(crew_.Run(static_cast<std::uint32_t>(vms.size()), [&](std::uint32_t n) {
     return ledger_->Release(vms[n - 1].owner.uid);
   }));
   const MutexLock lock(mu_);

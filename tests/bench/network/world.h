@@ -21,6 +21,7 @@
 #include "drivers/netlink/tap.h"
 #include "reconcilers/shaping/reconciler.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/bench/network/crew.h"
 
 namespace forkplane::bench {
 
@@ -83,6 +84,7 @@ class World {
   Drivers& drivers() { return *drivers_; }
   ledger::Ledger& ledger() { return *ledger_; }
   Specs& specs() { return specs_; }
+  Crew& crew() { return crew_; }
 
  private:
   World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> ledger,
@@ -106,6 +108,7 @@ class World {
 
   Mutex mu_;
   CondVar changed_;
+  Crew crew_;  // last: what it does uses the rest
 };
 
 }  // namespace forkplane::bench

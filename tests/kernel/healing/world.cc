@@ -105,7 +105,8 @@ World::~World() {
 void World::OpenDrivers(const Setup& setup) {
   Take(netlink::NetlinkLinkDriver::Open(), drivers_, drivers_.links);
   Take(netlink::NetlinkTapDriver::Open(), drivers_, drivers_.taps);
-  Take(netlink::NetlinkQdiscDriver::Open(), drivers_, drivers_.qdiscs);
+  Take(netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver), drivers_,
+       drivers_.qdiscs);
   Take(netlink::NetlinkRouteDriver::Open(), drivers_, drivers_.routes);
   drivers_.sysctls = drivers_.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
   Take(bpf::BpfIdentityDriver::Open({pins_, setup.mode}), drivers_, drivers_.identities);

@@ -165,5 +165,44 @@ TEST_F(EventsTest, OurOwnLooksAreNoNews) {
   });
 }
 
+// Whose driver looks after what it did hears of nothing of it, whichever was opened first; whoever
+// wants to know does, and what concerns others is told to all.
+TEST_F(EventsTest, OfRatesThatAreLookedAtAnywayNothingIsTold) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  testing::RunInNetworkNamespace([&] {
+    links_ = *NetlinkLinkDriver::Open();
+    ASSERT_TRUE(links_->CreateIfb({0, ""}).ok());
+    const auto events = *NetlinkLinkEvents::Open();
+    const auto all_events = *NetlinkLinkEvents::Open(kEventBufferBytes, Doings::kTold);
+    Receiver receiver;
+    Receiver all;
+    ASSERT_TRUE(events->Start([&](const LinkEvent& event) { receiver.OnEvent(event); }).ok());
+    ASSERT_TRUE(all_events->Start([&](const LinkEvent& event) { all.OnEvent(event); }).ok());
+    const auto qdiscs = *NetlinkQdiscDriver::Open(RateEvents::kPassedOver);
+    const std::uint32_t ifb = IfbIndex(0);
+    drivers::HtbClass htb = {kRootClassMinor, 0, 1'000'000, 1'000'000, 20'000, 20'000, 20'000};
+    ASSERT_TRUE(qdiscs->AddHtb(ifb, kDefaultClassMinor).ok());
+    ASSERT_TRUE(qdiscs->AddClass(ifb, htb).ok());
+    htb.minor = 1;
+    htb.parent_minor = kRootClassMinor;
+    ASSERT_TRUE(qdiscs->AddClass(ifb, htb).ok());
+    ASSERT_TRUE(qdiscs->SetLeaf(ifb, 1, {drivers::LeafKind::kBfifo, 65'536}).ok());
+    ASSERT_TRUE(qdiscs->DeleteClass(ifb, 1).ok());
+    ASSERT_TRUE(qdiscs->DeleteRoot(ifb).ok());
+    const LinkEvent of_class = {LinkEventKind::kClass, ifb, ClassHandle(1)};
+    const LinkEvent of_root = {LinkEventKind::kClass, ifb, ClassHandle(kRootClassMinor)};
+    EXPECT_TRUE(all.Saw(of_class));
+    EXPECT_TRUE(receiver.Saw(of_root));
+    EXPECT_TRUE(Works(receiver)) << "what came before is read";
+    for (const LinkEvent& event : receiver.Events()) {
+      EXPECT_NE(event, of_class);
+      EXPECT_NE(event.parent, ClassHandle(1)) << "its leaf";
+    }
+    events->Stop();
+    all_events->Stop();
+  });
+}
+
 }  // namespace
 }  // namespace forkplane::netlink

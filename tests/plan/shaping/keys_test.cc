@@ -32,7 +32,21 @@ class ShapingKeysTest : public ::testing::Test {
     options.path = ":memory:";
     options.boot_id = "boot";
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
-    loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, Options{});
+    Options of_loop;
+    of_loop.pressed = [this] { return pressed_; };
+    loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, of_loop);
+  }
+
+  // The first IFB with a root class, ready to shape.
+  void RaiseIfb() {
+    ASSERT_TRUE(fake::FakeLinkDriver(kernel_).CreateIfb({0, "host"}).ok());
+    ASSERT_TRUE(qdiscs_.AddHtb(IfbIndex(0), kDefaultClassMinor).ok());
+    ASSERT_TRUE(AddClass(kRootClassMinor, 0));
+  }
+  bool AddClass(std::uint32_t minor, std::uint32_t parent) {
+    return qdiscs_
+        .AddClass(IfbIndex(0), {minor, parent, 1'000'000, 1'000'000, 20'000, 20'000, 20'000})
+        .ok();
   }
 
   // The number of the one interface that is leased.
@@ -48,6 +62,7 @@ class ShapingKeysTest : public ::testing::Test {
     return ledger_->Claim(claim).value().interfaces.front().number;
   }
 
+  bool pressed_ = false;
   SeededRng rng_{1};
   OneSpec specs_;
   fake::FakeKernel kernel_;
@@ -63,11 +78,10 @@ TEST_F(ShapingKeysTest, WhatHoldsRatesWakesItsInterface) {
   const std::uint32_t ifb = IfbIndex(0);
   LinkEvent leaf{LinkEventKind::kQdisc, ifb, 0x80020000};
   leaf.parent = ClassHandle(number);
-  for (const LinkEvent& event :
-       {LinkEvent{LinkEventKind::kClass, ifb, ClassHandle(number)}, leaf,
-        LinkEvent{LinkEventKind::kQdisc, tap, kTbfHandle},
-        LinkEvent{LinkEventKind::kQdisc, tap, 0x80010000}, LinkEvent{LinkEventKind::kLinkGone, tap},
-        LinkEvent{LinkEventKind::kLink, tap, 0, true}}) {
+  for (const LinkEvent& event : {LinkEvent{LinkEventKind::kClass, ifb, ClassHandle(number)}, leaf,
+                                 LinkEvent{LinkEventKind::kQdisc, tap, kTbfHandle},
+                                 LinkEvent{LinkEventKind::kQdisc, tap, 0x80010000},
+                                 LinkEvent{LinkEventKind::kLinkGone, tap}}) {
     EXPECT_THAT(loop_->KeysOf(event), ElementsAre("0:1")) << event.index << " " << event.handle;
   }
 }
@@ -93,6 +107,7 @@ TEST_F(ShapingKeysTest, WhatDoesNotIsNoNews) {
   for (const LinkEvent& event :
        {LinkEvent{LinkEventKind::kQdisc, tap, kClsactHandle},
         LinkEvent{LinkEventKind::kFilter, tap}, LinkEvent{LinkEventKind::kLink, tap},
+        LinkEvent{LinkEventKind::kLink, tap, 0, true},
         LinkEvent{LinkEventKind::kLink, BridgeIndex(0), 0, true}}) {
     EXPECT_THAT(loop_->KeysOf(event), IsEmpty()) << event.index << " " << event.handle;
   }
@@ -107,7 +122,7 @@ TEST_F(ShapingKeysTest, OfTheFactsOnlyThoseWakeThatAPassCanChange) {
   };
   EXPECT_THAT(keys({.ready = true}), ElementsAre("0:1"));
   EXPECT_THAT(keys({.ready = true, .shaped = true}), IsEmpty());
-  EXPECT_THAT(keys({.ready = false, .shaped = true}), ElementsAre("0"));
+  EXPECT_THAT(keys({.ready = false, .shaped = true}), IsEmpty());
   // It comes again by itself, later each time.
   EXPECT_THAT(keys({.ready = true, .shaped_reason = "Retrying"}), IsEmpty());
 }
@@ -122,20 +137,28 @@ TEST_F(ShapingKeysTest, AKeyThatMeansNothingIsRefused) {
 // Whoever hangs a class of his own below one of ours keeps it from being deleted.
 TEST_F(ShapingKeysTest, WhatOneInterfaceAloneDoesNotGetRightItsDomainDoes) {
   const std::uint32_t minor = MinorOf(Lease());
-  const std::uint32_t ifb = IfbIndex(0);
-  ASSERT_TRUE(fake::FakeLinkDriver(kernel_).CreateIfb({0, "host"}).ok());
-  ASSERT_TRUE(qdiscs_.AddHtb(ifb, kDefaultClassMinor).ok());
-  const auto add = [&](std::uint32_t of, std::uint32_t parent) {
-    return qdiscs_.AddClass(ifb, {of, parent, 1'000'000, 1'000'000, 20'000, 20'000, 20'000}).ok();
-  };
-  ASSERT_TRUE(add(kRootClassMinor, 0));
-  ASSERT_TRUE(add(minor, 0));  // not below the root class: must be made anew
-  ASSERT_TRUE(add(0x77, minor));
+  RaiseIfb();
+  ASSERT_TRUE(AddClass(minor, 0));  // not below the root class: must be made anew
+  ASSERT_TRUE(AddClass(0x77, minor));
   const auto pass = loop_->Reconcile("0:1", {});
   ASSERT_TRUE(pass.ok()) << pass.error().message;
-  const auto classes = qdiscs_.ObserveUplink(ifb)->classes;
+  const auto classes = qdiscs_.ObserveUplink(IfbIndex(0))->classes;
   ASSERT_EQ(classes.size(), 2u);
   EXPECT_EQ(classes[0].htb.parent_minor, kRootClassMinor);
+}
+
+TEST_F(ShapingKeysTest, ADomainEndsEarlyForAnInterfaceThatWaits) {
+  constexpr std::uint32_t kLeaked = 100;
+  RaiseIfb();
+  for (std::uint32_t n = 0; n < kLeaked; ++n) ASSERT_TRUE(AddClass(0x100 + n, kRootClassMinor));
+  const auto left = [&] { return qdiscs_.ObserveUplink(IfbIndex(0))->classes.size() - 1; };
+  pressed_ = true;
+  EXPECT_EQ(loop_->Reconcile("0", {}).value(), runtime::Next::After({}));
+  EXPECT_GT(left(), 0u);
+  EXPECT_LT(left(), kLeaked) << "it gets on all the same";
+  pressed_ = false;
+  EXPECT_EQ(loop_->Reconcile("0", {}).value(), runtime::Next::Done());
+  EXPECT_EQ(left(), 0u);
 }
 
 }  // namespace

@@ -108,6 +108,19 @@ TEST_F(NewbornTest, NothingIsAskedBeforeItIsReady) {
   EXPECT_THAT(calls_.changes, IsEmpty());
 }
 
+// W4: what nobody waits for stands behind it.
+TEST_F(NewbornTest, OnlyWhatIsNotReadyYetGoesFirst) {
+  RaiseBridge();
+  const auto lease = Claim("a");
+  const std::string key = ledger::KeyOf(lease.id);
+  EXPECT_FALSE(loop_->CanWait(key));
+  EXPECT_EQ(Pass(lease), "ready");
+  EXPECT_TRUE(loop_->CanWait(key)) << "a resync, or a repair";
+  ASSERT_TRUE(ledger_->Release("old").ok());
+  EXPECT_TRUE(loop_->CanWait(ledger::KeyOf(old_.id)));
+  EXPECT_TRUE(loop_->CanWait("77"));
+}
+
 TEST_F(NewbornTest, WhatAnEarlierDaemonMayHaveMadeIsLookedAt) {
   RaiseBridge();
   EXPECT_EQ(Pass(old_), "ready");

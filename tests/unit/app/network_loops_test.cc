@@ -103,7 +103,7 @@ TEST_F(NetworkLoopsTest, ABurstOfLeasesIsOnePassOfTheNetworkAndOneOfTheHost) {
 }
 
 // Of the facts only those that a shaping pass can do something about: a TAP that is ready and not
-// shaped, or shaped and no longer ready.
+// shaped. In a burst, shaping is ahead of the tap loop with some: those would wake it again.
 TEST_F(NetworkLoopsTest, WhatShapingSaysItselfDoesNotWakeIt) {
   Claim("vm");
   const std::string key = ledger::KeyOf(ledger_->GetVm("vm")->interfaces.at(0).id);
@@ -114,7 +114,7 @@ TEST_F(NetworkLoopsTest, WhatShapingSaysItselfDoesNotWakeIt) {
   boards_.interfaces.Publish(key, {.ready = true, .shaped = true});
   EXPECT_EQ(Due("shaping"), 0);
   boards_.interfaces.Publish(key, {.ready = false, .shaped = true});
-  EXPECT_EQ(Due("shaping"), 1);
+  EXPECT_EQ(Due("shaping"), 0);
 }
 
 }  // namespace

@@ -43,16 +43,36 @@ TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
   for (int i = 0; i < 3; ++i) queue.Add(fmt::format("z{}", i));
   for (int i = 0; i < 10; ++i) queue.Add(fmt::format("a{}", i));
   EXPECT_EQ(queue.size(), 13U);
+  EXPECT_TRUE(queue.Presses());
   std::vector<std::string> taken;
   while (const auto key = queue.TryGet()) taken.push_back(*key);
   EXPECT_THAT(taken, ::testing::ElementsAre("a0", "a1", "a2", "a3", "a4", "a5", "a6", "z0", "a7",
                                             "a8", "a9", "z1", "z2"));
+  queue.Add("z3");
+  EXPECT_FALSE(queue.Presses()) << "nothing but what may stand behind";
+  EXPECT_EQ(queue.TryGet(), "z3");
   queue.Add("z0");  // in work: it gets in line when it is done
   queue.Done("z0");
   queue.Add("b");
   EXPECT_EQ(queue.TryGet(), "b");
   EXPECT_EQ(queue.TryGet(), "z0");
   EXPECT_EQ(queue.TryGet(), std::nullopt);
+}
+
+TEST_F(WorkQueueTest, OfTheFrontNoMoreAreInWorkThanItIsGiven) {
+  WorkQueue queue(
+      "front", clock_, rng_, registry_, [](const std::string& key) { return key.front() == 'z'; },
+      1);
+  for (const char* key : {"a", "b", "z0", "z1"}) queue.Add(key);
+  EXPECT_EQ(queue.TryGet(), "a");
+  EXPECT_EQ(queue.TryGet(), "z0") << "the others go on";
+  EXPECT_EQ(queue.TryGet(), "z1");
+  EXPECT_EQ(queue.TryGet(), std::nullopt);
+  EXPECT_TRUE(queue.Presses());
+  queue.Done("z0");
+  EXPECT_EQ(queue.TryGet(), std::nullopt);
+  queue.Done("a");
+  EXPECT_EQ(queue.TryGet(), "b");
 }
 
 TEST_F(WorkQueueTest, AKeyAddedWhileInWorkComesBackAfterDone) {
@@ -237,6 +257,42 @@ TEST(WorkQueueThreadsTest, ADelayWakesWhoWaits) {
 }
 
 // No key in two hands at once, no add without a pass that began after it.
+// Whoever sleeps while the front is full is not woken for it: whoever is done takes the next.
+TEST(WorkQueueThreadsTest, AFrontOfOneIsWorkedOffByManyWorkers) {
+  SeededRng rng{1};
+  metrics::Registry registry;
+  WorkQueue queue(
+      "front", RealClock(), rng, registry,
+      [](const std::string& key) { return key.front() == 'z'; }, 1);
+  constexpr int kEach = 500;
+  std::atomic<int> in_front = 0;
+  std::atomic<int> done = 0;
+  std::atomic<bool> crowded = false;
+  std::vector<std::jthread> workers;
+  for (int i = 0; i < 4; ++i) {
+    workers.emplace_back([&](const std::stop_token& stop) {
+      while (const auto key = queue.Get(stop)) {
+        const bool front = key->front() != 'z';
+        if (front && ++in_front > 1) crowded = true;
+        std::this_thread::yield();
+        if (front) --in_front;
+        queue.Done(*key);
+        ++done;
+      }
+    });
+  }
+  for (int i = 0; i < kEach; ++i) {
+    queue.Add(fmt::format("a{}", i));
+    queue.Add(fmt::format("z{}", i));
+  }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (done < 2 * kEach && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(done, 2 * kEach);
+  EXPECT_FALSE(crowded);
+}
+
 TEST(WorkQueueThreadsTest, AStormOfAddsLosesNothingAndSharesNothing) {
   constexpr int kKeys = 20;
   constexpr int kAdds = 20000;
