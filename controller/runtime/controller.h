@@ -18,8 +18,8 @@ namespace forkplane::runtime {
 struct ControllerOptions {
   std::string name;  // label of every metric: "tap", "virtual_machine"
   int workers = 1;
-  std::size_t front_at_once = WorkQueue::kNoLimit;
   WorkQueue::Behind behind = {};
+  WorkQueue::AtOnce at_once = {};
 };
 
 // NOTE Lifecycle: made, wired (informers and boards call Add), Start after the informers it reads

@@ -20,7 +20,7 @@ double Seconds(std::chrono::nanoseconds duration) {
 }  // namespace
 
 WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-                     Behind behind, std::size_t front_at_once)
+                     Behind behind, AtOnce at_once)
     : clock_(clock),
       metrics_{
           .depth = registry.AddGauge("workqueue_depth", "Current depth of the workqueue.",
@@ -43,7 +43,7 @@ WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::R
               "How long the longest running processor has been running.", {{"name", name}}),
       },
       behind_(std::move(behind)),
-      front_at_once_(front_at_once),
+      at_once_(at_once),
       backoff_(rng) {}
 
 void WorkQueue::AddLocked(const std::string& key) {
@@ -55,10 +55,9 @@ void WorkQueue::AddLocked(const std::string& key) {
 }
 
 void WorkQueue::EnterLocked(const std::string& key) {
-  const bool behind = behind_ && behind_(key);
-  (behind ? behind_order_ : order_).push_back(key);
+  (behind_ && behind_(key) ? behind_order_ : order_).push_back(key);
   metrics_.depth.Set(static_cast<double>(ReadyLocked()));
-  if (behind || FrontIsOpenLocked()) changed_.NotifyOne();  // else whoever is done takes it
+  if (IsOpenLocked()) changed_.NotifyOne();  // else whoever is done takes it
 }
 
 void WorkQueue::Add(const std::string& key) {
@@ -124,20 +123,21 @@ std::optional<MonotonicTime> WorkQueue::EarliestLocked() const {
 }
 
 std::optional<std::string> WorkQueue::PopLocked() {
-  const bool open = FrontIsOpenLocked();
-  if (shut_down_ || (!open && behind_order_.empty())) return std::nullopt;
-  const bool turn = open && !behind_order_.empty() && ++taken_ % kBehindTurn == 0;
-  std::deque<std::string>& order = open && !turn ? order_ : behind_order_;
+  if (shut_down_ || !IsOpenLocked()) return std::nullopt;
+  const bool turn = FrontIsOpenLocked() && BehindIsOpenLocked() && ++taken_ % kBehindTurn == 0;
+  const bool front = FrontIsOpenLocked() && !turn;
+  std::deque<std::string>& order = front ? order_ : behind_order_;
   std::string key = std::move(order.front());
   order.pop_front();
-  if (!turn && open) front_.insert(key);
-  if (turn) changed_.NotifyOne();  // for the one that would have been next
+  if (front) front_.insert(key);
   const MonotonicTime now = clock_.Now();
   const auto since = dirty_.find(key);
   metrics_.queue_duration.Observe(Seconds(now - since->second));
   dirty_.erase(since);
   merged_.Remove(key);
   processing_.emplace(key, now);
+  // Whoever was done may have taken a key of one kind, and left room for one of the other.
+  if (IsOpenLocked()) changed_.NotifyOne();
   metrics_.depth.Set(static_cast<double>(ReadyLocked()));
   return key;
 }
@@ -159,7 +159,7 @@ std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
     // The wait is in real time whatever clock tells the delays.
     const MonotonicTime until = RealClock().Now() + wait;
     changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
-      return shut_down_ || FrontIsOpenLocked() || !behind_order_.empty() || EarliestLocked() != due;
+      return shut_down_ || IsOpenLocked() || EarliestLocked() != due;
     });
   }
   return std::nullopt;

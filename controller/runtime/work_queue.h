@@ -40,11 +40,17 @@ class WorkQueue {
   // line, under the queue's lock: a look in memory.
   using Behind = std::function<bool(const std::string& key)>;
 
-  static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+  // So many keys are in work at most: of those that stand behind, and of the others.
+  struct AtOnce {
+    static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+    std::size_t front = kNoLimit;
+    std::size_t behind = kNoLimit;
+  };
 
-  // `front_at_once`: so many keys that do not stand behind are in work at most.
   WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-            Behind behind = {}, std::size_t front_at_once = kNoLimit);
+            Behind behind, AtOnce at_once);
+  WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry)
+      : WorkQueue(name, clock, rng, registry, {}, {}) {}
 
   void Add(const std::string& key) EXCLUDES(mu_);
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
@@ -92,8 +98,12 @@ class WorkQueue {
   void EnterLocked(const std::string& key) REQUIRES(mu_);
   std::size_t ReadyLocked() const REQUIRES(mu_) { return order_.size() + behind_order_.size(); }
   bool FrontIsOpenLocked() const REQUIRES(mu_) {
-    return !order_.empty() && front_.size() < front_at_once_;
+    return !order_.empty() && front_.size() < at_once_.front;
   }
+  bool BehindIsOpenLocked() const REQUIRES(mu_) {
+    return !behind_order_.empty() && processing_.size() - front_.size() < at_once_.behind;
+  }
+  bool IsOpenLocked() const REQUIRES(mu_) { return FrontIsOpenLocked() || BehindIsOpenLocked(); }
   void MoveDueLocked() REQUIRES(mu_);
   std::optional<std::string> PopLocked() REQUIRES(mu_);
   std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
@@ -101,7 +111,7 @@ class WorkQueue {
   Clock& clock_;
   Metrics metrics_;
   const Behind behind_;
-  const std::size_t front_at_once_;
+  const AtOnce at_once_;
   mutable Mutex mu_;
   CondVar changed_;
   // Both orders together are dirty_ minus processing_, in the order of arrival. A key in both

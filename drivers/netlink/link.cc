@@ -118,8 +118,10 @@ Lookup<Link> ObserveLinkByName(SharedSocket& socket, const std::string& name) {
 }
 
 Result<std::unique_ptr<NetlinkLinkDriver>> NetlinkLinkDriver::Open() {
-  ASSIGN_OR_RETURN(Socket socket, Socket::Open());
-  return std::unique_ptr<NetlinkLinkDriver>(new NetlinkLinkDriver(std::move(socket)));
+  ASSIGN_OR_RETURN(Socket changes, Socket::Open());
+  ASSIGN_OR_RETURN(Socket looks, Socket::Open());
+  return std::unique_ptr<NetlinkLinkDriver>(
+      new NetlinkLinkDriver(std::move(changes), std::move(looks)));
 }
 
 Lookup<Link> NetlinkLinkDriver::Observe(std::uint32_t index) { return ObserveLink(socket_, index); }

@@ -30,7 +30,7 @@ class NetlinkLinkDriver final : public drivers::LinkDriver {
   Status Delete(std::uint32_t index) override;
 
  private:
-  explicit NetlinkLinkDriver(Socket socket) : socket_(std::move(socket)) {}
+  NetlinkLinkDriver(Socket changes, Socket looks) : socket_(std::move(changes), std::move(looks)) {}
   Status SetSlave(std::uint32_t index, bool isolated, bool up);
 
   SharedSocket socket_;

@@ -87,10 +87,11 @@ struct NetlinkQdiscDriver::UplinkDump {
 };
 
 Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open(RateEvents rate_events) {
-  ASSIGN_OR_RETURN(Socket socket, Socket::Open());
+  ASSIGN_OR_RETURN(Socket changes, Socket::Open());
+  ASSIGN_OR_RETURN(Socket looks, Socket::Open());
   ASSIGN_OR_RETURN(auto quiet, QuietSocket::Open());
   return std::unique_ptr<NetlinkQdiscDriver>(
-      new NetlinkQdiscDriver(std::move(socket), std::move(quiet), rate_events));
+      new NetlinkQdiscDriver(std::move(changes), std::move(looks), std::move(quiet), rate_events));
 }
 
 Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {

@@ -46,8 +46,11 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
   Status SetLeaf(std::uint32_t index, std::uint32_t minor, const drivers::Leaf& leaf) override;
 
  private:
-  NetlinkQdiscDriver(Socket socket, std::unique_ptr<QuietSocket> quiet, RateEvents rate_events)
-      : socket_(std::move(socket)), quiet_(std::move(quiet)), rate_events_(rate_events) {}
+  NetlinkQdiscDriver(Socket changes, Socket looks, std::unique_ptr<QuietSocket> quiet,
+                     RateEvents rate_events)
+      : socket_(std::move(changes), std::move(looks)),
+        quiet_(std::move(quiet)),
+        rate_events_(rate_events) {}
   struct UplinkDump;
   // For a change of the class, or of what belongs to it.
   SharedSocket& RatesSocket(std::uint32_t minor);

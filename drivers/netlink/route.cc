@@ -119,11 +119,12 @@ std::optional<std::uint64_t> SpeedOf(int fd, const std::string& name) {
 }  // namespace
 
 Result<std::unique_ptr<NetlinkRouteDriver>> NetlinkRouteDriver::Open() {
-  ASSIGN_OR_RETURN(Socket socket, Socket::Open());
+  ASSIGN_OR_RETURN(Socket changes, Socket::Open());
+  ASSIGN_OR_RETURN(Socket looks, Socket::Open());
   UniqueFd ethtool(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!ethtool.valid()) return FromErrno(errno, "socket for ethtool");
   return std::unique_ptr<NetlinkRouteDriver>(
-      new NetlinkRouteDriver(std::move(socket), std::move(ethtool)));
+      new NetlinkRouteDriver(std::move(changes), std::move(looks), std::move(ethtool)));
 }
 
 Result<std::vector<Ipv4Prefix>> NetlinkRouteDriver::ListAddresses(std::uint32_t index) {

@@ -31,8 +31,8 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Lookup<drivers::Uplink> UplinkByName(const std::string& name) override;
 
  private:
-  NetlinkRouteDriver(Socket socket, UniqueFd ethtool)
-      : socket_(std::move(socket)), ethtool_(std::move(ethtool)) {}
+  NetlinkRouteDriver(Socket changes, Socket looks, UniqueFd ethtool)
+      : socket_(std::move(changes), std::move(looks)), ethtool_(std::move(ethtool)) {}
   // All unicast routes of the main table, of one link or (0) of all; device names are not filled.
   Result<std::vector<drivers::Route>> DumpRoutes(std::uint32_t index, bool host_routes_only);
 

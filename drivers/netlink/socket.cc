@@ -178,25 +178,27 @@ Traffic TrafficSoFar() {
 }
 
 Status SharedSocket::Request(Message& message, std::string_view what) {
-  const MutexLock lock(mutex_);
-  return socket_.Request(message, what);
+  const MutexLock lock(changes_.mutex);
+  return changes_.socket.Request(message, what);
 }
 
 Status SharedSocket::RequestAll(std::span<Message> messages, std::string_view what) {
-  const MutexLock lock(mutex_);
-  return socket_.RequestAll(messages, what);
+  const MutexLock lock(changes_.mutex);
+  return changes_.socket.RequestAll(messages, what);
 }
 
 Status SharedSocket::Get(Message& message, std::string_view what,
                          const Socket::OnMessage& on_message) {
-  const MutexLock lock(mutex_);
-  return socket_.Get(message, what, on_message);
+  Turn& turn = ForLooks();
+  const MutexLock lock(turn.mutex);
+  return turn.socket.Get(message, what, on_message);
 }
 
 Status SharedSocket::Dump(const std::function<Message()>& make, std::string_view what,
                           const std::function<void()>& reset, const Socket::OnMessage& on_message) {
-  const MutexLock lock(mutex_);
-  return socket_.Dump(make, what, reset, on_message);
+  Turn& turn = ForLooks();
+  const MutexLock lock(turn.mutex);
+  return turn.socket.Dump(make, what, reset, on_message);
 }
 
 }  // namespace forkplane::netlink

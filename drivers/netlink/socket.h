@@ -69,22 +69,30 @@ struct Traffic {
 };
 Traffic TrafficSoFar();
 
-// A socket that several threads use in turn.
+// A socket that several threads use in turn. With a second one for looks (Get and Dump) no change
+// stands behind somebody's look, which stands behind the kernel's lock: the change of a creation
+// behind the looks of a thousand releases.
 class SharedSocket {
  public:
-  explicit SharedSocket(Socket socket) : socket_(std::move(socket)) {}
+  explicit SharedSocket(Socket socket) : changes_{{}, std::move(socket)} {}
+  SharedSocket(Socket changes, Socket looks)
+      : changes_{{}, std::move(changes)}, looks_(new Turn{{}, std::move(looks)}) {}
 
-  Status Request(Message& message, std::string_view what) EXCLUDES(mutex_);
-  Status RequestAll(std::span<Message> messages, std::string_view what) EXCLUDES(mutex_);
-  Status Get(Message& message, std::string_view what, const Socket::OnMessage& on_message)
-      EXCLUDES(mutex_);
+  Status Request(Message& message, std::string_view what);
+  Status RequestAll(std::span<Message> messages, std::string_view what);
+  Status Get(Message& message, std::string_view what, const Socket::OnMessage& on_message);
   Status Dump(const std::function<Message()>& make, std::string_view what,
-              const std::function<void()>& reset, const Socket::OnMessage& on_message)
-      EXCLUDES(mutex_);
+              const std::function<void()>& reset, const Socket::OnMessage& on_message);
 
  private:
-  Mutex mutex_;
-  Socket socket_ GUARDED_BY(mutex_);
+  struct Turn {
+    Mutex mutex;
+    Socket socket GUARDED_BY(mutex);
+  };
+  Turn& ForLooks() { return looks_ ? *looks_ : changes_; }
+
+  Turn changes_;
+  std::unique_ptr<Turn> looks_;
 };
 
 // FromErrno with what rtnetlink means by some numbers: EXFULL is a full bridge (Exhausted),

@@ -1,6 +1,7 @@
 #include "reconcilers/tap/deletion_pool.h"
 
-#include "controller/base/clock.h"
+#include <algorithm>
+
 #include "controller/runtime/converge.h"
 
 namespace forkplane::tap {
@@ -58,8 +59,7 @@ std::optional<DeletionPool::Job> DeletionPool::Next(const std::stop_token& stop)
     const bool ready =
         changed_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
     if (!ready || stop.stop_requested()) return std::nullopt;
-    changed_.WaitUntil(mu_, stop, RealClock().Now() + kYieldMax,
-                       [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_ == 0; });
+    Yield(stop);
     if (stop.stop_requested()) return std::nullopt;
     if (queue_.empty()) continue;  // another thread was quicker
     Job job = std::move(queue_.front());
@@ -72,18 +72,31 @@ void DeletionPool::Run(const std::stop_token& stop) {
   while (const std::optional<Job> job = Next(stop)) Finish(*job);
 }
 
-DeletionPool::Creation::Creation(DeletionPool& pool) : pool_(pool) {
-  const MutexLock lock(pool_.mu_);
-  ++pool_.creations_;
+void DeletionPool::Yield(const std::stop_token& stop) {
+  const MonotonicTime until = RealClock().Now() + kYieldMax;
+  while (!stop.stop_requested()) {
+    const MonotonicTime now = RealClock().Now();
+    std::erase_if(creations_, [now](const auto& creation) { return creation.second <= now; });
+    if (creations_.empty() || until <= now) return;
+    MonotonicTime next = until;
+    for (const auto& [key, counts_until] : creations_) next = std::min(next, counts_until);
+    changed_.WaitUntil(mu_, stop, next,
+                       [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_.empty(); });
+  }
 }
 
-DeletionPool::Creation::~Creation() {
+void DeletionPool::BeginCreation(const std::string& key) {
+  const MutexLock lock(mu_);
+  creations_.insert_or_assign(key, RealClock().Now() + kYieldMax);
+}
+
+void DeletionPool::EndCreation(const std::string& key) {
   bool wake = false;
   {
-    const MutexLock lock(pool_.mu_);
-    wake = --pool_.creations_ == 0 && !pool_.queue_.empty();
+    const MutexLock lock(mu_);
+    wake = creations_.erase(key) != 0 && creations_.empty() && !queue_.empty();
   }
-  if (wake) pool_.changed_.NotifyAll();
+  if (wake) changed_.NotifyAll();
 }
 
 }  // namespace forkplane::tap

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "controller/base/clock.h"
 #include "controller/base/mutex.h"
 #include "controller/base/result.h"
 
@@ -38,18 +39,11 @@ class DeletionPool {
   // only says that the world moved (NotFound, Exists, Conflict).
   std::optional<Error> TakeFailure(const std::string& key) EXCLUDES(mu_);
 
-  // A creation under way: while it lives each thread puts its next work off for kYieldMax at most,
-  // so that a host that creates without pause deletes all the same.
-  class Creation {
-   public:
-    explicit Creation(DeletionPool& pool);
-    ~Creation();
-    Creation(const Creation&) = delete;
-    Creation& operator=(const Creation&) = delete;
-
-   private:
-    DeletionPool& pool_;
-  };
+  // A creation begins, and ends, or does not for kYieldMax. Meanwhile each thread puts its next
+  // work off, for kYieldMax at most, so that a host that creates without pause deletes all the
+  // same.
+  void BeginCreation(const std::string& key) EXCLUDES(mu_);
+  void EndCreation(const std::string& key) EXCLUDES(mu_);
   static constexpr std::chrono::milliseconds kYieldMax{50};
 
   // Finishes what has begun, drops what waits (the next start sees it again); then `done` is called
@@ -63,12 +57,13 @@ class DeletionPool {
   };
   void Run(const std::stop_token& stop);
   std::optional<Job> Next(const std::stop_token& stop) EXCLUDES(mu_);
+  void Yield(const std::stop_token& stop) REQUIRES(mu_);
   void Finish(const Job& job);
 
   const Done done_;
   mutable Mutex mu_;
   CondVar changed_;
-  int creations_ GUARDED_BY(mu_) = 0;
+  std::map<std::string, MonotonicTime> creations_ GUARDED_BY(mu_);  // until when they count
   std::deque<Job> queue_ GUARDED_BY(mu_);
   std::set<std::string> pending_ GUARDED_BY(mu_);
   std::map<std::string, Error> failures_ GUARDED_BY(mu_);

@@ -12,6 +12,11 @@ bool TapReconciler::CanWait(const std::string& key) const {
   return fact && fact->ready;
 }
 
+void TapReconciler::Learn(const std::string& key) {
+  const auto fact = facts_.Get(key);
+  if (!fact || fact->shaped) deletions_.EndCreation(key);
+}
+
 std::vector<std::string> TapReconciler::AllKeys() const {
   std::vector<std::string> keys;
   for (const auto& vm : ledger_.ListAll().vms) {

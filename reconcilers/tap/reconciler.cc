@@ -150,7 +150,7 @@ bool TapReconciler::IsNewborn(const ledger::InterfaceLease& lease, const Desired
 // look would, and one that fails (a bridge that is not there or not up, a foreign link in our
 // place) leaves the rest to a pass that looks. True: it stands.
 bool TapReconciler::RaiseUnseen(const std::string& key, const Desired& desired) {
-  const DeletionPool::Creation first(deletions_);
+  deletions_.BeginCreation(key);
   Observed nothing;
   nothing.bridge_up = true;
   nothing.vmm = Vmm::kNone;
@@ -158,6 +158,7 @@ bool TapReconciler::RaiseUnseen(const std::string& key, const Desired& desired) 
     const Status done = Execute(key, desired, action);
     if (done.ok()) continue;
     log::Debug("tap action failed; looking", {{"lease", key}, {"err", done.error()}});
+    deletions_.EndCreation(key);
     return false;
   }
   return true;

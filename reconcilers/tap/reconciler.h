@@ -7,6 +7,7 @@
 //     come back), on a bridge of ours or on an IFB; kLost: AllKeys,
 //   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
 //   - a periodic resync: AllKeys.
+// Tell Learn of each change of InterfaceFacts.
 // `requeue` and `looking` of Options must go to the same queue; in it, keys that can wait stand
 // behind (CanWait): neither a thousand releases nor a resync hold up a fork.
 //
@@ -82,6 +83,9 @@ class TapReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
   std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
+
+  // Of a change of its fact: what is shaped, or gone, holds up no deletion any more.
+  void Learn(const std::string& key);
 
   // Before what Options.requeue reaches is destroyed: a deletion under way calls it at its end.
   void StopDeletions() { deletions_.Stop(); }

@@ -10,8 +10,7 @@ namespace forkplane::bench {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr int kTapWorkers = 8;               // as in the daemon
-constexpr std::size_t kCreationsAtOnce = 1;  // the same
+constexpr int kTapWorkers = 8;  // as in the daemon
 constexpr std::int64_t kBitsPerByte = 8;
 
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
@@ -132,8 +131,8 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
                      .registry = &metrics_}),
       tap_({.name = "tap",
             .workers = kTapWorkers,
-            .front_at_once = kCreationsAtOnce,
-            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); }},
+            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); },
+            .at_once = {.front = 1, .behind = kTapWorkers - 1}},
            tap_loop_, RealClock(), SystemRng(), metrics_),
       shaping_({.name = "shaping", .behind = shaping::ShapingReconciler::IsDomain}, shaping_loop_,
                RealClock(), SystemRng(), metrics_) {}
@@ -170,6 +169,7 @@ Status World::Start() {
     changed_.NotifyAll();
   });
   facts_.Subscribe([this](const std::string& lease) {
+    tap_loop_.Learn(lease);
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
     const MutexLock lock(mu_);
     changed_.NotifyAll();

@@ -110,12 +110,12 @@ TEST_F(DoctorKernelTest, BothForcedWaysAreTried) {
 }
 
 TEST_F(DoctorKernelTest, WhatStandsOnAMissingFeatureIsNotBlamedOnTheKernel) {
-  // The probe's four sockets take the last descriptors, so /dev/net/tun cannot be opened.
-  std::vector<UniqueFd> four;
-  four.reserve(4);
-  for (int i = 0; i < 4; ++i) four.emplace_back(::dup(STDIN_FILENO));
-  const auto limit = static_cast<rlim_t>(four.back().get()) + 1;
-  four.clear();
+  // The probe's six sockets take the last descriptors, so /dev/net/tun cannot be opened.
+  std::vector<UniqueFd> six;
+  six.reserve(6);
+  for (int i = 0; i < 6; ++i) six.emplace_back(::dup(STDIN_FILENO));
+  const auto limit = static_cast<rlim_t>(six.back().get()) + 1;
+  six.clear();
   rlimit before = {};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit few = before;

@@ -2,6 +2,7 @@
 // destroyed; deletions stand behind creations, and are done all the same.
 #include "reconcilers/tap/deletion_pool.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -53,15 +54,15 @@ TEST(DeletionPoolTest, NoWorkBeginsWhileSomethingIsCreated) {
     return OkStatus();
   };
   const auto started = std::chrono::steady_clock::now();
-  {
-    const DeletionPool::Creation one(pool);
-    pool.Submit("a", work);
-    { const DeletionPool::Creation another(pool); }
-    std::this_thread::sleep_for(DeletionPool::kYieldMax / 5);
-    const int seen = begun;
-    const bool soon = std::chrono::steady_clock::now() - started < DeletionPool::kYieldMax / 2;
-    EXPECT_TRUE(seen == 0 || !soon);  // not soon: this thread was held up, and nothing is shown
-  }
+  pool.BeginCreation("one");
+  pool.Submit("a", work);
+  pool.BeginCreation("another");
+  pool.EndCreation("another");
+  std::this_thread::sleep_for(DeletionPool::kYieldMax / 5);
+  const int seen = begun;
+  const bool soon = std::chrono::steady_clock::now() - started < DeletionPool::kYieldMax / 2;
+  EXPECT_TRUE(seen == 0 || !soon);  // not soon: this thread was held up, and nothing is shown
+  pool.EndCreation("one");
   Await(begun, 1);
   pool.Submit("b", work);
   Await(begun, 2);
@@ -70,7 +71,12 @@ TEST(DeletionPoolTest, NoWorkBeginsWhileSomethingIsCreated) {
 TEST(DeletionPoolTest, AHostThatCreatesWithoutPauseDeletesAllTheSame) {
   std::atomic<int> begun = 0;
   DeletionPool pool(1, [](const std::string&, const Status&) {});
-  const DeletionPool::Creation for_ever(pool);
+  std::jthread creating([&pool](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      pool.BeginCreation("again");
+      std::this_thread::sleep_for(DeletionPool::kYieldMax / 10);
+    }
+  });
   for (const char* key : {"a", "b"}) {
     pool.Submit(key, [&begun]() -> Status {
       ++begun;
@@ -81,9 +87,27 @@ TEST(DeletionPoolTest, AHostThatCreatesWithoutPauseDeletesAllTheSame) {
   Await(begun, 2);
 }
 
+TEST(DeletionPoolTest, ACreationThatDoesNotEndIsForgotten) {
+  std::atomic<int> begun = 0;
+  DeletionPool pool(1, [](const std::string&, const Status&) {});
+  const auto started = std::chrono::steady_clock::now();
+  pool.BeginCreation("for ever");
+  constexpr int kWorks = 200;
+  for (int i = 0; i < kWorks; ++i) {
+    pool.Submit(fmt::format("{}", i), [&begun]() -> Status {
+      ++begun;
+      begun.notify_all();
+      return OkStatus();
+    });
+  }
+  Await(begun, kWorks);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, kWorks * DeletionPool::kYieldMax)
+      << "it held up each";
+}
+
 TEST(DeletionPoolTest, StopDoesNotWaitForACreation) {
   DeletionPool pool(1, [](const std::string&, const Status&) {});
-  const DeletionPool::Creation for_ever(pool);
+  pool.BeginCreation("for ever");
   pool.Submit("a", [] { return OkStatus(); });
   pool.Stop();
 }

@@ -39,7 +39,7 @@ TEST_F(WorkQueueTest, AKeyWaitsOnce) {  // W4
 // W4: what nobody waits for does not hold up what somebody does, and is not forgotten either.
 TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
   WorkQueue queue("behind", clock_, rng_, registry_,
-                  [](const std::string& key) { return key.front() == 'z'; });
+                  [](const std::string& key) { return key.front() == 'z'; }, {});
   for (int i = 0; i < 3; ++i) queue.Add(fmt::format("z{}", i));
   for (int i = 0; i < 10; ++i) queue.Add(fmt::format("a{}", i));
   EXPECT_EQ(queue.size(), 13U);
@@ -59,17 +59,18 @@ TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
   EXPECT_EQ(queue.TryGet(), std::nullopt);
 }
 
-TEST_F(WorkQueueTest, OfTheFrontNoMoreAreInWorkThanItIsGiven) {
-  WorkQueue queue(
-      "front", clock_, rng_, registry_, [](const std::string& key) { return key.front() == 'z'; },
-      1);
-  for (const char* key : {"a", "b", "z0", "z1"}) queue.Add(key);
+TEST_F(WorkQueueTest, OfNeitherKindAreMoreInWorkThanItIsGiven) {
+  WorkQueue queue("lanes", clock_, rng_, registry_,
+                  [](const std::string& key) { return key.front() == 'z'; },
+                  {.front = 1, .behind = 2});
+  for (const char* key : {"a", "b", "z0", "z1", "z2"}) queue.Add(key);
   EXPECT_EQ(queue.TryGet(), "a");
   EXPECT_EQ(queue.TryGet(), "z0") << "the others go on";
   EXPECT_EQ(queue.TryGet(), "z1");
   EXPECT_EQ(queue.TryGet(), std::nullopt);
   EXPECT_TRUE(queue.Presses());
   queue.Done("z0");
+  EXPECT_EQ(queue.TryGet(), "z2");
   EXPECT_EQ(queue.TryGet(), std::nullopt);
   queue.Done("a");
   EXPECT_EQ(queue.TryGet(), "b");
@@ -257,15 +258,16 @@ TEST(WorkQueueThreadsTest, ADelayWakesWhoWaits) {
 }
 
 // No key in two hands at once, no add without a pass that began after it.
-// Whoever sleeps while the front is full is not woken for it: whoever is done takes the next.
-TEST(WorkQueueThreadsTest, AFrontOfOneIsWorkedOffByManyWorkers) {
+// Whoever sleeps while a lane is full is not woken for it: whoever is done takes the next.
+TEST(WorkQueueThreadsTest, FullLanesAreWorkedOff) {
   SeededRng rng{1};
   metrics::Registry registry;
-  WorkQueue queue(
-      "front", RealClock(), rng, registry,
-      [](const std::string& key) { return key.front() == 'z'; }, 1);
+  WorkQueue queue("lanes", RealClock(), rng, registry,
+                  [](const std::string& key) { return key.front() == 'z'; },
+                  {.front = 1, .behind = 3});
   constexpr int kEach = 500;
   std::atomic<int> in_front = 0;
+  std::atomic<int> in_behind = 0;
   std::atomic<int> done = 0;
   std::atomic<bool> crowded = false;
   std::vector<std::jthread> workers;
@@ -273,9 +275,9 @@ TEST(WorkQueueThreadsTest, AFrontOfOneIsWorkedOffByManyWorkers) {
     workers.emplace_back([&](const std::stop_token& stop) {
       while (const auto key = queue.Get(stop)) {
         const bool front = key->front() != 'z';
-        if (front && ++in_front > 1) crowded = true;
+        if (front ? ++in_front > 1 : ++in_behind > 3) crowded = true;
         std::this_thread::yield();
-        if (front) --in_front;
+        --(front ? in_front : in_behind);
         queue.Done(*key);
         ++done;
       }
