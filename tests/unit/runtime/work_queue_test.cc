@@ -271,6 +271,7 @@ TEST(WorkQueueThreadsTest, FullLanesAreWorkedOff) {
   std::atomic<int> done = 0;
   std::atomic<bool> crowded = false;
   std::vector<std::jthread> workers;
+  workers.reserve(4);
   for (int i = 0; i < 4; ++i) {
     workers.emplace_back([&](const std::stop_token& stop) {
       while (const auto key = queue.Get(stop)) {
