@@ -149,9 +149,9 @@ class Builder {
   }
 
   // The first filter of a clsact waits for an RCU grace period, under the lock of all network
-  // changes, unless one has passed since the clsact was made (mini_qdisc_pair_swap). The wait of
-  // one serves every clsact that stands by then. So on a new device, where nothing passes before
-  // `up`, the programs come last: in a burst most of them find that another has waited.
+  // changes, unless one has passed since the clsact was made (mini_qdisc_pair_swap). So on a new
+  // device, where nothing passes before `up`, the programs come last: what the kernel waited for
+  // meanwhile, a deletion say, may be enough.
   void Translate(bool clsact) {
     if (!clsact || is_.programs.ingress != ProgramState::kOurs) {
       Add(Attach{drivers::Direction::kIngress});
