@@ -2,18 +2,18 @@
 
 #include <nlohmann/json.hpp>
 
-#include "controller/apiserver/api_status.h"
-#include "controller/apiserver/authorizer.h"
-#include "controller/apiserver/crd_controller.h"
-#include "controller/apiserver/discovery.h"
+#include "controller/apiserver/auth/authorizer.h"
+#include "controller/apiserver/discovery/discovery.h"
+#include "controller/apiserver/discovery/openapi.h"
 #include "controller/apiserver/health.h"
-#include "controller/apiserver/openapi.h"
-#include "controller/apiserver/request_info.h"
+#include "controller/apiserver/loops/crd_controller.h"
 #include "controller/apiserver/request_metrics.h"
-#include "controller/apiserver/resource_handler.h"
-#include "controller/apiserver/scale_handler.h"
-#include "controller/apiserver/services.h"
-#include "controller/apiserver/watch_handler.h"
+#include "controller/apiserver/rest/api_status.h"
+#include "controller/apiserver/rest/request_info.h"
+#include "controller/apiserver/rest/resource_handler.h"
+#include "controller/apiserver/rest/scale_handler.h"
+#include "controller/apiserver/rest/services.h"
+#include "controller/apiserver/rest/watch_handler.h"
 
 namespace forkplane::apiserver {
 

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "controller/apiserver/debug_source.h"
-#include "controller/apiserver/http.h"
+#include "controller/apiserver/http/http.h"
 #include "controller/base/clock.h"
 #include "controller/base/metrics.h"
 #include "controller/store/object_store.h"

@@ -1,7 +1,7 @@
 #include "controller/apiserver/health.h"
 
-#include "controller/apiserver/api_status.h"
-#include "controller/apiserver/request_info.h"
+#include "controller/apiserver/rest/api_status.h"
+#include "controller/apiserver/rest/request_info.h"
 #include "controller/base/log.h"
 
 namespace forkplane::apiserver {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "controller/apiserver/api_server.h"
-#include "controller/apiserver/http.h"
+#include "controller/apiserver/http/http.h"
 
 namespace forkplane::apiserver {
 

@@ -6,8 +6,8 @@
 #include <tuple>
 #include <utility>
 
-#include "controller/apiserver/http.h"
-#include "controller/apiserver/request_info.h"
+#include "controller/apiserver/http/http.h"
+#include "controller/apiserver/rest/request_info.h"
 #include "controller/base/clock.h"
 #include "controller/base/metrics.h"
 #include "controller/base/mutex.h"

@@ -1,6 +1,6 @@
 #include "controller/app/api_layer.h"
 
-#include "controller/apiserver/pki.h"
+#include "controller/apiserver/http/pki.h"
 
 namespace forkplane::app {
 namespace {

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "controller/apiserver/api_server.h"
-#include "controller/apiserver/background.h"
 #include "controller/apiserver/debug_source.h"
-#include "controller/apiserver/http_server.h"
-#include "controller/apiserver/metrics_handler.h"
+#include "controller/apiserver/http/http_server.h"
+#include "controller/apiserver/http/metrics_handler.h"
+#include "controller/apiserver/loops/background.h"
 #include "controller/app/options.h"
 #include "controller/base/clock.h"
 #include "controller/base/metrics.h"

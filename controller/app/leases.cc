@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdio>
 
-#include "controller/apiserver/human_duration.h"
+#include "controller/apiserver/rest/human_duration.h"
 #include "controller/app/debug.h"
 #include "controller/base/network_names.h"
 #include "controller/ledger/read_listing.h"

@@ -7,9 +7,9 @@
 #include <cstdio>
 
 #include "controller/apiserver/api_server.h"
-#include "controller/apiserver/background.h"
-#include "controller/apiserver/http_server.h"
-#include "controller/apiserver/pki.h"
+#include "controller/apiserver/http/http_server.h"
+#include "controller/apiserver/http/pki.h"
+#include "controller/apiserver/loops/background.h"
 #include "controller/base/rng.h"
 #include "controller/store/local_object_store.h"
 

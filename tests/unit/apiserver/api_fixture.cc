@@ -2,7 +2,7 @@
 
 #include <poll.h>
 
-#include "controller/apiserver/namespace_controller.h"
+#include "controller/apiserver/loops/namespace_controller.h"
 #include "crd/yaml.h"
 
 namespace forkplane::apiserver::testing {

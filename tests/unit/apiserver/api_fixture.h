@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "controller/apiserver/api_server.h"
-#include "controller/apiserver/background.h"
+#include "controller/apiserver/loops/background.h"
 #include "controller/base/rng.h"
 #include "controller/store/local_object_store.h"
 #include "crd/json.h"

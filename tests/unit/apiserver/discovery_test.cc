@@ -1,4 +1,4 @@
-#include "controller/apiserver/discovery.h"
+#include "controller/apiserver/discovery/discovery.h"
 
 #include "tests/unit/apiserver/api_fixture.h"
 

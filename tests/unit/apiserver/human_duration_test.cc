@@ -1,4 +1,4 @@
-#include "controller/apiserver/human_duration.h"
+#include "controller/apiserver/rest/human_duration.h"
 
 #include <gtest/gtest.h>
 

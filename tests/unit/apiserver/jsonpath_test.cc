@@ -1,4 +1,4 @@
-#include "controller/apiserver/jsonpath.h"
+#include "controller/apiserver/rest/jsonpath.h"
 
 #include <gtest/gtest.h>
 

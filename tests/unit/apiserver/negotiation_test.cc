@@ -1,4 +1,4 @@
-#include "controller/apiserver/negotiation.h"
+#include "controller/apiserver/rest/negotiation.h"
 
 #include <gtest/gtest.h>
 

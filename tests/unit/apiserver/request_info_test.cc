@@ -1,4 +1,4 @@
-#include "controller/apiserver/request_info.h"
+#include "controller/apiserver/rest/request_info.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

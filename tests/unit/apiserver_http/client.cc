@@ -11,7 +11,7 @@
 #include <array>
 #include <csignal>
 
-#include "controller/apiserver/pki.h"
+#include "controller/apiserver/http/pki.h"
 
 namespace forkplane::apiserver {
 

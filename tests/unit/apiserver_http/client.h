@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
-#include "controller/apiserver/http.h"
-#include "controller/apiserver/http_server.h"
+#include "controller/apiserver/http/http.h"
+#include "controller/apiserver/http/http_server.h"
 #include "controller/base/unique_fd.h"
 #include "tests/support/tempdir.h"
 

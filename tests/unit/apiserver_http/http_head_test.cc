@@ -1,10 +1,10 @@
 // Goal: the head parser takes what RFC 9112 allows and refuses what two parsers could read in two
 // ways.
-#include "controller/apiserver/http_head.h"
+#include "controller/apiserver/http/http_head.h"
 
 #include <gtest/gtest.h>
 
-#include "controller/apiserver/http.h"
+#include "controller/apiserver/http/http.h"
 
 namespace forkplane::apiserver {
 namespace {

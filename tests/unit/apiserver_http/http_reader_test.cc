@@ -3,7 +3,7 @@
 // Method: a transport with known bytes, no sockets and no time. The mutants are ten thousand seeded
 // corruptions of right requests; each is read twice, in different pieces, and what is accepted is
 // written down in a plain form and read again.
-#include "controller/apiserver/http_reader.h"
+#include "controller/apiserver/http/http_reader.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

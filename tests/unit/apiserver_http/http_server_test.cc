@@ -1,6 +1,6 @@
 // Goal: requests arrive at the handler as they were sent, answers leave whole, and connections stay
 // in step. Over real sockets, plain and TLS; one test for each trap of the HTTP library.
-#include "controller/apiserver/http_server.h"
+#include "controller/apiserver/http/http_server.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

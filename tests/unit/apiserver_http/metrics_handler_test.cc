@@ -1,4 +1,4 @@
-#include "controller/apiserver/metrics_handler.h"
+#include "controller/apiserver/http/metrics_handler.h"
 
 #include <gtest/gtest.h>
 

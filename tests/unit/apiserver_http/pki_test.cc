@@ -1,6 +1,6 @@
 // Goal: the PKI is made once, finished when a crash left half of it, renewed when needed, and its
 // CA is never replaced.
-#include "controller/apiserver/pki.h"
+#include "controller/apiserver/http/pki.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,8 +9,8 @@
 #include <fstream>
 #include <map>
 
-#include "controller/apiserver/certificate.h"
-#include "controller/apiserver/private_file.h"
+#include "controller/apiserver/http/certificate.h"
+#include "controller/apiserver/http/private_file.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::apiserver {

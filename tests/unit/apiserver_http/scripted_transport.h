@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "controller/apiserver/transport.h"
+#include "controller/apiserver/http/transport.h"
 
 namespace forkplane::apiserver {
 

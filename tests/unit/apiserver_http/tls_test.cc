@@ -1,10 +1,10 @@
 // Goal: who a client is. No certificate: anonymous. Ours: its CN and O. A foreign CA's: no
 // connection at all.
-#include "controller/apiserver/tls.h"
+#include "controller/apiserver/http/tls.h"
 
 #include <gtest/gtest.h>
 
-#include "controller/apiserver/pki.h"
+#include "controller/apiserver/http/pki.h"
 #include "tests/unit/apiserver_http/client.h"
 
 namespace forkplane::apiserver {

@@ -1,0 +1,131 @@
+#include "controller/apiserver/rest/body.h"
+
+#include <nlohmann/json.hpp>
+
+#include "controller/apiserver/rest/negotiation.h"
+#include "controller/apiserver/rest/text.h"
+#include "crd/yaml.h"
+
+namespace forkplane::apiserver {
+
+using crd::Json;
+
+namespace {
+
+// Upstream's bounds on what a Warning header may grow to (filters/warning.go).
+constexpr std::size_t kWarningCharsMax = 256;
+constexpr std::size_t kWarningsMax = 50;
+
+std::string TextMember(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
+  ASSIGN_OR_RETURN(const BodyFormat format, NegotiateBody(request.Header("content-type")));
+  DecodedBody body;
+  if (format == BodyFormat::kYaml) {
+    Result<std::vector<crd::YamlDocument>> documents = crd::ParseYaml(request.body);
+    if (!documents.ok()) return BadRequestStatus(documents.error().message);
+    if (documents->size() != 1)
+      return BadRequestStatus("the body must hold exactly one YAML document");
+    body.json = std::make_shared<Json>(*documents->front().value);
+    body.duplicates = documents->front().duplicates;
+    return body;
+  }
+  Result<Json> json = crd::ParseJson(request.body, {}, &body.duplicates);
+  if (!json.ok()) {
+    return BadRequestStatus(
+        fmt::format("couldn't get version/kind; json parse error: {}", json.error().message));
+  }
+  body.json = std::make_shared<Json>(std::move(json).value());
+  return body;
+}
+
+ApiResult<Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation) {
+  const std::vector<MediaType> types = ParseAccept(request.Header("content-type"));
+  if (types.size() != 1 || types[0].type != "application/merge-patch+json") {
+    return UnsupportedMediaType("application/merge-patch+json");
+  }
+  std::vector<std::string> duplicates;
+  Result<Json> patch = crd::ParseJson(request.body, {}, &duplicates);
+  if (!patch.ok())
+    return BadRequestStatus(fmt::format("error decoding patch: {}", patch.error().message));
+  if (!patch->is_object())
+    return BadRequestStatus("error decoding patch: a merge patch is an object");
+  if (validation == FieldValidation::kStrict && !duplicates.empty()) {
+    return BadRequestStatus(
+        fmt::format("strict decoding error: duplicate field {}", Quoted(duplicates.front())));
+  }
+  return std::move(patch).value();
+}
+
+ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type) {
+  if (!object.is_object()) {
+    return BadRequestStatus(fmt::format(
+        "the object provided is unrecognized (must be of type {}): not a JSON object", type.kind));
+  }
+  const std::string kind = TextMember(object, "kind");
+  const std::string api_version = TextMember(object, "apiVersion");
+  if (kind.empty()) {
+    return BadRequestStatus(fmt::format(
+        "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing",
+        type.kind));
+  }
+  if (api_version != type.ApiVersion()) {
+    return BadRequestStatus(
+        fmt::format("the API version in the data ({}) does not match the expected API version ({})",
+                    api_version, type.ApiVersion()));
+  }
+  if (kind != type.kind) {
+    const auto metadata = object.find("metadata");
+    ObjectRef ref{.group = type.group, .resource = type.plural, .kind = kind, .name = {}};
+    if (metadata != object.end() && metadata->is_object()) ref.name = TextMember(*metadata, "name");
+    return InvalidObject(ref,
+                         {{"FieldValueInvalid", "kind",
+                           fmt::format("Invalid value: {}: must be {}", Quoted(kind), type.kind)}});
+  }
+  return true;
+}
+
+ApiResult<std::vector<std::string>> PruneBody(const crd::ResourceType& type, DecodedBody& body,
+                                              FieldValidation validation) {
+  std::vector<std::string> complaints;
+  for (const std::string& path : crd::PruneObject(type, *body.json)) {
+    complaints.push_back(fmt::format("unknown field {}", Quoted(path)));
+  }
+  for (const std::string& path : body.duplicates) {
+    complaints.push_back(fmt::format("duplicate field {}", Quoted(path)));
+  }
+  if (validation == FieldValidation::kIgnore) return std::vector<std::string>{};
+  if (validation == FieldValidation::kStrict && !complaints.empty()) {
+    std::string joined;
+    for (const std::string& complaint : complaints) {
+      joined += (joined.empty() ? "" : ", ") + complaint;
+    }
+    return BadRequestStatus(
+        fmt::format("{0} in version {1} cannot be handled as a {0}: strict decoding error: {2}",
+                    type.kind, Quoted(type.version), joined));
+  }
+  return complaints;
+}
+
+std::string WarningHeader(std::string_view text) {
+  std::string quoted;
+  for (const char c : text.substr(0, kWarningCharsMax)) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) continue;  // would end the header line
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return fmt::format("299 - \"{}\"", quoted);
+}
+
+void AddWarnings(const std::vector<std::string>& warnings, HttpResponse& response) {
+  for (std::size_t i = 0; i < warnings.size() && i < kWarningsMax; ++i) {
+    response.headers.emplace_back("Warning", WarningHeader(warnings[i]));
+  }
+}
+
+}  // namespace forkplane::apiserver

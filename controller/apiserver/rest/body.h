@@ -1,0 +1,41 @@
+// Request bodies: bytes to JSON, with what strict field validation needs to know.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controller/apiserver/http/http.h"
+#include "controller/apiserver/rest/api_status.h"
+#include "controller/apiserver/rest/options.h"
+#include "crd/json.h"
+#include "crd/resource_type.h"
+
+namespace forkplane::apiserver {
+
+struct DecodedBody {
+  std::shared_ptr<crd::Json> json;
+  std::vector<std::string> duplicates;  // paths of keys that came twice
+};
+
+// JSON or YAML by Content-Type; 415 for others, 400 for what cannot be parsed.
+ApiResult<DecodedBody> DecodeBody(const HttpRequest& request);
+
+// The body of a PATCH: a JSON merge patch (an object). 415 for other kinds of patch, 400 for what
+// cannot be parsed, or for duplicate keys when strict.
+ApiResult<crd::Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation);
+
+// An object sent to a resource: apiVersion and kind must be there and fit. What the URL says
+// (namespace, name) is checked by the caller, who knows the verb.
+ApiResult<bool> CheckTypeMeta(const crd::Json& object, const crd::ResourceType& type);
+
+// Drops unknown fields. Strict: any, or a duplicate key, is a 400; Warn: each is a warning; Ignore:
+// silence.
+ApiResult<std::vector<std::string>> PruneBody(const crd::ResourceType& type, DecodedBody& body,
+                                              FieldValidation validation);
+
+// The value of a Warning header: `299 - "text"`, quoted, controls removed, at most 256 characters.
+std::string WarningHeader(std::string_view text);
+void AddWarnings(const std::vector<std::string>& warnings, HttpResponse& response);
+
+}  // namespace forkplane::apiserver

@@ -1,0 +1,141 @@
+#include "controller/apiserver/rest/scale_handler.h"
+
+#include <nlohmann/json.hpp>
+
+#include "controller/apiserver/rest/render.h"
+#include "controller/apiserver/rest/text.h"
+
+namespace forkplane::apiserver {
+
+using crd::Json;
+
+namespace {
+
+constexpr int kScaleTriesMax = 5;
+
+std::int64_t IntegerAt(const Json& object, std::string_view path) {
+  const Json* value = crd::FindPath(object, path);
+  return value != nullptr && value->is_number_integer() ? value->get<std::int64_t>() : 0;
+}
+
+void SetAt(Json& object, std::string_view path, std::int64_t number) {
+  Json* at = &object;
+  for (const std::string_view part : Split(path, '.')) {
+    if (part.empty()) continue;  // the leading dot
+    if (!at->is_object()) *at = Json::object();
+    at = &(*at)[std::string(part)];
+  }
+  *at = number;
+}
+
+Json ScaleOf(const Json& object, const crd::ScaleSubresource& paths) {
+  Json scale = {{"kind", "Scale"},
+                {"apiVersion", "autoscaling/v1"},
+                {"metadata", Json::object()},
+                {"spec", {{"replicas", IntegerAt(object, paths.spec_replicas_path)}}},
+                {"status", {{"replicas", IntegerAt(object, paths.status_replicas_path)}}}};
+  for (const char* name : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}) {
+    const Json* value = crd::FindPath(object, std::string("metadata.") + name);
+    if (value != nullptr) scale["metadata"][name] = *value;
+  }
+  if (!paths.label_selector_path.empty()) {
+    const Json* selector = crd::FindPath(object, paths.label_selector_path);
+    if (selector != nullptr && selector->is_string()) scale["status"]["selector"] = *selector;
+  }
+  return scale;
+}
+
+// The replicas a client asks for, or the refusal.
+ApiResult<std::int64_t> Replicas(const Json& scale, const RequestContext& context) {
+  const Json* value = crd::FindPath(scale, "spec.replicas");
+  if (value == nullptr) return std::int64_t{0};
+  if (!value->is_number_integer()) {
+    return BadFieldStatus("spec.replicas", "Invalid value: must be an integer");
+  }
+  const auto replicas = value->get<std::int64_t>();
+  if (replicas < 0 || replicas > INT32_MAX) {
+    return InvalidObject(
+        {.group = "autoscaling", .resource = {}, .kind = "Scale", .name = context.info.name},
+        {{"FieldValueInvalid", "spec.replicas",
+          fmt::format("Invalid value: {}: should be a non-negative integer", replicas)}});
+  }
+  return replicas;
+}
+
+std::string RevisionIn(const Json& scale) {
+  const Json* revision = crd::FindPath(scale, "metadata.resourceVersion");
+  return revision != nullptr && revision->is_string() ? revision->get<std::string>()
+                                                      : std::string();
+}
+
+ApiResult<Json> ReadObject(store::ObjectStore& store, const RequestContext& context) {
+  ASSIGN_OR_RETURN(const store::ObjectPtr object, Lift(store.Get(context.Key()), context.Ref()));
+  if (object == nullptr) return NotFoundStatus(context.Ref());
+  return Lift(crd::ParseJson(object->text), context.Ref());
+}
+
+HttpResponse ScaleResponse(const Json& object, const crd::ScaleSubresource& paths) {
+  HttpResponse response;
+  response.body = crd::DumpJson(ScaleOf(object, paths));
+  return response;
+}
+
+}  // namespace
+
+ApiResult<HttpResponse> ScaleHandler::Get(const RequestContext& context) {
+  RETURN_IF_ERROR(NegotiateResponse(context.http.Header("accept")));
+  ASSIGN_OR_RETURN(const Json object, ReadObject(store_, context));
+  return ScaleResponse(object, *context.type->scale);
+}
+
+ApiResult<HttpResponse> ScaleHandler::Update(const RequestContext& context) {
+  ASSIGN_OR_RETURN(const DecodedBody body, DecodeBody(context.http));
+  if (!body.json->is_object()) return BadRequestStatus("the body must be a Scale");
+  return Write(context, *body.json, /*merge=*/false);
+}
+
+ApiResult<HttpResponse> ScaleHandler::Patch(const RequestContext& context) {
+  ASSIGN_OR_RETURN(const Json patch, DecodeMergePatch(context.http, FieldValidation::kIgnore));
+  return Write(context, patch, /*merge=*/true);
+}
+
+ApiResult<HttpResponse> ScaleHandler::Write(const RequestContext& context, const Json& body,
+                                            bool merge) {
+  ASSIGN_OR_RETURN(const WriteQuery query,
+                   ParseWriteQuery(context.http, merge ? "PatchOptions" : "UpdateOptions"));
+  for (int attempt = 1;; ++attempt) {
+    ApiResult<HttpResponse> response = WriteOnce(context, body, merge, query.dry_run);
+    const bool raced =
+        !response.ok() && response.error().reason == "Conflict" && RevisionIn(body).empty();
+    if (!raced || attempt == kScaleTriesMax) return response;
+  }
+}
+
+ApiResult<HttpResponse> ScaleHandler::WriteOnce(const RequestContext& context, const Json& body,
+                                                bool merge, bool dry_run) {
+  const crd::ScaleSubresource& paths = *context.type->scale;
+  ASSIGN_OR_RETURN(Json object, ReadObject(store_, context));
+  Json scale = body;
+  if (merge) {
+    scale = ScaleOf(object, paths);
+    crd::MergePatch(scale, body);
+  }
+  const Json* name = crd::FindPath(scale, "metadata.name");
+  if (name != nullptr && *name != context.info.name) {
+    return BadRequestStatus(
+        fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                    name->is_string() ? name->get<std::string>() : "", context.info.name));
+  }
+  ASSIGN_OR_RETURN(const std::int64_t replicas, Replicas(scale, context));
+  SetAt(object, paths.spec_replicas_path, replicas);
+  if (const std::string revision = RevisionIn(scale); !revision.empty()) {
+    object["metadata"]["resourceVersion"] = revision;
+  }
+  ASSIGN_OR_RETURN(const store::WriteResult result,
+                   Lift(store_.Update(context.Key(), crd::DumpJson(object), {.dry_run = dry_run}),
+                        context.Ref()));
+  ASSIGN_OR_RETURN(const Json written, Lift(crd::ParseJson(result.object->text), context.Ref()));
+  return ScaleResponse(written, paths);
+}
+
+}  // namespace forkplane::apiserver
