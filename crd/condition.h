@@ -56,6 +56,7 @@ inline constexpr std::string_view kForwardingBlocked = "ForwardingBlocked";
 inline constexpr std::string_view kPressure = "Pressure";
 inline constexpr std::string_view kOrphansHeld = "OrphansHeld";
 inline constexpr std::string_view kCapacityUnknown = "CapacityUnknown";
+inline constexpr std::string_view kManifestsHeld = "ManifestsHeld";
 }  // namespace condition
 
 }  // namespace forkplane::crd

@@ -36,6 +36,7 @@ struct Boards {
   runtime::VmmFactBoard vmms;
   runtime::AliasFactBoard aliases;
   runtime::OrphanFactBoard orphans;
+  runtime::HostConditionBoard host_conditions;
 };
 
 // Where an object of ours lives in the store.

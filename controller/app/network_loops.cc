@@ -96,6 +96,7 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                                              StatusText(object, status));
                       },
                   .moved = [this] { AddAll(shaping_, shaping_loop_.AllKeys()); },
+                  .conditions = &needs.boards.host_conditions,
                   .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
@@ -179,7 +180,9 @@ void NetworkLoops::AttachFacts() {
     tap_loop_.Learn(lease);
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
   });
-  needs_.boards.orphans.Subscribe([this](const std::string&) { host_.Add(host::kKey); });
+  const auto look_at_host = [this](const std::string&) { host_.Add(host::kKey); };
+  needs_.boards.orphans.Subscribe(look_at_host);
+  needs_.boards.host_conditions.Subscribe(look_at_host);
 }
 
 void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {

@@ -125,4 +125,13 @@ struct OrphanFacts {
 };
 using OrphanFactBoard = FactBoard<OrphanFacts>;
 
+// By condition type (crd::condition): what a room that does not write Host.status has to say there.
+// The host loop shows each as a condition of this host that is True; retracted, it goes.
+struct HostCondition {
+  std::string reason;  // CamelCase, explained in docs/conditions.md
+  std::string message;
+  bool operator==(const HostCondition&) const = default;
+};
+using HostConditionBoard = FactBoard<HostCondition>;
+
 }  // namespace forkplane::runtime

@@ -209,6 +209,11 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
     conditions.push_back(Make(crd::condition::kOrphansHeld, true, "OwnerMissing",
                               fmt::format("held: {}", fmt::join(orphans->held, ", "))));
   }
+  if (options_.conditions != nullptr) {
+    for (const auto& [type, told] : options_.conditions->All()) {
+      conditions.push_back(Make(type, true, told.reason, told.message));
+    }
+  }
   for (auto& condition : conditions) condition.observed_generation = status.observed_generation;
   options_.report(*object, status);
 }

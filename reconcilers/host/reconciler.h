@@ -54,6 +54,8 @@ struct Options {
   // With --redirect mark, whenever upload is to be shaped on another link than before: of what
   // stands there already no event tells. Add every shaping key.
   std::function<void()> moved = {};
+  // Conditions of other rooms, shown beside ours; null: none. Add kKey when it changes.
+  const runtime::HostConditionBoard* conditions = nullptr;
   metrics::Registry* registry = nullptr;
 };
 

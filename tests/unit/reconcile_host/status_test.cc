@@ -50,6 +50,7 @@ class HostStatusTest : public ::testing::Test {
     options.object = [this] { return std::make_shared<crd::Host>(object_); };
     options.report = [this](const crd::Host&, const crd::HostStatus& status) { status_ = status; };
     options.moved = [this] { ++moved_; };
+    options.conditions = &conditions_;
     loop_ = std::make_unique<HostReconciler>(
         *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities}, orphans_, options);
   }
@@ -79,6 +80,7 @@ class HostStatusTest : public ::testing::Test {
   fake::FakeRouteDriver routes_{kernel_};
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   runtime::OrphanFactBoard orphans_;
+  runtime::HostConditionBoard conditions_;
   crd::Host object_;
   crd::HostStatus status_;
   int moved_ = 0;
@@ -193,6 +195,19 @@ TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
   refusal_.op.clear();
   EXPECT_TRUE(Pass());
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
+}
+
+TEST_F(HostStatusTest, AConditionOfAnotherRoomStandsBesideOursUntilItIsRetracted) {
+  const std::string type(crd::condition::kManifestsHeld);
+  conditions_.Publish(type, {"DocumentRefused", "a.yaml:1"});
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(type).status, crd::ConditionStatus::kTrue);
+  EXPECT_EQ(Of(type).reason, "DocumentRefused");
+  EXPECT_EQ(Of(type).message, "a.yaml:1");
+  EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kTrue);
+  conditions_.Retract(type);
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(crd::FindCondition(status_.conditions, type), nullptr);
 }
 
 }  // namespace
