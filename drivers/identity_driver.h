@@ -77,8 +77,10 @@ enum class Direction : std::uint8_t { kIngress, kEgress };
 
 enum class ProgramState : std::uint8_t {
   kNone,
-  kOurs,   // exactly the program this driver would attach
-  kStale,  // something else in our place: an older version, or (ingress) the other redirect mode
+  kOurs,  // exactly the program this driver would attach
+  // One of ours that still translates: an older version, or (ingress) the other redirect mode.
+  kStale,
+  kForeign,  // something else in our place, or before it: frames may pass as they are
 };
 
 struct AttachedPrograms {
@@ -122,8 +124,8 @@ class IdentityDriver {
   virtual Status Detach(std::uint32_t index, Direction direction) = 0;
 
   // The classifier of the HTB (kHtbHandle) at the root of a link that need not be ours: a marked
-  // packet is for the class of its TAP's minor, any other for kHostClassMinor. kStale also when
-  // other filters stand beside it. NotFound: no such HTB.
+  // packet is for the class of its TAP's minor, any other for kHostClassMinor. kForeign also
+  // when other filters stand beside it. NotFound: no such HTB.
   virtual Result<ProgramState> ObserveClassifier(std::uint32_t index) = 0;
   virtual Status AttachClassifier(std::uint32_t index) = 0;
 };

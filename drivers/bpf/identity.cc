@@ -96,12 +96,22 @@ bool IsAlone(const std::vector<Filter>& filters, std::uint16_t preference) {
                        [&](const Filter& filter) { return filter.preference == preference; }) == 1;
 }
 
-ProgramState StateOf(const std::vector<Filter>& filters, const Program& program) {
+// A program of ours, loaded by this daemon or one before it, whatever its version and mode: they
+// all translate. Told by its name, which only root can give.
+bool IsOfOurKind(std::uint32_t program_id, Direction direction) {
+  const std::string name = ProgramName(program_id);
+  return direction == Direction::kEgress ? name == "to_guest" : name.starts_with("from_guest");
+}
+
+ProgramState StateOf(const std::vector<Filter>& filters, const Program& program,
+                     Direction direction) {
   const Filter* filter = Find(filters, kProgramPreference);
   if (filter == nullptr) return ProgramState::kNone;
-  const bool ours = filter->program_id == program.id && filter->direct_action &&
-                    filter->handle == kFilterHandle && IsAlone(filters, kProgramPreference);
-  return ours ? ProgramState::kOurs : ProgramState::kStale;
+  const bool asked = filter->direct_action && filter->handle == kFilterHandle &&
+                     IsAlone(filters, kProgramPreference);
+  if (!asked) return ProgramState::kForeign;
+  if (filter->program_id == program.id) return ProgramState::kOurs;
+  return IsOfOurKind(filter->program_id, direction) ? ProgramState::kStale : ProgramState::kForeign;
 }
 
 }  // namespace
@@ -209,24 +219,30 @@ Result<IdentityCounters> BpfIdentityDriver::Counters(std::uint32_t index) {
 Result<AttachedPrograms> BpfIdentityDriver::ObservePrograms(std::uint32_t index) {
   AttachedPrograms attached;
   ASSIGN_OR_RETURN(const auto egress, ListFilters(socket_, index, ParentOf(Direction::kEgress)));
-  attached.egress = StateOf(egress, ProgramFor(Direction::kEgress));
+  attached.egress = StateOf(egress, ProgramFor(Direction::kEgress), Direction::kEgress);
   ASSIGN_OR_RETURN(const auto ingress, ListFilters(socket_, index, ParentOf(Direction::kIngress)));
-  attached.ingress = StateOf(ingress, ProgramFor(Direction::kIngress));
+  attached.ingress = StateOf(ingress, ProgramFor(Direction::kIngress), Direction::kIngress);
   if (egress.empty() && ingress.empty()) {
     // A filter dump of a missing link is empty, not an error.
     ASSIGN_OR_RETURN(const auto link, netlink::ObserveLink(socket_, index));
     if (!link) return NotFound(fmt::format("observe programs: no link {:#x}", index));
   }
-  const Filter* mirred = Find(ingress, kMirredPreference);
-  const bool as_wanted = mode_ != RedirectMode::kMirred
-                             ? mirred == nullptr
-                             : mirred != nullptr && IsAlone(ingress, kMirredPreference) &&
-                                   mirred->program_id == programs_.match_all.id &&
-                                   mirred->mirred_index == MirredSpecOf(index).mirred_index;
-  if (attached.ingress == ProgramState::kOurs && !as_wanted) {
-    attached.ingress = ProgramState::kStale;
-  }
+  if (attached.ingress == ProgramState::kOurs) attached.ingress = RedirectStateOf(ingress, index);
   return attached;
+}
+
+// Of the filter behind the program. One whose IFB has gone drops what comes, so it is only stale.
+ProgramState BpfIdentityDriver::RedirectStateOf(const std::vector<Filter>& ingress,
+                                                std::uint32_t index) const {
+  const Filter* mirred = Find(ingress, kMirredPreference);
+  if (mode_ != RedirectMode::kMirred) {
+    return mirred == nullptr ? ProgramState::kOurs : ProgramState::kStale;
+  }
+  const bool ours = mirred != nullptr && IsAlone(ingress, kMirredPreference) &&
+                    mirred->program_id == programs_.match_all.id;
+  if (!ours) return ProgramState::kForeign;  // passes unshaped
+  if (mirred->mirred_index == MirredSpecOf(index).mirred_index) return ProgramState::kOurs;
+  return mirred->mirred_index == 0 ? ProgramState::kStale : ProgramState::kForeign;
 }
 
 Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
@@ -263,7 +279,11 @@ Result<ProgramState> BpfIdentityDriver::ObserveClassifier(std::uint32_t index) {
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, kHtbHandle));
   if (filters.empty()) return ProgramState::kNone;
   const bool alone = filters.size() == 1 && filters.front().class_id == kHtbHandle;
-  return alone ? StateOf(filters, programs_.class_of_mark) : ProgramState::kStale;
+  if (!alone) return ProgramState::kForeign;
+  const bool ours = filters.front().preference == kProgramPreference &&
+                    filters.front().handle == kFilterHandle && filters.front().direct_action &&
+                    filters.front().program_id == programs_.class_of_mark.id;
+  return ours ? ProgramState::kOurs : ProgramState::kStale;
 }
 
 Status BpfIdentityDriver::AttachClassifier(std::uint32_t index) {

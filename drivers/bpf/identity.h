@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/bpf/filter.h"
 #include "drivers/bpf/programs.h"
 #include "drivers/identity_driver.h"
 #include "drivers/netlink/socket.h"
@@ -42,6 +43,8 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
       : programs_(std::move(programs)), socket_(std::move(socket)), mode_(mode) {}
   // The program for a direction in this mode.
   const Program& ProgramFor(drivers::Direction direction) const;
+  drivers::ProgramState RedirectStateOf(const std::vector<Filter>& ingress,
+                                        std::uint32_t index) const;
 
   Programs programs_;
   netlink::SharedSocket socket_;

@@ -183,6 +183,13 @@ Status AddHostCounters(int counters) {
 
 }  // namespace
 
+std::string ProgramName(std::uint32_t id) {
+  const UniqueFd program(bpf_prog_get_fd_by_id(id));
+  if (!program.valid()) return {};
+  const auto info = InfoOf(program.get());
+  return info.ok() ? std::string(info->info.name) : std::string();
+}
+
 Result<Programs> LoadPrograms(const std::string& pin_directory) {
   if (!pin_directory.empty()) RETURN_IF_ERROR(PreparePinDirectory(pin_directory));
   ASSIGN_OR_RETURN(const Object object, LoadObject(pin_directory));

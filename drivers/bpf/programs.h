@@ -34,4 +34,8 @@ struct Programs {
 // `pin_directory` empty: nothing is pinned or adopted.
 Result<Programs> LoadPrograms(const std::string& pin_directory);
 
+// Of any loaded program; "" when there is none of that id. At most 15 characters (the kernel's
+// BPF_OBJ_NAME_LEN).
+std::string ProgramName(std::uint32_t id);
+
 }  // namespace forkplane::bpf

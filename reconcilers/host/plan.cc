@@ -71,6 +71,7 @@ class DomainPlanner {
     }
     if (!there) plan_.emplace_back(CreateIfb{ifb_});
     up_ = there && is_.link->up;
+    if (there && !IsBounded()) GoDown();  // before anything is mended
     if (there && is_.link->name != IfbName(ifb_)) {
       GoDown();  // older kernels rename only what is down
       plan_.emplace_back(SetName{ifb_});
@@ -84,11 +85,16 @@ class DomainPlanner {
   }
 
  private:
+  // Uploads wait for a HTB of ours that has its own two classes.
+  bool IsBounded() const {
+    return IsOurs(is_.qdiscs.root) && Find(is_.qdiscs.classes, kRootClassMinor) != nullptr &&
+           Find(is_.qdiscs.classes, kDefaultClassMinor) != nullptr;
+  }
+
   // True when the HTB that stands is ours.
   bool PlanRoot() {
     const auto& root = is_.qdiscs.root;
     if (IsOurs(root)) return true;
-    GoDown();
     if (root) plan_.emplace_back(DeleteRoot{ifb_});
     plan_.emplace_back(AddHtb{ifb_});
     return false;
@@ -99,7 +105,6 @@ class DomainPlanner {
     const auto& classes = kept ? is_.qdiscs.classes : kNone;
     const auto* root = Find(classes, kRootClassMinor);
     const auto* unclaimed = Find(classes, kDefaultClassMinor);
-    if (root == nullptr || unclaimed == nullptr) GoDown();
     PlanClass(want_.Root(), root);
     PlanClass(want_.Default(), unclaimed);
     const drivers::Leaf leaf = want_.DefaultLeaf();

@@ -31,8 +31,17 @@ const char* NameOf(drivers::TapFile file) {
 }
 
 const char* NameOf(drivers::ProgramState state) {
-  if (state == drivers::ProgramState::kNone) return "None";
-  return state == drivers::ProgramState::kOurs ? "Ours" : "Stale";
+  switch (state) {
+    case drivers::ProgramState::kNone:
+      return "None";
+    case drivers::ProgramState::kOurs:
+      return "Ours";
+    case drivers::ProgramState::kStale:
+      return "Stale";
+    case drivers::ProgramState::kForeign:
+      break;
+  }
+  return "Foreign";
 }
 
 const char* NameOf(Root root) {

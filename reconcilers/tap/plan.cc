@@ -67,6 +67,28 @@ std::string_view PartOfOne(const DeleteHostRoute&) { return ""; }
 std::string_view PartOfOne(const DeleteNeighbour&) { return ""; }
 std::string_view PartOfOne(const DeleteEntry&) { return ""; }
 
+// Ours, or an earlier version of ours, which translates until it is replaced.
+bool Translates(ProgramState state) {
+  return state == ProgramState::kOurs || state == ProgramState::kStale;
+}
+
+std::uint32_t MasterOf(const Desired& desired) {
+  return desired.routed ? 0 : BridgeIndex(desired.bridge);
+}
+
+// The device is up and lets frames past that are not translated, not bounded, or for others than it
+// should reach. A missing identity entry is no such case: the programs drop without one.
+bool IsExposed(const Desired& desired, const Observed& observed) {
+  if (!observed.link || !observed.link->up) return false;
+  return !observed.clsact || !Translates(observed.programs.ingress) ||
+         !Translates(observed.programs.egress) || observed.root != Root::kTbf ||
+         observed.link->master != MasterOf(desired);
+}
+
+bool HasWrongIsolation(const Desired& desired, const drivers::Link& link) {
+  return !desired.routed && link.up && link.isolated != desired.isolated;
+}
+
 // The device shall be there with all it needs; built up in the order of the invariants.
 class Builder {
  public:
@@ -81,8 +103,9 @@ class Builder {
     // file. DeleteTap would forget that file, so it goes as a link.
     const bool impostor = link_.kind != LinkKind::kTap || is_.file == TapFile::kDetached;
     if (is_.link && impostor) return {DeleteLink{}};
-    if (is_.entry != want_.entry) Add(SetEntry{});
     if (is_.link && IsAbandoned()) return {DeleteTap{}};
+    if (is_.link) Secure();
+    if (is_.entry != want_.entry) Add(SetEntry{});
     if (!is_.link) {
       if (!Make()) return plan_;
     } else if (is_.file != TapFile::kAttached && is_.vmm == Vmm::kRunning) {
@@ -107,9 +130,26 @@ class Builder {
   // Everything else goes by the name: files are told apart by it, and switches found. Older kernels
   // rename only what is down.
   std::vector<Action> Rename() {
-    if (link_.up) Add(SetDown{});
+    GoDown();
     Add(SetName{});
     return plan_;
+  }
+
+  // Comes before everything else: what lets frames past that it should not goes down, or becomes
+  // isolated, before anything is mended. A mend waits for RCU for milliseconds, and guests send.
+  void Secure() {
+    if (IsExposed(want_, is_)) {
+      GoDown();
+    } else if (HasWrongIsolation(want_, link_)) {
+      Add(SetPortIsolation{});
+    }
+  }
+
+  void GoDown() {
+    if (!link_.up) return;
+    Add(SetDown{});
+    link_.up = false;
+    fell_ = true;
   }
 
   // There is a device, we hold no file of it, and nobody runs behind it: left over from a daemon
@@ -162,44 +202,40 @@ class Builder {
   }
 
   void Plug(bool fresh) {
-    const std::uint32_t bridge = BridgeIndex(want_.bridge);
-    if (link_.master != bridge) {
-      if (link_.up) Add(SetDown{});
+    if (link_.master != MasterOf(want_)) {
       Add(SetMaster{});
       if (fresh) Translate(false);
-      Add(SetPortUp{});
-    } else if (!link_.up) {
-      Add(SetPortUp{});
-    } else if (link_.isolated != want_.isolated) {
-      Add(SetPortIsolation{});
     }
+    if (!link_.up) Add(SetPortUp{});
   }
 
   // The host answers for the gateway's address on every link, with that link's MAC.
   void Stand(bool fresh) {
-    if (link_.master != 0) {
-      if (link_.up) Add(SetDown{});
-      Add(SetMaster{});
-      link_.up = false;
-    }
+    if (link_.master != MasterOf(want_)) Add(SetMaster{});
     if (fresh) Translate(false);
     if (link_.mac != kGatewayMac) Add(SetMac{});
     if (!link_.up) Add(SetUp{});
   }
 
+  // A link that goes down loses its routes and neighbours; those of a port are on its bridge.
   void Reach() {
-    if (!is_.host_route) Add(AddHostRoute{});
-    if (is_.neighbour != want_.entry.outer_mac) Add(SetNeighbour{});
+    const bool lost = fell_ && want_.routed;
+    if (lost || !is_.host_route) Add(AddHostRoute{});
+    if (lost || is_.neighbour != want_.entry.outer_mac) Add(SetNeighbour{});
   }
 
   const Desired& want_;
   const Observed& is_;
-  drivers::Link link_;
+  drivers::Link link_;  // as it will be when `plan_` is executed
+  bool fell_ = false;   // `plan_` takes it down
   std::vector<Action> plan_;
 };
 
-std::vector<Action> PlanRemoval(const Observed& observed) {
+std::vector<Action> PlanRemoval(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
+  // Its end may have to wait for others (deletion_pool.h).
+  if (IsExposed(desired, observed) || (observed.link && HasWrongIsolation(desired, *observed.link)))
+    plan.emplace_back(SetDown{});
   if (observed.neighbour) plan.emplace_back(DeleteNeighbour{});
   if (observed.host_route) plan.emplace_back(DeleteHostRoute{});
   if (observed.link) {
@@ -228,7 +264,7 @@ std::string_view PartOf(const Action& action) {
 }
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
-  return desired.present ? Builder(desired, observed).Build() : PlanRemoval(observed);
+  return desired.present ? Builder(desired, observed).Build() : PlanRemoval(desired, observed);
 }
 
 std::uint32_t RouteLink(const Desired& desired) {

@@ -7,7 +7,10 @@
 //     world that stands still, make it match.
 //   - Never up un-isolated, without both programs, without an identity entry or without a bound,
 //     not even between two actions: qdiscs, entry and programs come before `up`, isolation comes
-//     in the same message; a port that must move to another bridge is taken down first.
+//     in the same message. A device that is found so, whoever did it, is taken down (or isolated)
+//     by the first action of the plan, mended, and then raised: to mend takes milliseconds, in
+//     which its guest would go on sending. A program of an earlier version translates too, and is
+//     replaced without a packet in between.
 //   - The entry stands before the programs, and goes after the device: no window in which a packet
 //     passes untranslated. No entry means drop.
 //   - A device is found by its leased index, never by name: a lease's index is not given out again
@@ -38,8 +41,8 @@
 
 namespace forkplane::tap {
 
-// What the lease asks for. `present` false: the lease is being released, only `number`, `bridge`
-// and `address` are used.
+// What the lease asks for. `present` false: the lease is being released; what the TAP should be is
+// used only to tell whether it is safe until it is gone.
 struct Desired {
   bool present = true;
   drivers::TapSpec spec;     // number, owner's uid as alias, what the hypervisor wants

@@ -1,6 +1,7 @@
 // Goal: from every small world, with any one fault at any driver call, the tap loop makes the TAP
 // what its lease says, heals it under a running VMM, and leaves no trace of a released one; and on
-// the way a TAP is never up unless it is isolated, translated and bounded.
+// the way a TAP is never up unless it is isolated, translated and bounded: one that is found so is
+// secured by the first call that succeeds.
 // Method: a right world is broken by one or two drifts of a list, with and without a VMM behind the
 // TAP; each broken world is run once clean and once per call and kind of fault; then the loop runs
 // on undisturbed. The judge reads the fake host and compares it with values written here by hand:
@@ -22,6 +23,7 @@ using drivers::ProgramState;
 constexpr std::uint32_t kNumber = 1;
 constexpr std::uint32_t kTap = 0x46000001;
 constexpr std::uint32_t kBridge = 0x48000000;
+constexpr std::uint32_t kOtherBridge = 0x48000001;
 constexpr pid_t kVmmPid = 4711;
 const Ipv4 kAddress{0x0a000003};  // the first that is not reserved
 const MacAddress kOuter = OuterMac(kNumber);
@@ -65,6 +67,7 @@ const std::vector<NamedDrift> kDrifts = {
      }},
     {"clsact deleted", OnTap(LoseClsact)},
     {"ingress stale", OnTap([](auto& t) { t.programs.ingress = ProgramState::kStale; })},
+    {"a program before ours", OnTap([](auto& t) { t.programs.ingress = ProgramState::kForeign; })},
     {"egress deleted", OnTap([](auto& t) { t.programs.egress = ProgramState::kNone; })},
     {"bucket deleted", OnTap([](auto& t) { t.root.reset(); })},
     {"foreign root", OnTap([](auto& t) {
@@ -73,6 +76,10 @@ const std::vector<NamedDrift> kDrifts = {
     {"out of the bridge", OnTap([](auto& t) {
        t.link.master = 0;
        t.link.isolated = false;
+     })},
+    {"in another bridge", OnTap([](auto& t) {
+       t.link.master = kOtherBridge;
+       t.link.isolated = true;
      })},
     {"not isolated", OnTap([](auto& t) { t.link.isolated = false; })},
     {"down", OnTap([](auto& t) { t.link.up = false; })},
@@ -161,6 +168,7 @@ void BuildTap(const World& world, fake::FakeKernel& kernel) {
 void Build(const World& world, fake::FakeKernel& kernel) {
   fake::FakeLinkDriver links(kernel);
   CHECK(links.CreateBridge({0, kGatewayMac, "net", 1500}).ok());
+  CHECK(links.CreateBridge({1, kGatewayMac, "other", 1500}).ok());
   CHECK(links.SetUp(kBridge, true).ok());
   kernel.Change([](fake::State& state) {
     state.flows = {kOwnFlow, kFlowOfAnother};
@@ -233,17 +241,16 @@ std::string JudgeForgotten(fake::State& state) {
   return {};
 }
 
-// May a packet pass as it should not? Asked after every single call.
+// May a packet pass as it should not? Asked after every single call. Without an entry none passes.
 std::string Danger(fake::State& state) {
   const auto* tap = fake::Find(state, kTap);
-  if (tap == nullptr) return {};
-  const bool program =
-      tap->programs.ingress != ProgramState::kNone || tap->programs.egress != ProgramState::kNone;
-  if (program && !state.entries.contains(kTap)) return "programs stand without an entry";
-  const bool port = tap->link.master != 0;
-  if (!tap->link.up || (!port && tap->link.mac != kGatewayMac)) return {};
-  if (port && !tap->link.isolated) return "up and not isolated";
-  if (tap->programs.ingress != ProgramState::kOurs || tap->programs.egress != ProgramState::kOurs) {
+  if (tap == nullptr || !tap->link.up) return {};
+  if (tap->link.master != 0 && !tap->link.isolated) return "up and not isolated";
+  if (tap->link.master == kOtherBridge) return "up in another bridge";
+  const auto translates = [](ProgramState program) {
+    return program == ProgramState::kOurs || program == ProgramState::kStale;
+  };
+  if (!tap->clsact || !translates(tap->programs.ingress) || !translates(tap->programs.egress)) {
     return "up without its programs";
   }
   if (!tap->root || tap->root->kind != "tbf") return "up without a bound";
@@ -260,7 +267,13 @@ class Watchman final : public drivers::CallHook {
     return injector_.Before(call, perform);
   }
   std::optional<Error> After(const drivers::CallInfo& call, const Error* error) override {
-    const std::string danger = kernel_.Change(Danger);
+    // What failed may have done nothing; a danger that was there before it may stand.
+    if (error == nullptr && call.mutates) acted_ = true;
+    std::string danger = acted_ ? kernel_.Change(Danger) : std::string();
+    const bool attached = error == nullptr && std::string_view(call.op) == "attach";
+    if (attached && !kernel_.Change([](auto& s) { return s.entries.contains(kTap); })) {
+      danger = "programs before the entry";  // an upgrade would drop what its guests send
+    }
     if (!danger.empty() && danger_.empty()) {
       danger_ = fmt::format("after {}.{}: {}", call.driver, call.op, danger);
     }
@@ -272,6 +285,7 @@ class Watchman final : public drivers::CallHook {
  private:
   fault::Injector injector_;
   fake::FakeKernel& kernel_;
+  bool acted_ = false;
   std::string danger_;
 };
 
@@ -281,7 +295,6 @@ struct Run {
   explicit Run(const World& w) : world(w), ledger(MakeLedger(w)) {
     Build(w, kernel);
     LearnOfVmm();
-    safe = kernel.Change(Danger).empty();
   }
 
   // What the VM loop publishes after it looked.
@@ -346,7 +359,6 @@ struct Run {
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms;
   const std::string key = "1";  // the first lease of a ledger
-  bool safe = true;
   Result<runtime::Next> last = runtime::Next::Done();
 };
 
@@ -360,7 +372,7 @@ void RunFault(const World& world, const Planner& planner, const fault::Options& 
   Run run(world);
   Watchman hook(fault, run.kernel);
   run.Pass(planner, hook);
-  if (run.safe && !hook.danger().empty()) return wrong(hook.danger());
+  if (!hook.danger().empty()) return wrong(hook.danger());
   if (const auto what = run.JudgeConfirmed(); !what.empty()) return wrong("confirmed, but " + what);
   const bool clean = fault.call == 0 || fault.kind == fault::Kind::kRaced;
   if (clean && (!run.last.ok() || !run.Judgement().empty())) {
@@ -369,9 +381,8 @@ void RunFault(const World& world, const Planner& planner, const fault::Options& 
   }
   if (!clean) {
     Watchman next({}, run.kernel);
-    const bool safe = run.kernel.Change(Danger).empty();
     run.Pass(planner, next);
-    if (safe && !next.danger().empty()) return wrong("next pass, " + next.danger());
+    if (!next.danger().empty()) return wrong("next pass, " + next.danger());
     if (!run.last.ok()) return wrong("the next pass fails: " + run.last.error().message);
   }
   if (const auto what = run.Judgement(); !what.empty()) return wrong(what);
@@ -464,6 +475,14 @@ std::vector<Action> OneProgram(const Desired& desired, const Observed& observed)
   return plan;
 }
 
+std::vector<Action> TrustsForeignPrograms(const Desired& desired, const Observed& observed) {
+  Observed trusting = observed;
+  if (trusting.programs.ingress == ProgramState::kForeign) {
+    trusting.programs.ingress = ProgramState::kStale;
+  }
+  return MakePlan(desired, trusting);
+}
+
 std::vector<Action> ReleasedIsWanted(const Desired& desired, const Observed& observed) {
   return desired.present ? MakePlan(desired, observed) : std::vector<Action>{};
 }
@@ -508,6 +527,9 @@ const std::vector<Mutant<Planner>> kMutants = {
     {"leaves the neighbour", Without<DeleteNeighbour>},
     {"leaves the entry", Without<DeleteEntry>},
     {"entry after the programs", Last<SetEntry>},
+    {"mends before it takes down", Last<SetDown>},
+    {"isolates when all else is done", Last<SetPortIsolation>},
+    {"takes a foreign program for an earlier version", TrustsForeignPrograms},
     {"bound after up", Last<AddTbf>},
     {"programs after up", Last<Attach>},
     {"keeps what was released", ReleasedIsWanted},

@@ -105,7 +105,7 @@ const Case kCases[] = {
        Route(d, o);
        o.link->master = BridgeIndex(0);
      },
-     "SetDown, SetMaster, SetUp"},
+     "SetDown, SetMaster, SetUp, AddHostRoute, SetNeighbour"},
     {"routed, with another MAC",
      [](Desired& d, Observed& o) {
        Route(d, o);
@@ -188,14 +188,43 @@ const Case kCases[] = {
        o.clsact = false;
        o.foreign_ingress = true;
      },
-     "DeleteIngress, AddClsact, AttachIngress, AttachEgress"},
+     "SetDown, DeleteIngress, AddClsact, AttachIngress, AttachEgress, SetPortUp"},
     {"alias lost", [](Desired&, Observed& o) { o.link->alias = ""; }, "SetAlias"},
     {"clsact lost, and the programs with it", [](Desired&, Observed& o) { o.clsact = false; },
-     "AddClsact, AttachIngress, AttachEgress"},
+     "SetDown, AddClsact, AttachIngress, AttachEgress, SetPortUp"},
     {"stale ingress program",
      [](Desired&, Observed& o) { o.programs.ingress = ProgramState::kStale; }, "AttachIngress"},
     {"egress program lost", [](Desired&, Observed& o) { o.programs.egress = ProgramState::kNone; },
-     "AttachEgress"},
+     "SetDown, AttachEgress, SetPortUp"},
+    {"a program of somebody before ours",
+     [](Desired&, Observed& o) { o.programs.ingress = ProgramState::kForeign; },
+     "SetDown, AttachIngress, SetPortUp"},
+    {"clsact, entry and isolation lost, and taken out of the bridge: down before all else",
+     [](Desired&, Observed& o) {
+       o.clsact = false;
+       o.entry.reset();
+       o.link->isolated = false;
+       o.link->master = 0;
+     },
+     "SetDown, SetEntry, AddClsact, AttachIngress, AttachEgress, SetMaster, SetPortUp"},
+    {"isolation and alias lost: isolation first",
+     [](Desired&, Observed& o) {
+       o.link->isolated = false;
+       o.link->alias = "";
+     },
+     "SetPortIsolation, SetAlias"},
+    {"clsact lost without a bridge: down, and up again when there is one",
+     [](Desired&, Observed& o) {
+       o.clsact = false;
+       o.bridge_up = false;
+     },
+     "SetDown, AddClsact, AttachIngress, AttachEgress"},
+    {"routed, clsact lost: route and neighbour went with the link",
+     [](Desired& d, Observed& o) {
+       Route(d, o);
+       o.clsact = false;
+     },
+     "SetDown, AddClsact, AttachIngress, AttachEgress, SetUp, AddHostRoute, SetNeighbour"},
     {"entry lost, programs stale: entry first",
      [](Desired&, Observed& o) {
        o.entry.reset();
@@ -204,8 +233,9 @@ const Case kCases[] = {
      "SetEntry, AttachIngress"},
     {"entry of another", [](Desired&, Observed& o) { o.entry->outer_address.value += 1; },
      "SetEntry"},
-    {"TBF lost", [](Desired&, Observed& o) { o.root = Root::kNone; }, "AddTbf"},
-    {"foreign root", [](Desired&, Observed& o) { o.root = Root::kOther; }, "DeleteRoot, AddTbf"},
+    {"TBF lost", [](Desired&, Observed& o) { o.root = Root::kNone; }, "SetDown, AddTbf, SetPortUp"},
+    {"foreign root", [](Desired&, Observed& o) { o.root = Root::kOther; },
+     "SetDown, DeleteRoot, AddTbf, SetPortUp"},
     {"taken out of the bridge: down first", [](Desired&, Observed& o) { o.link->master = 0; },
      "SetDown, SetMaster, SetPortUp"},
     {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetPortUp"},
@@ -216,6 +246,12 @@ const Case kCases[] = {
     {"neighbour spoofed", [](Desired&, Observed& o) { o.neighbour = OuterMac(2); }, "SetNeighbour"},
     {"released", [](Desired& d, Observed&) { d.present = false; },
      "DeleteNeighbour, DeleteHostRoute, DeleteTap, DeleteEntry"},
+    {"released, and the programs are lost: down before it waits for its end",
+     [](Desired& d, Observed& o) {
+       d.present = false;
+       o.programs = {};
+     },
+     "SetDown, DeleteNeighbour, DeleteHostRoute, DeleteTap, DeleteEntry"},
     {"released, device gone already",
      [](Desired& d, Observed& o) {
        d.present = false;
