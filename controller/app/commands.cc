@@ -19,10 +19,12 @@ Status PrintConfig(const Options& options) {
   return OkStatus();
 }
 
-Status BuildGuestImage(const std::string& output, const std::string& cache) {
+Status BuildGuestImage(const std::string& output, const std::string& cache,
+                       const std::string& overlay) {
   ASSIGN_OR_RETURN(const guest::GuestImage image,
                    guest::BuildGuestImage({.cache_dir = cache.empty() ? output + "/.cache" : cache,
-                                           .output_dir = output}));
+                                           .output_dir = output,
+                                           .overlay_dir = overlay}));
   fmt::print("kernel {} ({})\ninitramfs {}\n", image.kernel, image.kernel_version, image.initramfs);
   return OkStatus();
 }

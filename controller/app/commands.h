@@ -10,8 +10,9 @@ namespace forkplane::app {
 Status PrintVersion();
 Status PrintConfig(const Options& options);
 // Downloads (unless `cache` has it) and writes below `output`, an image root; `cache` empty:
-// <output>/.cache.
-Status BuildGuestImage(const std::string& output, const std::string& cache);
+// <output>/.cache; `overlay` empty: none.
+Status BuildGuestImage(const std::string& output, const std::string& cache,
+                       const std::string& overlay);
 // The process that keeps a snapshot's memory (drivers/template_holder.h); ends when it is told to.
 Status HoldTemplate();
 // Runs the daemon until SIGTERM or SIGINT.

@@ -61,7 +61,10 @@ int Main(int argc, char** argv) {
   std::string cache;
   guest->add_option("--output", output, "image root to write to")->capture_default_str();
   guest->add_option("--cache", cache, "where downloads are kept (default: <output>/.cache)");
-  guest->callback([&] { run = [&] { return BuildGuestImage(output, cache); }; });
+  std::string overlay;
+  guest->add_option("--overlay", overlay, "a directory of files to lay over the guest's root")
+      ->check(CLI::ExistingDirectory);
+  guest->callback([&] { run = [&] { return BuildGuestImage(output, cache, overlay); }; });
 
   CLI11_PARSE(cli, argc, argv);
   return Report(run());

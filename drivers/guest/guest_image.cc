@@ -10,11 +10,12 @@
 #include <cerrno>
 #include <filesystem>
 #include <sstream>
-#include <vector>
 
 #include "controller/base/unique_fd.h"
+#include "controller/base/whole_file.h"
 #include "drivers/guest/cpio.h"
 #include "drivers/guest/init_script.h"
+#include "drivers/guest/overlay.h"
 #include "drivers/process/run_command.h"
 
 namespace forkplane::guest {
@@ -23,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::minutes kDownloadPatience{5};
+constexpr std::size_t kPackageFileBytesMax = std::size_t{256} << 20U;
 constexpr char kMetaPackage[] = "linux-image-cloud-amd64";
 constexpr char kBusyboxPackage[] = "busybox-static";
 
@@ -93,31 +95,13 @@ Result<std::string> Unpacked(const std::string& cache, const std::string& packag
   return tree;
 }
 
-Result<std::string> ReadFile(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return FromErrno(errno, "open " + path);
-  std::string text;
-  std::vector<char> buffer(1U << 16U);
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return FromErrno(errno, "read " + path);
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
-  }
-}
-
 // World-readable: the VMM opens it again under its own uid.
 Status WriteFile(const std::string& path, std::string_view content) {
   const std::string temporary = path + ".partial";
   const UniqueFd fd(
       ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!fd.valid()) return FromErrno(errno, "make " + temporary);
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd.get(), content.data(), content.size());
-    if (n < 0 && errno != EINTR) return FromErrno(errno, "write " + temporary);
-    if (n > 0) content.remove_prefix(static_cast<std::size_t>(n));
-  }
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, temporary));
   if (::fchmod(fd.get(), 0644) != 0 || ::fsync(fd.get()) != 0 ||
       ::rename(temporary.c_str(), path.c_str()) != 0) {
     return FromErrno(errno, "put " + path + " in place");
@@ -125,28 +109,25 @@ Status WriteFile(const std::string& path, std::string_view content) {
   return OkStatus();
 }
 
-Result<std::string> MakeInitramfs(const std::string& modules, const std::string& busybox) {
+Result<std::string> MakeInitramfs(const std::string& modules, const std::string& busybox,
+                                  const std::string& overlay) {
   CpioWriter archive;
   for (const char* directory : {"bin", "dev", "etc", "lib", "lib/modules", "proc", "run", "sys",
                                 "tmp", "www", "www/cgi-bin"}) {
     archive.AddDirectory(directory);
   }
   archive.AddCharDevice("dev/console", 5, 1);  // else the kernel starts /init without output
-  ASSIGN_OR_RETURN(const std::string program, ReadFile(busybox));
+  ASSIGN_OR_RETURN(const std::string program, ReadFile(busybox, kPackageFileBytesMax));
   archive.AddFile("bin/busybox", program, 0755);
   archive.AddSymlink("bin/sh", "busybox");
   for (const char* module : kModules) {
-    ASSIGN_OR_RETURN(const std::string object, ReadFile(modules + "/" + module + ".ko"));
+    ASSIGN_OR_RETURN(const std::string object,
+                     ReadFile(modules + "/" + module + ".ko", kPackageFileBytesMax));
     archive.AddFile("lib/modules/" + fs::path(module).filename().string() + ".ko", object, 0644);
   }
   archive.AddFile("init", kInitScript, 0755);
   archive.AddFile("bin/lease", kLeaseScript, 0755);
-  archive.AddFile("www/cgi-bin/ask", kAskScript, 0755);
-  archive.AddFile("www/cgi-bin/upload", kUploadScript, 0755);
-  archive.AddFile("www/cgi-bin/fetch", kFetchScript, 0755);
-  archive.AddFile("www/cgi-bin/spoof", kSpoofScript, 0755);
-  archive.AddFile("www/cgi-bin/keep", kKeepScript, 0755);
-  archive.AddFile("www/cgi-bin/flood", kFloodScript, 0755);
+  if (!overlay.empty()) RETURN_IF_ERROR(AddOverlay(overlay, archive));
   return archive.Finish();
 }
 
@@ -168,11 +149,12 @@ Result<GuestImage> BuildGuestImage(const GuestImageOptions& options) {
   image.kernel_version = kernel_package.substr(std::string_view("linux-image-").size());
   image.kernel = options.output_dir + "/" + kKernelImage;
   image.initramfs = options.output_dir + "/" + kInitramfsImage;
-  ASSIGN_OR_RETURN(const std::string kernel,
-                   ReadFile(kernel_tree + "/boot/vmlinuz-" + image.kernel_version));
+  ASSIGN_OR_RETURN(
+      const std::string kernel,
+      ReadFile(kernel_tree + "/boot/vmlinuz-" + image.kernel_version, kPackageFileBytesMax));
   ASSIGN_OR_RETURN(const std::string initramfs,
                    MakeInitramfs(kernel_tree + "/lib/modules/" + image.kernel_version + "/kernel",
-                                 busybox_tree + "/bin/busybox"));
+                                 busybox_tree + "/bin/busybox", options.overlay_dir));
   RETURN_IF_ERROR(WriteFile(image.kernel, kernel));
   RETURN_IF_ERROR(WriteFile(image.initramfs, initramfs));
   return image;

@@ -1,4 +1,5 @@
 #include "drivers/process/cgroup.h"
+#include "controller/base/whole_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -39,20 +40,13 @@ bool IsPopulated(const std::string& events) {
   return events.find("populated 1") != std::string::npos;
 }
 
+// /proc/self/mountinfo is the largest; 100 000 mounts make about 15 MiB.
+constexpr std::size_t kKernelFileBytesMax = std::size_t{64} << 20U;
+
 }  // namespace
 
 Result<std::string> ReadKernelFile(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return FromErrno(errno, "open " + path);
-  std::string text;
-  std::array<char, 4096> buffer{};
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return FromErrno(errno, "read " + path);
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
-  }
+  return ReadFile(path, kKernelFileBytesMax);
 }
 
 Result<CgroupFolder> CgroupFolder::Open(const std::string& parent) {

@@ -13,6 +13,8 @@
 #include <memory>
 #include <vector>
 
+#include "controller/base/whole_file.h"
+
 namespace forkplane::storage {
 namespace {
 
@@ -49,16 +51,6 @@ Status RemoveContents(int fd, dev_t device, int depth, int* entries_left) {
     if (::unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
       return FromErrno(errno, std::string("remove ") + entry->d_name);
     }
-  }
-  return OkStatus();
-}
-
-Status WriteAll(int fd, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return FromErrno(errno, "write");
-    content.remove_prefix(static_cast<std::size_t>(n));
   }
   return OkStatus();
 }
@@ -126,7 +118,7 @@ Status WriteAtomically(int directory_fd, const std::string& name, std::string_vi
   const UniqueFd fd(::openat(directory_fd, temporary.c_str(),
                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd.valid()) return FromErrno(errno, "make " + temporary);
-  RETURN_IF_ERROR(WriteAll(fd.get(), content));
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, temporary));
   if (durable) RETURN_IF_ERROR(SyncFd(fd.get(), name));
   if (::renameat(directory_fd, temporary.c_str(), directory_fd, name.c_str()) != 0) {
     return FromErrno(errno, "rename " + temporary);
@@ -137,19 +129,6 @@ Status WriteAtomically(int directory_fd, const std::string& name, std::string_vi
 Status SyncFd(int fd, const std::string& what) {
   if (::fsync(fd) == 0) return OkStatus();
   return FromErrno(errno, "sync " + what);
-}
-
-Result<std::string> ReadWholeFile(int fd, std::size_t bytes_max) {
-  std::string text;
-  std::array<char, 16384> buffer{};
-  while (true) {
-    const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return FromErrno(errno, "read");
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
-    if (text.size() > bytes_max) return Internal("file is larger than it may be");
-  }
 }
 
 Result<std::vector<std::string>> ListDirectories(const std::string& path) {

@@ -30,7 +30,6 @@ Status WriteAtomically(int directory_fd, const std::string& name, std::string_vi
                        unsigned mode, bool durable = true);
 
 Status SyncFd(int fd, const std::string& what);
-Result<std::string> ReadWholeFile(int fd, std::size_t bytes_max);
 // Plain sub-directories, names starting with '.' left out.
 Result<std::vector<std::string>> ListDirectories(const std::string& path);
 

@@ -1,4 +1,5 @@
 #include "drivers/storage/host_storage.h"
+#include "controller/base/whole_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -241,7 +242,7 @@ Lookup<SnapshotManifest> HostStorage::ReadSnapshot(const std::string& uid) {
   auto file = OpenBeneath(directory->get(), kManifestName, O_RDONLY | O_NOFOLLOW);
   // The directory is there, so it is a snapshot: a missing manifest is damage, not absence.
   if (!file.ok()) return Internal("snapshot " + uid + ": " + file.error().message);
-  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(file->get(), kManifestBytesMax));
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file->get(), kManifestBytesMax, kManifestName));
   ASSIGN_OR_RETURN(SnapshotManifest manifest, ManifestFromJson(text));
   for (const SnapshotFile& expected : manifest.files) {
     struct stat info {};

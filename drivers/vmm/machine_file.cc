@@ -1,4 +1,5 @@
 #include "drivers/vmm/machine_file.h"
+#include "controller/base/whole_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -77,7 +78,7 @@ Result<MachineFile> ReadMachineFile(const std::string& directory) {
   ASSIGN_OR_RETURN(const UniqueFd root, storage::OpenDirectory(directory));
   ASSIGN_OR_RETURN(const UniqueFd file,
                    storage::OpenBeneath(root.get(), kName, O_RDONLY | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(const std::string text, storage::ReadWholeFile(file.get(), kBytesMax));
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file.get(), kBytesMax, kName));
   try {
     MachineFile machine = Read(Json::parse(text));
     if (machine.format != kFormat) return Internal("machine.json has another format");

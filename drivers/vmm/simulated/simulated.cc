@@ -1,4 +1,5 @@
 #include "drivers/vmm/simulated/simulated.h"
+#include "controller/base/whole_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -103,7 +104,7 @@ Lookup<Simulated::Machine> Simulated::Read(const MachineRef& ref) const {
   auto file = storage::OpenBeneath(root->get(), kFileName, O_RDONLY | O_NOFOLLOW);
   if (!file.ok() && file.error().code == Code::kNotFound) return std::optional<Machine>();
   if (!file.ok()) return std::move(file).error();
-  ASSIGN_OR_RETURN(const std::string text, storage::ReadWholeFile(file->get(), kBytesMax));
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file->get(), kBytesMax, kFileName));
   try {
     const Json json = Json::parse(text);
     Machine machine;
