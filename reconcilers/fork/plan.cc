@@ -1,8 +1,7 @@
 #include "reconcilers/fork/plan.h"
 
-#include <fmt/format.h>
-
 #include "controller/base/check.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::fork {
 
@@ -20,22 +19,11 @@ std::string_view ToString(Waiting waiting) {
   CheckFailed("a reason to wait", "out of range");
 }
 
-std::string ToString(const Action& action) {
-  if (std::holds_alternative<CreateSnapshot>(action)) return "create snapshot";
-  return std::holds_alternative<CreateVm>(action) ? "create vm" : "delete self";
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string ToString(const Plan& plan) {
-  std::string text;
-  for (const Action& action : plan.actions) {
-    if (!text.empty()) text += "; ";
-    text += ToString(action);
-  }
-  if (plan.waiting != Waiting::kNothing) {
-    if (!text.empty()) text += "; ";
-    text += fmt::format("wait: {}", ToString(plan.waiting));
-  }
-  return text;
+  return runtime::PlanText(plan.actions,
+                           plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
 Plan MakePlan(const Sight& sight) {

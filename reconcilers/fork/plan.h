@@ -30,9 +30,15 @@ struct Sight {
 enum class Waiting : std::uint8_t { kNothing, kBlocked, kSnapshot, kVm };
 std::string_view ToString(Waiting waiting);
 
-struct CreateSnapshot {};
-struct CreateVm {};
-struct DeleteSelf {};
+struct CreateSnapshot {
+  static constexpr std::string_view kName = "create snapshot";
+};
+struct CreateVm {
+  static constexpr std::string_view kName = "create vm";
+};
+struct DeleteSelf {
+  static constexpr std::string_view kName = "delete self";
+};
 
 using Action = std::variant<CreateSnapshot, CreateVm, DeleteSelf>;
 std::string ToString(const Action& action);

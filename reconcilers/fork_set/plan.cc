@@ -1,21 +1,13 @@
 #include "reconcilers/fork_set/plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <limits>
 
 #include "controller/base/check.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::fork_set {
 namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 // Highest ordinals first.
 void PlanDeletions(const Sight& sight, Plan& plan) {
@@ -66,26 +58,11 @@ std::string_view ToString(Waiting waiting) {
   CheckFailed("a reason to wait", "out of range");
 }
 
-std::string ToString(const Action& action) {
-  return std::visit(Overloaded{
-                        [](const CreateSnapshot&) { return std::string("create snapshot"); },
-                        [](const CreateFork& a) { return fmt::format("create {}", a.ordinal); },
-                        [](const DeleteFork& a) { return fmt::format("delete {}", a.ordinal); },
-                    },
-                    action);
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string ToString(const Plan& plan) {
-  std::string text;
-  for (const Action& action : plan.actions) {
-    if (!text.empty()) text += "; ";
-    text += ToString(action);
-  }
-  if (plan.waiting != Waiting::kNothing) {
-    if (!text.empty()) text += "; ";
-    text += fmt::format("wait: {}", ToString(plan.waiting));
-  }
-  return text;
+  return runtime::PlanText(plan.actions,
+                           plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
 Plan MakePlan(const Sight& sight) {

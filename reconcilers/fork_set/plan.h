@@ -8,6 +8,8 @@
 //   Order        ordinals are made from the lowest and taken from the highest.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -37,12 +39,16 @@ struct Sight {
 enum class Waiting : std::uint8_t { kNothing, kCache, kBlocked, kSnapshot, kOthers };
 std::string_view ToString(Waiting waiting);
 
-struct CreateSnapshot {};
+struct CreateSnapshot {
+  static constexpr std::string_view kName = "create snapshot";
+};
 struct CreateFork {
   std::int64_t ordinal = 0;
+  std::string Text() const { return fmt::format("create {}", ordinal); }
 };
 struct DeleteFork {
   std::int64_t ordinal = 0;
+  std::string Text() const { return fmt::format("delete {}", ordinal); }
 };
 
 using Action = std::variant<CreateSnapshot, CreateFork, DeleteFork>;

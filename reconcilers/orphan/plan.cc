@@ -1,31 +1,12 @@
 #include "reconcilers/orphan/plan.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 
+#include "controller/runtime/plan_text.h"
+
 namespace forkplane::orphan {
-namespace {
 
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
-}  // namespace
-
-std::string ToString(const Action& action) {
-  return std::visit(
-      Overloaded{
-          [](const Tell& a) { return fmt::format("tell of {}", a.name); },
-          [](const ForgetTold& a) { return fmt::format("forget {}", a.uid); },
-          [](const PublishHeld& a) { return fmt::format("hold [{}]", fmt::join(a.held, ", ")); },
-      },
-      action);
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::vector<Action> MakePlan(const Observed& observed) {
   if (!observed.synced) return {};

@@ -7,8 +7,12 @@
 //             released are not either: their VM ended by our own hand.
 #pragma once
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -32,13 +36,16 @@ struct Observed {
 struct Tell {
   std::string uid;
   std::string name;
+  std::string Text() const { return fmt::format("tell of {}", name); }
 };
 // It has an object again, or its lease is gone.
 struct ForgetTold {
   std::string uid;
+  std::string Text() const { return fmt::format("forget {}", uid); }
 };
 struct PublishHeld {
   std::vector<std::string> held;  // "namespace/name", sorted
+  std::string Text() const { return fmt::format("hold [{}]", fmt::join(held, ", ")); }
 };
 
 using Action = std::variant<Tell, ForgetTold, PublishHeld>;

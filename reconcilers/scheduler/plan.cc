@@ -1,8 +1,7 @@
 #include "reconcilers/scheduler/plan.h"
 
-#include <fmt/format.h>
-
 #include "controller/base/check.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::scheduler {
 
@@ -16,15 +15,11 @@ std::string_view ToString(Waiting waiting) {
   CheckFailed("a reason to wait", "out of range");
 }
 
-std::string ToString(const Action& action) {
-  return fmt::format("bind to {}", std::get<Bind>(action).host);
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string ToString(const Plan& plan) {
-  std::string text;
-  for (const Action& action : plan.actions) text += ToString(action);
-  if (plan.waiting != Waiting::kNothing) text += fmt::format("wait: {}", ToString(plan.waiting));
-  return text;
+  return runtime::PlanText(plan.actions,
+                           plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
 Plan MakePlan(const std::string& host, const Sight& sight) {

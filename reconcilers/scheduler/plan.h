@@ -28,6 +28,7 @@ std::string_view ToString(Waiting waiting);
 
 struct Bind {
   std::string host;
+  std::string Text() const { return "bind to " + host; }
 };
 
 using Action = std::variant<Bind>;

@@ -1,18 +1,10 @@
 #include "reconcilers/snapshot/plan.h"
 
-#include <fmt/format.h>
-
 #include "controller/base/check.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::snapshot {
 namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 Plan PlanEnd(const Goal& goal, const Sight& sight) {
   Plan plan;
@@ -67,34 +59,11 @@ std::string_view ToString(Waiting waiting) {
   CheckFailed("a reason to wait", "out of range");
 }
 
-std::string ToString(const Action& action) {
-  using std::string;
-  return std::visit(Overloaded{
-                        [](const AddFinalizer&) { return string("add finalizer"); },
-                        [](const Begin&) { return string("begin"); },
-                        [](const Capture&) { return string("capture"); },
-                        [](const WriteDown&) { return string("write down"); },
-                        [](const Commit&) { return string("commit"); },
-                        [](const Keep&) { return string("keep"); },
-                        [](const LoadTemplate&) { return string("load template"); },
-                        [](const DropTemplate&) { return string("drop template"); },
-                        [](const RemoveFiles&) { return string("remove files"); },
-                        [](const RemoveFinalizer&) { return string("remove finalizer"); },
-                    },
-                    action);
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string ToString(const Plan& plan) {
-  std::string text;
-  for (const Action& action : plan.actions) {
-    if (!text.empty()) text += "; ";
-    text += ToString(action);
-  }
-  if (plan.waiting != Waiting::kNothing) {
-    if (!text.empty()) text += "; ";
-    text += fmt::format("wait: {}", ToString(plan.waiting));
-  }
-  return text;
+  return runtime::PlanText(plan.actions,
+                           plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
 Plan MakePlan(const Goal& goal, const Sight& sight) {

@@ -46,16 +46,36 @@ enum class Waiting : std::uint8_t {
 };
 std::string_view ToString(Waiting waiting);
 
-struct AddFinalizer {};
-struct Begin {};
-struct Capture {};
-struct WriteDown {};  // memory and the description of the machine, into the stage
-struct Commit {};
-struct Keep {};          // the captured memory becomes the template
-struct LoadTemplate {};  // from the file, when no holder has it (any more)
-struct DropTemplate {};
-struct RemoveFiles {};
-struct RemoveFinalizer {};
+struct AddFinalizer {
+  static constexpr std::string_view kName = "add finalizer";
+};
+struct Begin {
+  static constexpr std::string_view kName = "begin";
+};
+struct Capture {
+  static constexpr std::string_view kName = "capture";
+};
+struct WriteDown {
+  static constexpr std::string_view kName = "write down";
+};  // memory and the description of the machine, into the stage
+struct Commit {
+  static constexpr std::string_view kName = "commit";
+};
+struct Keep {
+  static constexpr std::string_view kName = "keep";
+};  // the captured memory becomes the template
+struct LoadTemplate {
+  static constexpr std::string_view kName = "load template";
+};  // from the file, when no holder has it (any more)
+struct DropTemplate {
+  static constexpr std::string_view kName = "drop template";
+};
+struct RemoveFiles {
+  static constexpr std::string_view kName = "remove files";
+};
+struct RemoveFinalizer {
+  static constexpr std::string_view kName = "remove finalizer";
+};
 
 using Action = std::variant<AddFinalizer, Begin, Capture, WriteDown, Commit, Keep, LoadTemplate,
                             DropTemplate, RemoveFiles, RemoveFinalizer>;

@@ -1,20 +1,12 @@
 #include "reconcilers/virtual_machine/plan.h"
 
-#include <fmt/format.h>
-
 #include "controller/base/check.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::virtual_machine {
 namespace {
 
 using vmm::MachineState;
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 class Planner {
  public:
@@ -244,44 +236,11 @@ std::string_view ToString(Waiting waiting) {
   CheckFailed("a reason to wait", "out of range");
 }
 
-std::string ToString(const Action& action) {
-  using std::string;
-  return std::visit(
-      Overloaded{
-          [](const AddFinalizer&) { return string("add finalizer"); },
-          [](const Claim& a) { return string(a.slot ? "claim with slot" : "claim"); },
-          [](const ReleaseInterface& a) { return fmt::format("release interface {}", a.lease); },
-          [](const CreateDirectory&) { return string("create directory"); },
-          [](const WriteRun& a) { return string(a.boots ? "write boot" : "write restore"); },
-          [](const Launch&) { return string("launch"); },
-          [](const Load&) { return string("load"); },
-          [](const Resume&) { return string("resume"); },
-          [](const FreeSlot&) { return string("free slot"); },
-          [](const SetVmm&) { return string("set vmm"); },
-          [](const Adopt&) { return string("adopt"); },
-          [](const RecordExit&) { return string("record exit"); },
-          [](const BeginStop&) { return string("begin stop"); },
-          [](const AskPowerOff&) { return string("ask power off"); },
-          [](const Quit&) { return string("quit"); },
-          [](const ClearVmm&) { return string("clear vmm"); },
-          [](const RemoveDirectory&) { return string("remove directory"); },
-          [](const Release&) { return string("release"); },
-          [](const RemoveFinalizer&) { return string("remove finalizer"); },
-      },
-      action);
-}
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string ToString(const Plan& plan) {
-  std::string text;
-  for (const Action& action : plan.actions) {
-    if (!text.empty()) text += "; ";
-    text += ToString(action);
-  }
-  if (plan.waiting != Waiting::kNothing) {
-    if (!text.empty()) text += "; ";
-    text += fmt::format("wait: {}", ToString(plan.waiting));
-  }
-  return text;
+  return runtime::PlanText(plan.actions,
+                           plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
 Plan MakePlan(const Goal& goal, const Sight& sight) { return Planner(goal, sight).Make(); }

@@ -20,6 +20,8 @@
 //   Ownership   only this VM's process, directory, leases and finalizer are touched.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -92,33 +94,68 @@ enum class Waiting : std::uint8_t {
 };
 std::string_view ToString(Waiting waiting);
 
-struct AddFinalizer {};
+struct AddFinalizer {
+  static constexpr std::string_view kName = "add finalizer";
+};
 struct Claim {
   bool slot = false;
+  std::string Text() const { return slot ? "claim with slot" : "claim"; }
 };
 struct ReleaseInterface {
   ledger::LeaseId lease = 0;
+  std::string Text() const { return fmt::format("release interface {}", lease); }
 };
-struct CreateDirectory {};
+struct CreateDirectory {
+  static constexpr std::string_view kName = "create directory";
+};
 // What runs, for RestartRequired and for finding it again: before a boot, after a restore.
 struct WriteRun {
   bool boots = false;
+  std::string Text() const { return boots ? "write boot" : "write restore"; }
 };
-struct Launch {};
-struct Load {};
-struct Resume {};
-struct FreeSlot {};
-struct SetVmm {};
-struct Adopt {};
-struct RecordExit {};
+struct Launch {
+  static constexpr std::string_view kName = "launch";
+};
+struct Load {
+  static constexpr std::string_view kName = "load";
+};
+struct Resume {
+  static constexpr std::string_view kName = "resume";
+};
+struct FreeSlot {
+  static constexpr std::string_view kName = "free slot";
+};
+struct SetVmm {
+  static constexpr std::string_view kName = "set vmm";
+};
+struct Adopt {
+  static constexpr std::string_view kName = "adopt";
+};
+struct RecordExit {
+  static constexpr std::string_view kName = "record exit";
+};
 // Durable, before the guest is asked: from here on its grace period runs.
-struct BeginStop {};
-struct AskPowerOff {};
-struct Quit {};
-struct ClearVmm {};
-struct RemoveDirectory {};
-struct Release {};
-struct RemoveFinalizer {};
+struct BeginStop {
+  static constexpr std::string_view kName = "begin stop";
+};
+struct AskPowerOff {
+  static constexpr std::string_view kName = "ask power off";
+};
+struct Quit {
+  static constexpr std::string_view kName = "quit";
+};
+struct ClearVmm {
+  static constexpr std::string_view kName = "clear vmm";
+};
+struct RemoveDirectory {
+  static constexpr std::string_view kName = "remove directory";
+};
+struct Release {
+  static constexpr std::string_view kName = "release";
+};
+struct RemoveFinalizer {
+  static constexpr std::string_view kName = "remove finalizer";
+};
 
 using Action = std::variant<AddFinalizer, Claim, ReleaseInterface, CreateDirectory, WriteRun,
                             Launch, Load, Resume, FreeSlot, SetVmm, Adopt, RecordExit, BeginStop,
