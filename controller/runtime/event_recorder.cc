@@ -12,7 +12,6 @@ namespace {
 using crd::Json;
 
 // Conflicts while counting; then the Event is written anew.
-constexpr int kAttempts = 3;
 
 const store::GroupResource& EventResource() {
   static const store::GroupResource kEvents{"", "events"};
@@ -119,29 +118,21 @@ Status EventRecorder::Write(const Pending& pending) {
   const auto known = known_.find(identity);
   if (known != known_.end()) {
     Status counted = CountAgain(known->second.key, pending);
-    const Code code = counted.ok() ? Code::kInternal : counted.error().code;
-    // Somebody deleted it, or changes it all the time: a new one.
-    if (code != Code::kNotFound && code != Code::kConflict) return counted;
+    if (counted.ok() || counted.error().code != Code::kNotFound) return counted;
+    // Somebody deleted it: a new one.
   }
   return CreateNew(pending, identity);
 }
 
 Status EventRecorder::CountAgain(const store::ObjectKey& key, const Pending& pending) {
-  Status last = NotFound("event is gone");
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(key));
-    if (!object) return NotFound("event is gone");
-    ASSIGN_OR_RETURN(Json json, crd::ParseJson(object->text));
-    const auto count = json.find("count");
-    const bool counted = count != json.end() && count->is_number_integer();
-    json["count"] = (counted ? count->get<std::int64_t>() : 1) + 1;
-    json["lastTimestamp"] = FormatTime(pending.at);
-    const Result<store::WriteResult> updated = store_.Update(key, crd::DumpJson(json));
-    if (updated.ok()) return OkStatus();
-    last = updated.error();
-    if (updated.error().code != Code::kConflict) break;
-  }
-  return last;
+  RETURN_IF_ERROR(store_.Modify(key, [&](Json& event) -> Result<bool> {
+    const auto count = event.find("count");
+    const bool counted = count != event.end() && count->is_number_integer();
+    event["count"] = (counted ? count->get<std::int64_t>() : 1) + 1;
+    event["lastTimestamp"] = FormatTime(pending.at);
+    return true;
+  }));
+  return OkStatus();
 }
 
 Status EventRecorder::CreateNew(const Pending& pending, const std::string& identity) {

@@ -11,8 +11,8 @@
 namespace forkplane::runtime {
 
 // On the object as the store has it now, not as a cache remembers it. Having it already is success
-// without a write. NotFound: gone, or the name belongs to another uid by now. Conflict: the object
-// kept changing under us (3 attempts); Invalid: it is being deleted and takes no new finalizer.
+// without a write. NotFound: gone, or the name belongs to another uid by now. Invalid: it is being
+// deleted and takes no new finalizer.
 Status AddFinalizer(store::ObjectStore& store, const store::ObjectKey& key, const std::string& uid,
                     std::string_view finalizer);
 

@@ -16,8 +16,6 @@ inline constexpr std::chrono::milliseconds kEventMergeWindow{2};
 // The same where one pass is a handful of looks: of one interface's shaping.
 inline constexpr std::chrono::microseconds kInterfaceMergeWindow{500};
 
-// Conflicts one status write may meet before the object goes back into the queue.
-inline constexpr int kStatusConflictsMax = 5;
 // Statuses of one object that wait to be written, each holding a False that must be seen.
 inline constexpr std::size_t kStatusPendingMax = 8;
 // Objects with a status that waits. More means the store has been away for long: the wish is

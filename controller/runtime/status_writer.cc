@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/base/log.h"
-#include "crd/json.h"
+#include "controller/store/edits.h"
 
 namespace forkplane::runtime {
 namespace {
@@ -203,22 +203,15 @@ bool StatusWriter::ProcessDue() {
 }
 
 Status StatusWriter::Write(const Job& job) {
-  Status last = OkStatus();
-  for (int attempt = 0; attempt < kStatusConflictsMax; ++attempt) {
-    ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(job.key));
-    if (!object || object->meta.uid != job.uid) return OkStatus();
-    ASSIGN_OR_RETURN(Json json, crd::ParseJson(object->text));
-    ASSIGN_OR_RETURN(Json status, crd::ParseJson(job.wish.status));
-    const auto stored = json.find("status");
-    StampTransitions(stored == json.end() ? Json::object() : *stored, FormatTime(clock_.WallNow()),
-                     status);
-    json["status"] = std::move(status);
-    const Result<store::WriteResult> written = store_.UpdateStatus(job.key, crd::DumpJson(json));
-    if (written.ok() || written.error().code == Code::kNotFound) return OkStatus();
-    last = written.error();
-    if (written.error().code != Code::kConflict) return last;
-  }
-  return last;
+  ASSIGN_OR_RETURN(const Json wanted, crd::ParseJson(job.wish.status));
+  const std::string now = FormatTime(clock_.WallNow());
+  return store::EditObject(store_, job.key, job.uid, store::Part::kStatus, [&](Json& object) {
+    Json status = wanted;
+    const auto stored = object.find("status");
+    StampTransitions(stored == object.end() ? Json::object() : *stored, now, status);
+    object["status"] = std::move(status);
+    return true;
+  });
 }
 
 void StatusWriter::CountWrite(const Status& status) {

@@ -41,6 +41,7 @@ class LocalObjectStore final : public ObjectStore {
 
   using ObjectStore::Create;
   using ObjectStore::Delete;
+  using ObjectStore::Modify;
   using ObjectStore::Update;
 
   Result<ObjectPtr> Get(const ObjectKey& key) override;
@@ -50,6 +51,8 @@ class LocalObjectStore final : public ObjectStore {
   Result<WriteResult> Create(const GroupResource& resource, const std::string& ns,
                              const std::string& text, const WriteOptions& options) override;
   Result<WriteResult> Update(const ObjectKey& key, const std::string& text,
+                             const UpdateOptions& options) override;
+  Result<WriteResult> Modify(const ObjectKey& key, const Edit& edit,
                              const UpdateOptions& options) override;
   Result<DeleteResult> Delete(const ObjectKey& key, const DeleteOptions& options) override;
   Result<Revision> CurrentRevision() override { return table_.revision(); }
@@ -77,8 +80,17 @@ class LocalObjectStore final : public ObjectStore {
                                                const std::string& ns, bool dry_run);
   Result<std::optional<WriteResult>> TryUpdate(const crd::ResourceType& type, const ObjectKey& key,
                                                const crd::Json& body, const UpdateOptions& options);
+  Result<std::optional<WriteResult>> TryModify(const crd::ResourceType& stored,
+                                               const ObjectKey& key, const Edit& edit,
+                                               const UpdateOptions& options);
   Result<std::optional<DeleteResult>> TryDelete(const crd::ResourceType& type, const ObjectKey& key,
                                                 const DeleteOptions& options);
+  // What both of them end in. `live` is the JSON of `base`, `body` the object as it shall be.
+  Result<std::optional<WriteResult>> CommitUpdate(const crd::ResourceType& type,
+                                                  const ObjectKey& key, const ObjectPtr& base,
+                                                  const crd::Json& live, crd::Json body,
+                                                  const UpdateOptions& options);
+  std::optional<WriteResult> Unchanged(const ObjectKey& key, const ObjectPtr& base);
   Result<std::optional<ObjectPtr>> AdmitAndWrite(const Change& change);
   Error Settled(const ObjectKey& key, Error error);
   bool StillLatest(const ObjectKey& key, const ObjectPtr& base);

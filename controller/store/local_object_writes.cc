@@ -150,13 +150,52 @@ Result<std::optional<WriteResult>> LocalObjectStore::TryUpdate(const crd::Resour
   const ObjectPtr base = pipeline_->Latest(key);
   if (!base) return Settled(key, NotFoundError(key.resource, key.name));
   ASSIGN_OR_RETURN(const Json live, LiveJson(type, *base));
-  Result<Outcome> outcome = PrepareUpdate(type, key, live, body, options.part);
-  if (!outcome.ok()) return Settled(key, std::move(outcome).error());
-  const bool removed = outcome->kind == Outcome::Kind::kRemove;
-  if (outcome->kind == Outcome::Kind::kSame) {
-    if (!StillLatest(key, base)) return std::optional<WriteResult>();
-    return std::optional<WriteResult>({.object = base, .changed = false});
+  return CommitUpdate(type, key, base, live, body, options);
+}
+
+Result<WriteResult> LocalObjectStore::Modify(const ObjectKey& key, const Edit& edit,
+                                             const UpdateOptions& options) {
+  ASSIGN_OR_RETURN(const crd::ResourceTypePtr stored, StoredType(key.resource));
+  for (int attempt = 0; attempt < kWriteAttemptsMax; ++attempt) {
+    ASSIGN_OR_RETURN(std::optional<WriteResult> modified, TryModify(*stored, key, edit, options));
+    if (modified) return *std::move(modified);
   }
+  return TooBusy(key);
+}
+
+Result<std::optional<WriteResult>> LocalObjectStore::TryModify(const crd::ResourceType& stored,
+                                                               const ObjectKey& key,
+                                                               const Edit& edit,
+                                                               const UpdateOptions& options) {
+  const ObjectPtr base = pipeline_->Latest(key);
+  if (!base) return Settled(key, NotFoundError(key.resource, key.name));
+  ASSIGN_OR_RETURN(Json live, LiveJson(stored, *base));
+  Json body = live;
+  Result<bool> wanted = edit(body);
+  if (!wanted.ok()) return Settled(key, std::move(wanted).error());
+  if (!*wanted) return Unchanged(key, base);
+  RETURN_IF_ERROR(CheckBody(body));
+  ASSIGN_OR_RETURN(const crd::ResourceTypePtr type, TypeOf(key.resource, body));
+  live["apiVersion"] = type->ApiVersion();
+  return CommitUpdate(*type, key, base, live, std::move(body), options);
+}
+
+// A write that changes nothing: the answer, once the state that it tells of is durable.
+std::optional<WriteResult> LocalObjectStore::Unchanged(const ObjectKey& key,
+                                                       const ObjectPtr& base) {
+  if (!StillLatest(key, base)) return std::nullopt;
+  return WriteResult{.object = base, .changed = false};
+}
+
+Result<std::optional<WriteResult>> LocalObjectStore::CommitUpdate(const crd::ResourceType& type,
+                                                                  const ObjectKey& key,
+                                                                  const ObjectPtr& base,
+                                                                  const Json& live, Json body,
+                                                                  const UpdateOptions& options) {
+  Result<Outcome> outcome = PrepareUpdate(type, key, live, std::move(body), options.part);
+  if (!outcome.ok()) return Settled(key, std::move(outcome).error());
+  if (outcome->kind == Outcome::Kind::kSame) return Unchanged(key, base);
+  const bool removed = outcome->kind == Outcome::Kind::kRemove;
   if (options.dry_run) {
     return std::optional<WriteResult>(
         {.object = DryRunObject(type, *outcome->json, base), .removed = removed});

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -23,6 +24,7 @@
 #include "controller/base/result.h"
 #include "controller/store/object.h"
 #include "controller/store/selector.h"
+#include "crd/json.h"
 
 namespace forkplane::store {
 
@@ -124,6 +126,14 @@ struct WriteResult {
   bool removed = false;  // the update took the last finalizer of a terminating object
 };
 
+// Changes the object that is given to it; false leaves the stored one as it is, an error is passed
+// on to the caller. A pure function of the object: it runs again, on the newest state, whenever
+// another writer was faster, and what it returned before is forgotten. No lock is held meanwhile.
+// The object carries metadata.resourceVersion of the state that was read. An edit that puts another
+// revision there asks for exactly that one: Conflict, without another try, when it is not the
+// stored one.
+using Edit = std::function<Result<bool>(crd::Json& object)>;
+
 enum class Propagation : std::uint8_t {
   kBackground,  // gone at once; the garbage collector takes the dependents
   kForeground,  // waits, by the finalizer foregroundDeletion, until blocking dependents are gone
@@ -159,6 +169,10 @@ class ObjectStore {
   // is unconditional where Kubernetes allows it (built-ins), else Invalid.
   virtual Result<WriteResult> Update(const ObjectKey& key, const std::string& text,
                                      const UpdateOptions& options) = 0;
+  // Reads, changes and writes as one step: the one way to change an object on which others write as
+  // well. NotFound when it is absent. Unavailable: it kept changing (kWriteAttemptsMax tries).
+  virtual Result<WriteResult> Modify(const ObjectKey& key, const Edit& edit,
+                                     const UpdateOptions& options) = 0;
   virtual Result<DeleteResult> Delete(const ObjectKey& key, const DeleteOptions& options) = 0;
 
   // The newest durable revision; a read that starts after this call sees at least it.
@@ -182,6 +196,9 @@ class ObjectStore {
   }
   Result<WriteResult> UpdateStatus(const ObjectKey& key, const std::string& text) {
     return Update(key, text, UpdateOptions{.part = Part::kStatus});
+  }
+  Result<WriteResult> Modify(const ObjectKey& key, const Edit& edit) {
+    return Modify(key, edit, UpdateOptions{});
   }
   Result<DeleteResult> Delete(const ObjectKey& key) { return Delete(key, DeleteOptions{}); }
 };

@@ -265,14 +265,16 @@ Result<Json> DecodeBody(const std::string& text) {
   Result<Json> parsed = crd::ParseJson(text);
   if (!parsed.ok()) return BadRequestError(parsed.error().message);
   Json body = std::move(parsed).value();
-  if (!body.is_object()) return BadRequestError("the body is not a JSON object");
-  const auto metadata = body.find("metadata");
-  if (metadata == body.end() || metadata->is_null()) {
-    body["metadata"] = Json::object();
-  } else if (!metadata->is_object()) {
-    return BadRequestError("metadata is not an object");
-  }
+  RETURN_IF_ERROR(CheckBody(body));
   return body;
+}
+
+Status CheckBody(Json& body) {
+  if (!body.is_object()) return BadRequestError("the body is not a JSON object");
+  Json& metadata = body["metadata"];
+  if (metadata.is_null()) metadata = Json::object();
+  if (!metadata.is_object()) return BadRequestError("metadata is not an object");
+  return OkStatus();
 }
 
 Result<Json> PrepareCreate(const crd::ResourceType& type, Json body, const Birth& birth) {

@@ -31,6 +31,9 @@ struct Outcome {
 
 // The text of a request as a JSON object with a metadata object. BadRequest.
 Result<crd::Json> DecodeBody(const std::string& text);
+// The same of a value: BadRequest unless it is an object whose metadata is one; absent metadata
+// becomes an empty object.
+Status CheckBody(crd::Json& body);
 
 Result<crd::Json> PrepareCreate(const crd::ResourceType& type, crd::Json body, const Birth& birth);
 

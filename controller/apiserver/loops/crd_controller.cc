@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "controller/apiserver/loops/edit_object.h"
 #include "controller/base/log.h"
+#include "controller/store/edits.h"
 #include "crd/yaml.h"
 
 namespace forkplane::apiserver {
@@ -102,7 +102,7 @@ Status CrdController::EnsureOurs(const std::string& name) {
   }
   // An older binary may have stored an older definition.
   ASSIGN_OR_RETURN(const Json wanted, crd::ParseJson(text));
-  return EditObject(store_, key, {}, store::Part::kMain, [&wanted](Json& stored) {
+  return store::EditObject(store_, key, {}, store::Part::kMain, [&wanted](Json& stored) {
     if (stored["spec"] == wanted["spec"]) return false;
     stored["spec"] = wanted["spec"];
     return true;
@@ -129,16 +129,16 @@ Status CrdController::Reconcile(const std::string& name) {
 Status CrdController::Serve(const store::Object& object, const Json& crd) {
   const std::string& name = object.meta.name;
   if (ours_.contains(name)) return WriteStatus(object, nullptr);
-  RETURN_IF_ERROR(EditObject(store_, {.resource = Resource(), .ns = {}, .name = name},
-                             object.meta.uid, store::Part::kMain, [](Json& stored) {
-                               Json& finalizers = stored["metadata"]["finalizers"];
-                               if (!finalizers.is_array()) finalizers = Json::array();
-                               for (const Json& item : finalizers) {
-                                 if (item == kCleanup) return false;
-                               }
-                               finalizers.push_back(kCleanup);
-                               return true;
-                             }));
+  RETURN_IF_ERROR(store::EditObject(store_, {.resource = Resource(), .ns = {}, .name = name},
+                                    object.meta.uid, store::Part::kMain, [](Json& stored) {
+                                      Json& finalizers = stored["metadata"]["finalizers"];
+                                      if (!finalizers.is_array()) finalizers = Json::array();
+                                      for (const Json& item : finalizers) {
+                                        if (item == kCleanup) return false;
+                                      }
+                                      finalizers.push_back(kCleanup);
+                                      return true;
+                                    }));
   const std::string state = fmt::format("{}/{}", object.meta.uid, object.meta.generation);
   if (applied_[name] == state) return WriteStatus(object, nullptr);
   Result<std::vector<crd::ResourceType>> types = crd::ParseCrd(crd);
@@ -152,7 +152,7 @@ Status CrdController::Serve(const store::Object& object, const Json& crd) {
 
 Status CrdController::WriteStatus(const store::Object& object, const Error* refused) {
   const std::string now = FormatTime(clock_.WallNow());
-  return EditObject(
+  return store::EditObject(
       store_, {.resource = Resource(), .ns = {}, .name = object.meta.name}, object.meta.uid,
       store::Part::kStatus, [&](Json& stored) {
         const Json before = stored.value("status", Json::object());
@@ -195,9 +195,9 @@ Status CrdController::Retire(const store::Object& object, const Json& crd) {
     }
   }
   if (!empty) return OkStatus();
-  return EditObject(store_, {.resource = Resource(), .ns = {}, .name = object.meta.name},
-                    object.meta.uid, store::Part::kMain,
-                    [](Json& stored) { return DropFinalizer(stored, kCleanup); });
+  return store::EditObject(store_, {.resource = Resource(), .ns = {}, .name = object.meta.name},
+                           object.meta.uid, store::Part::kMain,
+                           [](Json& stored) { return store::DropFinalizer(stored, kCleanup); });
 }
 
 }  // namespace forkplane::apiserver

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "controller/apiserver/loops/edit_object.h"
 #include "controller/base/log.h"
+#include "controller/store/edits.h"
 
 namespace forkplane::apiserver {
 namespace {
@@ -150,8 +150,9 @@ Status GarbageCollector::FinishForeground(const GraphNode& node) {
     }
   }
   if (blocked) return OkStatus();  // each of them marks this one again when it goes
-  return EditObject(store_, node.Key(), meta.uid, store::Part::kMain,
-                    [](crd::Json& object) { return DropFinalizer(object, kForeground); });
+  return store::EditObject(store_, node.Key(), meta.uid, store::Part::kMain, [](crd::Json& object) {
+    return store::DropFinalizer(object, kForeground);
+  });
 }
 
 Status GarbageCollector::FinishOrphan(const GraphNode& node) {
@@ -162,41 +163,41 @@ Status GarbageCollector::FinishOrphan(const GraphNode& node) {
       RETURN_IF_ERROR(Release(*dependent, {meta.uid}));
     }
   }
-  return EditObject(store_, node.Key(), meta.uid, store::Part::kMain,
-                    [](crd::Json& object) { return DropFinalizer(object, kOrphan); });
+  return store::EditObject(store_, node.Key(), meta.uid, store::Part::kMain,
+                           [](crd::Json& object) { return store::DropFinalizer(object, kOrphan); });
 }
 
 Status GarbageCollector::Release(const GraphNode& node, const std::vector<std::string>& owners) {
   released_.Increment();
-  return EditObject(store_, node.Key(), node.object->meta.uid, store::Part::kMain,
-                    [&owners](crd::Json& object) {
-                      crd::Json& references = object["metadata"]["ownerReferences"];
-                      if (!references.is_array()) return false;
-                      crd::Json kept = crd::Json::array();
-                      for (const crd::Json& reference : references) {
-                        if (!Contains(owners, reference.value("uid", "")))
-                          kept.push_back(reference);
-                      }
-                      if (kept.size() == references.size()) return false;
-                      references = std::move(kept);
-                      return true;
-                    });
+  return store::EditObject(store_, node.Key(), node.object->meta.uid, store::Part::kMain,
+                           [&owners](crd::Json& object) {
+                             crd::Json& references = object["metadata"]["ownerReferences"];
+                             if (!references.is_array()) return false;
+                             crd::Json kept = crd::Json::array();
+                             for (const crd::Json& reference : references) {
+                               if (!Contains(owners, reference.value("uid", "")))
+                                 kept.push_back(reference);
+                             }
+                             if (kept.size() == references.size()) return false;
+                             references = std::move(kept);
+                             return true;
+                           });
 }
 
 // In a cycle of foreground deletions each would wait for the other: this one stops blocking.
 Status GarbageCollector::Unblock(const GraphNode& node) {
-  return EditObject(store_, node.Key(), node.object->meta.uid, store::Part::kMain,
-                    [](crd::Json& object) {
-                      bool changed = false;
-                      crd::Json& references = object["metadata"]["ownerReferences"];
-                      if (!references.is_array()) return false;
-                      for (crd::Json& reference : references) {
-                        if (!reference.value("blockOwnerDeletion", false)) continue;
-                        reference["blockOwnerDeletion"] = false;
-                        changed = true;
-                      }
-                      return changed;
-                    });
+  return store::EditObject(store_, node.Key(), node.object->meta.uid, store::Part::kMain,
+                           [](crd::Json& object) {
+                             bool changed = false;
+                             crd::Json& references = object["metadata"]["ownerReferences"];
+                             if (!references.is_array()) return false;
+                             for (crd::Json& reference : references) {
+                               if (!reference.value("blockOwnerDeletion", false)) continue;
+                               reference["blockOwnerDeletion"] = false;
+                               changed = true;
+                             }
+                             return changed;
+                           });
 }
 
 Status GarbageCollector::Remove(const GraphNode& node, store::Propagation propagation) {

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "controller/apiserver/loops/edit_object.h"
 #include "controller/base/log.h"
+#include "controller/store/edits.h"
 
 namespace forkplane::apiserver {
 
@@ -37,10 +37,11 @@ Status NamespaceController::Reconcile(const std::string& name) {
   ASSIGN_OR_RETURN(const std::vector<std::string> remaining, DeleteContent(name));
   if (!remaining.empty()) return WriteRemaining(name, remaining);
   log::Info("a namespace is empty and goes", {{"namespace", name}});
-  return EditObject(store_, KeyOf(name), object->meta.uid, store::Part::kFinalize, [](Json& ns) {
-    ns["spec"]["finalizers"] = Json::array();
-    return true;
-  });
+  return store::EditObject(store_, KeyOf(name), object->meta.uid, store::Part::kFinalize,
+                           [](Json& ns) {
+                             ns["spec"]["finalizers"] = Json::array();
+                             return true;
+                           });
 }
 
 Result<std::vector<std::string>> NamespaceController::DeleteContent(const std::string& name) {
@@ -74,7 +75,7 @@ Status NamespaceController::WriteRemaining(const std::string& name,
     message += item;
   }
   const std::string now = FormatTime(clock_.WallNow());
-  return EditObject(store_, KeyOf(name), {}, store::Part::kStatus, [&](Json& ns) {
+  return store::EditObject(store_, KeyOf(name), {}, store::Part::kStatus, [&](Json& ns) {
     Json& conditions = ns["status"]["conditions"];
     if (!conditions.is_array()) conditions = Json::array();
     for (Json& condition : conditions) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/apiserver/rest/modify.h"
 #include "controller/apiserver/rest/negotiation.h"
 #include "controller/apiserver/rest/render.h"
 #include "controller/apiserver/rest/text.h"
@@ -12,9 +13,6 @@ namespace forkplane::apiserver {
 using crd::Json;
 
 namespace {
-
-// A merge patch is read, merged and written; somebody else may be faster this many times.
-constexpr int kPatchTriesMax = 5;
 
 constexpr std::string_view kExpiredContinue =
     "The provided continue parameter is too old to display a consistent list result. You can start "
@@ -104,19 +102,17 @@ ApiResult<HttpResponse> ResourceHandler::List(const RequestContext& context) {
   return renderer.List(list);
 }
 
-ApiResult<ResourceHandler::Prepared> ResourceHandler::Prepare(const RequestContext& context,
-                                                              DecodedBody body,
-                                                              FieldValidation validation) {
-  Prepared prepared;
-  ASSIGN_OR_RETURN(prepared.warnings, PruneBody(*context.type, body, validation));
+ApiResult<std::vector<std::string>> ResourceHandler::Prepare(const RequestContext& context,
+                                                             DecodedBody& body,
+                                                             FieldValidation validation) {
+  ASSIGN_OR_RETURN(std::vector<std::string> warnings, PruneBody(*context.type, body, validation));
   if (!context.type->deprecation_warning.empty()) {
-    prepared.warnings.push_back(context.type->deprecation_warning);
+    warnings.push_back(context.type->deprecation_warning);
   }
   const crd::ResourceTypePtr storage =
       registry_.FindStorage(context.type->group, context.type->plural);
   if (storage != nullptr) (*body.json)["apiVersion"] = storage->ApiVersion();
-  prepared.text = crd::DumpJson(*body.json);
-  return prepared;
+  return warnings;
 }
 
 ApiResult<HttpResponse> ResourceHandler::Create(const RequestContext& context) {
@@ -125,30 +121,32 @@ ApiResult<HttpResponse> ResourceHandler::Create(const RequestContext& context) {
   ASSIGN_OR_RETURN(DecodedBody body, DecodeBody(context.http));
   RETURN_IF_ERROR(CheckTypeMeta(*body.json, *context.type));
   const ObjectRef ref = context.Ref(MetadataText(*body.json, "name"));
-  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(context, std::move(body), query.validation));
+  ASSIGN_OR_RETURN(const std::vector<std::string> warnings,
+                   Prepare(context, body, query.validation));
+  const std::string text = crd::DumpJson(*body.json);
   ASSIGN_OR_RETURN(const store::WriteResult result,
-                   Lift(store_.Create(context.Resource(), context.info.namespace_name,
-                                      prepared.text, {.dry_run = query.dry_run}),
+                   Lift(store_.Create(context.Resource(), context.info.namespace_name, text,
+                                      {.dry_run = query.dry_run}),
                         ref));
   HttpResponse response = renderer.Object(*result.object, 201);
-  AddWarnings(prepared.warnings, response);
+  AddWarnings(warnings, response);
   return response;
 }
 
 ApiResult<store::WriteResult> ResourceHandler::UpdateOrCreate(const RequestContext& context,
-                                                              const Prepared& prepared,
-                                                              bool dry_run, bool& created) {
+                                                              const std::string& text, bool dry_run,
+                                                              bool& created) {
   const store::UpdateOptions options{.part = PartOf(context), .dry_run = dry_run};
-  Result<store::WriteResult> updated = store_.Update(context.Key(), prepared.text, options);
+  Result<store::WriteResult> updated = store_.Update(context.Key(), text, options);
   if (updated.ok()) return std::move(updated).value();
   if (updated.error().code != Code::kNotFound || !CreatesOnUpdate(*context.type) ||
       options.part != store::Part::kMain) {
     return FromError(updated.error(), context.Ref());
   }
   created = true;
-  return Lift(store_.Create(context.Resource(), context.info.namespace_name, prepared.text,
-                            {.dry_run = dry_run}),
-              context.Ref());
+  return Lift(
+      store_.Create(context.Resource(), context.info.namespace_name, text, {.dry_run = dry_run}),
+      context.Ref());
 }
 
 ApiResult<HttpResponse> ResourceHandler::Update(const RequestContext& context) {
@@ -157,51 +155,47 @@ ApiResult<HttpResponse> ResourceHandler::Update(const RequestContext& context) {
   ASSIGN_OR_RETURN(DecodedBody body, DecodeBody(context.http));
   RETURN_IF_ERROR(CheckTypeMeta(*body.json, *context.type));
   RETURN_IF_ERROR(CheckName(*body.json, context));
-  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(context, std::move(body), query.validation));
+  ASSIGN_OR_RETURN(const std::vector<std::string> warnings,
+                   Prepare(context, body, query.validation));
+  const std::string text = crd::DumpJson(*body.json);
   bool created = false;
   ASSIGN_OR_RETURN(const store::WriteResult result,
-                   UpdateOrCreate(context, prepared, query.dry_run, created));
+                   UpdateOrCreate(context, text, query.dry_run, created));
   HttpResponse response = renderer.Object(*result.object, created ? 201 : 200);
-  AddWarnings(prepared.warnings, response);
+  AddWarnings(warnings, response);
   return response;
 }
 
-ApiResult<store::WriteResult> ResourceHandler::PatchOnce(const RequestContext& context,
-                                                         const Json& patch, const WriteQuery& query,
-                                                         std::vector<std::string>& warnings) {
-  ASSIGN_OR_RETURN(const store::ObjectPtr current, Lift(store_.Get(context.Key()), context.Ref()));
-  if (current == nullptr) return NotFoundStatus(context.Ref());
-  Result<Json> parsed = crd::ParseJson(TextInVersion(*current, *context.type));
-  if (!parsed.ok()) return FromError(Internal(parsed.error().message), context.Ref());
-  DecodedBody body{.json = std::make_shared<Json>(std::move(parsed).value()), .duplicates = {}};
-  // Without a revision in the patch the merged object carries the one it was read at, so that a
-  // write in between is noticed.
-  crd::MergePatch(*body.json, patch);
-  RETURN_IF_ERROR(CheckTypeMeta(*body.json, *context.type));
-  RETURN_IF_ERROR(CheckName(*body.json, context));
-  ASSIGN_OR_RETURN(Prepared prepared, Prepare(context, std::move(body), query.validation));
-  warnings = std::move(prepared.warnings);
-  return Lift(store_.Update(context.Key(), prepared.text,
-                            {.part = PartOf(context), .dry_run = query.dry_run}),
-              context.Ref());
+ApiResult<std::vector<std::string>> ResourceHandler::ApplyPatch(const RequestContext& context,
+                                                                const Json& patch,
+                                                                FieldValidation validation,
+                                                                Json& object) {
+  object["apiVersion"] = context.type->ApiVersion();
+  // Without a revision in the patch the object keeps the one that it was read at.
+  crd::MergePatch(object, patch);
+  RETURN_IF_ERROR(CheckTypeMeta(object, *context.type));
+  RETURN_IF_ERROR(CheckName(object, context));
+  DecodedBody body{.json = std::make_shared<Json>(std::move(object)), .duplicates = {}};
+  ASSIGN_OR_RETURN(std::vector<std::string> warnings, Prepare(context, body, validation));
+  object = std::move(*body.json);
+  return warnings;
 }
 
 ApiResult<HttpResponse> ResourceHandler::Patch(const RequestContext& context) {
   ASSIGN_OR_RETURN(const Renderer renderer, Renderer::Make(context.http, context.type, clock_));
   ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "PatchOptions"));
   ASSIGN_OR_RETURN(const Json patch, DecodeMergePatch(context.http, query.validation));
-  const bool pinned = !MetadataText(patch, "resourceVersion").empty();
   std::vector<std::string> warnings;
-  for (int attempt = 1;; ++attempt) {
-    ApiResult<store::WriteResult> result = PatchOnce(context, patch, query, warnings);
-    if (result.ok()) {
-      HttpResponse response = renderer.Object(*result->object, 200);
-      AddWarnings(warnings, response);
-      return response;
-    }
-    const bool raced = result.error().reason == "Conflict" && !pinned;
-    if (!raced || attempt == kPatchTriesMax) return std::move(result).error();
-  }
+  const auto edit = [&](Json& object) -> ApiResult<bool> {
+    ASSIGN_OR_RETURN(warnings, ApplyPatch(context, patch, query.validation, object));
+    return true;
+  };
+  ASSIGN_OR_RETURN(
+      const store::WriteResult result,
+      ModifyObject(store_, context, {.part = PartOf(context), .dry_run = query.dry_run}, edit));
+  HttpResponse response = renderer.Object(*result.object, 200);
+  AddWarnings(warnings, response);
+  return response;
 }
 
 ApiResult<HttpResponse> ResourceHandler::Delete(const RequestContext& context) {

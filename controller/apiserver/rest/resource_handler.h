@@ -27,17 +27,15 @@ class ResourceHandler {
   ApiResult<HttpResponse> DeleteCollection(const RequestContext& context);
 
  private:
-  struct Prepared {
-    std::string text;  // in the storage version
-    std::vector<std::string> warnings;
-  };
-  ApiResult<Prepared> Prepare(const RequestContext& context, DecodedBody body,
-                              FieldValidation validation);
-  ApiResult<store::WriteResult> PatchOnce(const RequestContext& context, const crd::Json& patch,
-                                          const WriteQuery& query,
-                                          std::vector<std::string>& warnings);
+  // Makes of what was sent what the store takes: unknown fields gone, in the storage version. The
+  // warnings for the client.
+  ApiResult<std::vector<std::string>> Prepare(const RequestContext& context, DecodedBody& body,
+                                              FieldValidation validation);
+  ApiResult<std::vector<std::string>> ApplyPatch(const RequestContext& context,
+                                                 const crd::Json& patch, FieldValidation validation,
+                                                 crd::Json& object);
   ApiResult<store::WriteResult> UpdateOrCreate(const RequestContext& context,
-                                               const Prepared& prepared, bool dry_run,
+                                               const std::string& text, bool dry_run,
                                                bool& created);
 
   store::ObjectStore& store_;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/apiserver/rest/modify.h"
 #include "controller/apiserver/rest/render.h"
 #include "controller/apiserver/rest/text.h"
 
@@ -10,8 +11,6 @@ namespace forkplane::apiserver {
 using crd::Json;
 
 namespace {
-
-constexpr int kScaleTriesMax = 5;
 
 std::int64_t IntegerAt(const Json& object, std::string_view path) {
   const Json* value = crd::FindPath(object, path);
@@ -74,6 +73,30 @@ ApiResult<Json> ReadObject(store::ObjectStore& store, const RequestContext& cont
   return Lift(crd::ParseJson(object->text), context.Ref());
 }
 
+// Writes what the client asks for into the object: the replicas, and the revision that it asks for,
+// if any.
+ApiResult<bool> SetReplicas(const RequestContext& context, const Json& body, bool merge,
+                            Json& object) {
+  const crd::ScaleSubresource& paths = *context.type->scale;
+  Json scale = body;
+  if (merge) {
+    scale = ScaleOf(object, paths);
+    crd::MergePatch(scale, body);
+  }
+  const Json* name = crd::FindPath(scale, "metadata.name");
+  if (name != nullptr && *name != context.info.name) {
+    return BadRequestStatus(
+        fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                    name->is_string() ? name->get<std::string>() : "", context.info.name));
+  }
+  ASSIGN_OR_RETURN(const std::int64_t replicas, Replicas(scale, context));
+  SetAt(object, paths.spec_replicas_path, replicas);
+  if (const std::string revision = RevisionIn(scale); !revision.empty()) {
+    object["metadata"]["resourceVersion"] = revision;
+  }
+  return true;
+}
+
 HttpResponse ScaleResponse(const Json& object, const crd::ScaleSubresource& paths) {
   HttpResponse response;
   response.body = crd::DumpJson(ScaleOf(object, paths));
@@ -103,39 +126,12 @@ ApiResult<HttpResponse> ScaleHandler::Write(const RequestContext& context, const
                                             bool merge) {
   ASSIGN_OR_RETURN(const WriteQuery query,
                    ParseWriteQuery(context.http, merge ? "PatchOptions" : "UpdateOptions"));
-  for (int attempt = 1;; ++attempt) {
-    ApiResult<HttpResponse> response = WriteOnce(context, body, merge, query.dry_run);
-    const bool raced =
-        !response.ok() && response.error().reason == "Conflict" && RevisionIn(body).empty();
-    if (!raced || attempt == kScaleTriesMax) return response;
-  }
-}
-
-ApiResult<HttpResponse> ScaleHandler::WriteOnce(const RequestContext& context, const Json& body,
-                                                bool merge, bool dry_run) {
-  const crd::ScaleSubresource& paths = *context.type->scale;
-  ASSIGN_OR_RETURN(Json object, ReadObject(store_, context));
-  Json scale = body;
-  if (merge) {
-    scale = ScaleOf(object, paths);
-    crd::MergePatch(scale, body);
-  }
-  const Json* name = crd::FindPath(scale, "metadata.name");
-  if (name != nullptr && *name != context.info.name) {
-    return BadRequestStatus(
-        fmt::format("the name of the object ({}) does not match the name on the URL ({})",
-                    name->is_string() ? name->get<std::string>() : "", context.info.name));
-  }
-  ASSIGN_OR_RETURN(const std::int64_t replicas, Replicas(scale, context));
-  SetAt(object, paths.spec_replicas_path, replicas);
-  if (const std::string revision = RevisionIn(scale); !revision.empty()) {
-    object["metadata"]["resourceVersion"] = revision;
-  }
-  ASSIGN_OR_RETURN(const store::WriteResult result,
-                   Lift(store_.Update(context.Key(), crd::DumpJson(object), {.dry_run = dry_run}),
-                        context.Ref()));
-  ASSIGN_OR_RETURN(const Json written, Lift(crd::ParseJson(result.object->text), context.Ref()));
-  return ScaleResponse(written, paths);
+  ASSIGN_OR_RETURN(const store::WriteResult written,
+                   ModifyObject(store_, context, {.dry_run = query.dry_run}, [&](Json& object) {
+                     return SetReplicas(context, body, merge, object);
+                   }));
+  ASSIGN_OR_RETURN(const Json object, Lift(crd::ParseJson(written.object->text), context.Ref()));
+  return ScaleResponse(object, *context.type->scale);
 }
 
 }  // namespace forkplane::apiserver

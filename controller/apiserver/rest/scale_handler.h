@@ -19,11 +19,8 @@ class ScaleHandler {
   ApiResult<HttpResponse> Patch(const RequestContext& context);
 
  private:
-  // Reads, changes the Scale, writes the replicas back; again when somebody else was faster and the
-  // client gave no revision.
+  // Writes the replicas that the Scale asks for; `merge`: the body is a merge patch on the Scale.
   ApiResult<HttpResponse> Write(const RequestContext& context, const crd::Json& body, bool merge);
-  ApiResult<HttpResponse> WriteOnce(const RequestContext& context, const crd::Json& body,
-                                    bool merge, bool dry_run);
 
   store::ObjectStore& store_;
 };

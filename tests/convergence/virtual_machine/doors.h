@@ -259,10 +259,13 @@ class StoreDoor final : public store::ObjectStore {
   }
   Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
                                     const store::UpdateOptions& options) override {
-    const char* what =
-        options.part == store::Part::kStatus ? "store.UpdateStatus " : "store.Update ";
-    return Through(door_, (what + key.resource.plural).c_str(),
+    return Through(door_, UpdateName(key, options).c_str(),
                    [&] { return next_.Update(key, text, options); });
+  }
+  Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
+                                    const store::UpdateOptions& options) override {
+    return Through(door_, UpdateName(key, options).c_str(),
+                   [&] { return next_.Modify(key, edit, options); });
   }
   Result<store::DeleteResult> Delete(const store::ObjectKey& key,
                                      const store::DeleteOptions& options) override {
@@ -277,6 +280,13 @@ class StoreDoor final : public store::ObjectStore {
   std::string Identity() const override { return next_.Identity(); }
 
  private:
+  // Modify writes what Update writes: a fault at one of them is a fault at both.
+  static std::string UpdateName(const store::ObjectKey& key, const store::UpdateOptions& options) {
+    const char* what =
+        options.part == store::Part::kStatus ? "store.UpdateStatus " : "store.Update ";
+    return what + key.resource.plural;
+  }
+
   store::ObjectStore& next_;
   Door door_;
 };

@@ -1,3 +1,5 @@
+#include <latch>
+
 #include "tests/unit/apiserver/api_fixture.h"
 
 namespace forkplane::apiserver::testing {
@@ -153,26 +155,32 @@ TEST_F(UpdateTest, LeasesAreMadeByPut) {
   EXPECT_EQ(Get(path).json["spec"]["holderIdentity"], "me");
 }
 
-TEST_F(UpdateTest, ConcurrentPatchesLoseNothing) {  // T131
+// 25 clients patch one object at once without a resourceVersion: each is answered 200 at its first
+// try, and no label of anybody is lost. (Seen before: 17 to 20 of them answered 409.)
+TEST_F(UpdateTest, ConcurrentMergePatchesAllSucceed) {  // T131
   MustCreate("a");
-  constexpr int kThreads = 4, kEach = 25;
-  constexpr std::size_t kLabels = 100;  // of all threads
+  constexpr int kClients = 25, kEach = 8;
+  std::latch start(kClients);
+  Mutex mu;
+  std::vector<std::string> refusals;
   {
     std::vector<std::jthread> threads;
-    threads.reserve(kThreads);
-    for (int t = 0; t < kThreads; ++t) {
-      threads.emplace_back([this, t] {
+    threads.reserve(kClients);
+    for (int t = 0; t < kClients; ++t) {
+      threads.emplace_back([&, t] {
+        start.arrive_and_wait();
         for (int i = 0; i < kEach; ++i) {
-          // A conflict is an honest answer; the client tries again.
-          while (Patch(kWidgets + "/a",
-                       {{"metadata", {{"labels", {{fmt::format("t{}-{}", t, i), "x"}}}}}})
-                     .code != 200) {
-          }
+          const Reply reply = Patch(
+              kWidgets + "/a", {{"metadata", {{"labels", {{fmt::format("t{}-{}", t, i), "x"}}}}}});
+          if (reply.code == 200) continue;
+          MutexLock lock(mu);
+          refusals.push_back(reply.text);
         }
       });
     }
   }
-  EXPECT_EQ(Get(kWidgets + "/a").json["metadata"]["labels"].size(), kLabels);
+  EXPECT_TRUE(refusals.empty()) << refusals.size() << " refused, the first: " << refusals.front();
+  EXPECT_EQ(Get(kWidgets + "/a").json["metadata"]["labels"].size(), std::size_t{kClients * kEach});
 }
 
 }  // namespace

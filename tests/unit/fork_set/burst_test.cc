@@ -41,6 +41,10 @@ class GatedStore final : public store::ObjectStore {
                                     const store::UpdateOptions& options) override {
     return next_.Update(key, text, options);
   }
+  Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
+                                    const store::UpdateOptions& options) override {
+    return next_.Modify(key, edit, options);
+  }
   Result<store::DeleteResult> Delete(const store::ObjectKey& key,
                                      const store::DeleteOptions& options) override {
     return next_.Delete(key, options);

@@ -134,6 +134,10 @@ class Flaky final : public store::ObjectStore {
                                     const store::UpdateOptions& options) override {
     return inner_.Update(key, text, options);
   }
+  Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
+                                    const store::UpdateOptions& options) override {
+    return inner_.Modify(key, edit, options);
+  }
   Result<store::DeleteResult> Delete(const store::ObjectKey& key,
                                      const store::DeleteOptions& options) override {
     return inner_.Delete(key, options);
