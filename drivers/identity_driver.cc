@@ -24,6 +24,10 @@ std::string_view ToString(DropReason reason) {
       return "quoted";
     case DropReason::kDhcp:
       return "dhcp";
+    case DropReason::kChecksum:
+      return "checksum";
+    case DropReason::kFragments:
+      return "fragments";
   }
   return "unknown";
 }

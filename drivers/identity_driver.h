@@ -58,8 +58,10 @@ enum class DropReason : std::uint8_t {
   kAmbiguous,      // egress: addressed to, or ARP about, the inner address itself
   kQuoted,         // either way: ICMP error that quotes a packet which is not of this guest
   kDhcp,           // ingress: a DHCP question without an answer, or a guest that answers others
+  kChecksum,       // ingress: a checksum to be finished anywhere but in the TCP or UDP header
+  kFragments,      // ingress: more fragments than the budget of the TAP, or of all, allows
 };
-inline constexpr std::size_t kDropReasons = 10;
+inline constexpr std::size_t kDropReasons = 12;
 std::string_view ToString(DropReason reason);  // a metric label: "source_mac"
 
 struct IdentityCounters {

@@ -140,6 +140,14 @@ Finding Bpffs(const std::string& directory) {
   return Ok("bpffs", where);
 }
 
+// The TAP programs read a structure of the kernel, whose layout it must tell (checksum.bpf.h).
+Finding Btf() {
+  constexpr const char* kPath = "/sys/kernel/btf/vmlinux";
+  if (::access(kPath, R_OK) == 0) return Ok("BTF", kPath);
+  return Missing("BTF", FromErrno(errno, kPath).message,
+                 "a kernel with CONFIG_DEBUG_INFO_BTF=y, and sysfs mounted at /sys");
+}
+
 Finding Forwarding() {
   const std::string what = "IPv4 forwarding";
   const std::string remedy = "sysctl -w net.ipv4.ip_forward=1";
@@ -203,7 +211,7 @@ std::vector<Finding> ProbeHost(const Options& options) {
   add_all(Capabilities());
   add_all({PidfdGetfd(), TunDevice()});
   add_all(Cgroup());
-  add_all({PrivateRoot(), Namespaces(), Bpffs(options.bpffs), Forwarding()});
+  add_all({PrivateRoot(), Namespaces(), Btf(), Bpffs(options.bpffs), Forwarding()});
   add_all(StateDirectory(options.state_dir));
   return findings;
 }

@@ -171,12 +171,16 @@ static __always_inline int load_ip(struct __sk_buff* skb, struct iphdr* ip) {
   return ip->version == 4 && ip->ihl >= 5 ? PASS : FK_DROP_MALFORMED;
 }
 
+#include "drivers/bpf/fragments.bpf.h"
+
+#include "drivers/bpf/checksum.bpf.h"
 #include "drivers/bpf/dhcp.bpf.h"
 
 static __always_inline int arp_from_guest(struct __sk_buff* skb, const struct translation* t) {
   struct arp_ipv4 arp;
   int result = load_arp(skb, &arp);
   if (result != PASS) return result;
+  if (is_checksum_pending(skb)) return FK_DROP_CHECKSUM;
   // Sender 0.0.0.0 is the probe for a duplicate (RFC 5227).
   if (!same_mac(arp.sender_mac, t->from_mac) ||
       (arp.sender_address && arp.sender_address != t->from))
@@ -193,8 +197,12 @@ static __always_inline int ip_from_guest(struct __sk_buff* skb, const struct tra
   struct iphdr ip;
   int result = load_ip(skb, &ip);
   if (result != PASS) return result;
+  result = judge_pending_checksum(skb, &ip);
+  if (result != PASS) return result;
   if (asks_for_lease(skb, &ip)) return answer_dhcp(skb, &ip, id);
   if (ip.saddr != t->from) return FK_DROP_SOURCE_ADDRESS;
+  result = judge_fragment(skb, &ip);
+  if (result != PASS) return result;
   if (plays_dhcp_server(skb, &ip)) return FK_DROP_DHCP;
   result = translate_quote(skb, &ip, t, offsetof(struct iphdr, daddr));
   if (result != PASS) return result;

@@ -28,6 +28,7 @@ using drivers::RedirectMode;
 static_assert(FK_DROP_REASONS == drivers::kDropReasons);
 static_assert(FK_DROP_QUOTED == static_cast<int>(drivers::DropReason::kQuoted));
 static_assert(FK_DROP_DHCP == static_cast<int>(drivers::DropReason::kDhcp));
+static_assert(FK_DROP_FRAGMENTS == static_cast<int>(drivers::DropReason::kFragments));
 static_assert(FK_DROP_DESTINATION == static_cast<int>(drivers::DropReason::kDestination));
 static_assert(kGatewayMac.bytes == std::array<std::uint8_t, 6>{
                                        FK_GATEWAY_MAC_HIGH >> 8, FK_GATEWAY_MAC_HIGH & 0xff,
@@ -192,7 +193,9 @@ Status BpfIdentityDriver::DeleteEntry(std::uint32_t index) {
   RETURN_IF_ERROR(CheckTap("delete", index));
   const bool gone = bpf_map_delete_elem(programs_.identities.get(), &index) != 0;
   const int error = gone ? errno : 0;
-  bpf_map_delete_elem(programs_.counters.get(), &index);  // absent is what we want
+  // Absent is what we want.
+  bpf_map_delete_elem(programs_.counters.get(), &index);
+  bpf_map_delete_elem(programs_.fragments.get(), &index);
   if (gone) return FromErrno(error, What("delete", index));
   return OkStatus();
 }

@@ -28,6 +28,8 @@ namespace {
 
 constexpr const char* kIdentitiesMap = "identities";
 constexpr const char* kCountersMap = "counters";
+constexpr const char* kFragmentsMap = "fragments";
+constexpr std::array kMaps = {kIdentitiesMap, kCountersMap, kFragmentsMap};
 constexpr mode_t kPinDirectoryMode = 0700;
 constexpr std::size_t kProgramMapsMax = 8;
 
@@ -80,7 +82,7 @@ Result<Object> OpenObject(const std::string& pin_directory) {
   Object object(bpf_object__open_mem(kIdentityObject, kIdentityObjectSize, &options));
   if (object == nullptr) return LibbpfError(errno, "open BPF object");
   if (pin_directory.empty()) return object;
-  for (const char* name : {kIdentitiesMap, kCountersMap}) {
+  for (const char* name : kMaps) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
     const std::string path = pin_directory + "/" + name;
     // Loading then uses the pinned map on, if it is of the same layout, or pins a new one.
@@ -97,7 +99,7 @@ Result<Object> LoadObject(const std::string& pin_directory) {
   Error error = LibbpfError(errno, "load BPF programs");
   if (pin_directory.empty() || error.sys_errno != EINVAL) return error;
   // Pinned maps of another layout: leave them to the programs that hold them.
-  for (const char* name : {kIdentitiesMap, kCountersMap}) {
+  for (const char* name : kMaps) {
     unlink((pin_directory + "/" + name).c_str());
   }
   ASSIGN_OR_RETURN(object, OpenObject(pin_directory));
@@ -196,6 +198,7 @@ Result<Programs> LoadPrograms(const std::string& pin_directory) {
   Programs programs;
   ASSIGN_OR_RETURN(programs.identities, TakeMap(object.get(), kIdentitiesMap));
   ASSIGN_OR_RETURN(programs.counters, TakeMap(object.get(), kCountersMap));
+  ASSIGN_OR_RETURN(programs.fragments, TakeMap(object.get(), kFragmentsMap));
   RETURN_IF_ERROR(AddHostCounters(programs.counters.get()));
   ASSIGN_OR_RETURN(programs.from_guest, TakeProgram(object.get(), "from_guest", pin_directory));
   ASSIGN_OR_RETURN(programs.from_guest_mirred,

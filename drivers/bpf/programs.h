@@ -23,6 +23,7 @@ struct Program {
 struct Programs {
   UniqueFd identities;
   UniqueFd counters;
+  UniqueFd fragments;
   Program from_guest;
   Program from_guest_mirred;
   Program from_guest_mark;

@@ -179,6 +179,15 @@ bool Guest::SendUnfinished(const Bytes& frame, std::uint16_t start, std::uint16_
   return SendBehind(bytes, frame);
 }
 
+bool Guest::SendSegments(const Bytes& frame, std::uint16_t start, std::uint16_t offset) const {
+  VirtioNetHeader header;
+  header.checksum_start = start;
+  header.checksum_offset = offset;
+  Bytes bytes(kVnetHeader);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return SendBehind(bytes, frame);
+}
+
 bool Guest::SendBehind(Bytes vnet_header, const Bytes& frame) const {
   Append(vnet_header, frame);
   return write(tap_.get(), vnet_header.data(), vnet_header.size()) ==

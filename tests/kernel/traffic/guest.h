@@ -57,6 +57,9 @@ class Guest {
   // guest's own stack sends UDP so.
   bool SendUnfinished(const Bytes& frame, std::uint16_t start = kTransport,
                       std::uint16_t offset = 6) const;
+  // Many TCP segments in one packet, for the host to cut.
+  bool SendSegments(const Bytes& frame, std::uint16_t start = kTransport,
+                    std::uint16_t offset = 16) const;
   // The next frame that matches, without its vnet header; nullopt after `milliseconds`.
   std::optional<Bytes> Receive(const std::function<bool(const Bytes&)>& matches,
                                int milliseconds = 3000) const;
