@@ -1,15 +1,11 @@
 // What upstream's registry strategies do for the built-ins we serve.
 #include <nlohmann/json.hpp>
 
+#include "crd/json_members.h"
 #include "crd/native_rules.h"
 
 namespace forkplane::crd {
 namespace {
-
-std::string Text(const Json& object, std::string_view path) {
-  const Json* value = FindPath(object, path);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
-}
 
 std::string EncodeBase64(std::string_view bytes) {
   constexpr std::string_view kAlphabet =
@@ -69,15 +65,15 @@ void DefaultCrd(Json& crd) {
   if (spec == crd.end() || !spec->is_object()) return;
   const auto names = spec->find("names");
   if (names == spec->end() || !names->is_object()) return;
-  const std::string kind = Text(*names, "kind");
+  const std::string kind = TextAt(*names, "kind");
   if (kind.empty()) return;
-  if (Text(*names, "listKind").empty()) (*names)["listKind"] = kind + "List";
-  if (Text(*names, "singular").empty()) (*names)["singular"] = Lower(kind);
+  if (TextAt(*names, "listKind").empty()) (*names)["listKind"] = kind + "List";
+  if (TextAt(*names, "singular").empty()) (*names)["singular"] = Lower(kind);
 }
 
 void ValidateEvent(const Json& event, const Json*, std::vector<Cause>& causes) {
-  const std::string ns = Text(event, "metadata.namespace");
-  const std::string about = Text(event, "involvedObject.namespace");
+  const std::string ns = TextAt(event, "metadata.namespace");
+  const std::string about = TextAt(event, "involvedObject.namespace");
   // Events about cluster-scoped objects live in default.
   if (about == ns || (about.empty() && ns == "default")) return;
   causes.push_back(
@@ -120,8 +116,8 @@ void ValidateConfigMap(const Json& object, const Json* old, std::vector<Cause>& 
 void ValidateSecret(const Json& object, const Json* old, std::vector<Cause>& causes) {
   CheckEntries(object, "data", causes);
   CheckImmutable(object, old, causes);
-  if (old != nullptr && Text(object, "type") != Text(*old, "type")) {
-    causes.push_back(InvalidCause("type", Quoted(Text(object, "type")), "field is immutable"));
+  if (old != nullptr && TextAt(object, "type") != TextAt(*old, "type")) {
+    causes.push_back(InvalidCause("type", Quoted(TextAt(object, "type")), "field is immutable"));
   }
 }
 
@@ -134,9 +130,9 @@ void ValidateCrd(const Json& crd, const Json* old, std::vector<Cause>& causes) {
   if (old == nullptr) return;
   for (const std::string_view path :
        {"spec.group", "spec.scope", "spec.names.plural", "spec.names.kind"}) {
-    if (Text(crd, path) == Text(*old, path)) continue;
+    if (TextAt(crd, path) == TextAt(*old, path)) continue;
     causes.push_back(
-        InvalidCause(std::string(path), Quoted(Text(crd, path)), "field is immutable"));
+        InvalidCause(std::string(path), Quoted(TextAt(crd, path)), "field is immutable"));
   }
 }
 

@@ -2,28 +2,13 @@
 // error in one is a bug that every test would meet, yet it is reported, not aborted on.
 #include <nlohmann/json.hpp>
 
+#include "crd/json_members.h"
 #include "crd/native_rules.h"
 #include "crd/type_registry.h"
 #include "crd/yaml.h"
 
 namespace forkplane::crd {
 namespace {
-
-std::string Text(const Json& object, const std::string& key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-bool Flag(const Json& object, const std::string& key, bool otherwise) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() ? found->get<bool>() : otherwise;
-}
-
-std::vector<std::string> Texts(const Json& object, const std::string& key) {
-  const auto found = object.find(key);
-  return found == object.end() ? std::vector<std::string>{}
-                               : found->get<std::vector<std::string>>();
-}
 
 PrinterColumn::Render RenderOf(std::string_view text) {
   using Render = PrinterColumn::Render;
@@ -36,31 +21,32 @@ PrinterColumn::Render RenderOf(std::string_view text) {
 
 PrinterColumn ColumnOf(const Json& json) {
   PrinterColumn column;
-  column.name = Text(json, "name");
-  column.type = Text(json, "type");
-  column.description = Text(json, "description");
-  column.json_path = Text(json, "jsonPath");
-  column.render = RenderOf(Text(json, "render"));
+  column.name = TextOf(json, "name");
+  column.type = TextOf(json, "type");
+  column.description = TextOf(json, "description");
+  column.json_path = TextOf(json, "jsonPath");
+  column.render = RenderOf(TextOf(json, "render"));
   if (json.contains("priority")) column.priority = json["priority"].get<int>();
   return column;
 }
 
 Result<ResourceType> BuiltInOf(const Json& document) {
   ResourceType type;
-  type.group = Text(document, "group");
-  type.version = Text(document, "version");
-  type.kind = Text(document, "kind");
+  type.group = TextOf(document, "group");
+  type.version = TextOf(document, "version");
+  type.kind = TextOf(document, "kind");
   type.list_kind = type.kind + "List";
-  type.plural = Text(document, "plural");
-  type.short_names = Texts(document, "shortNames");
-  type.categories = Texts(document, "categories");
-  type.namespaced = Flag(document, "namespaced", true);
+  type.plural = TextOf(document, "plural");
+  type.short_names = TextsOf(document, "shortNames");
+  type.categories = TextsOf(document, "categories");
+  type.namespaced = FlagOf(document, "namespaced", true);
   type.built_in = true;
-  type.unconditional_update = Flag(document, "unconditionalUpdate", false);
-  type.has_generation = Flag(document, "generation", true);
-  type.status_subresource = Flag(document, "status", false);
-  type.name_rule = Text(document, "nameRule") == "Label" ? NameRule::kLabel : NameRule::kSubdomain;
-  type.selectable_fields = Texts(document, "selectableFields");
+  type.unconditional_update = FlagOf(document, "unconditionalUpdate", false);
+  type.has_generation = FlagOf(document, "generation", true);
+  type.status_subresource = FlagOf(document, "status", false);
+  type.name_rule =
+      TextOf(document, "nameRule") == "Label" ? NameRule::kLabel : NameRule::kSubdomain;
+  type.selectable_fields = TextsOf(document, "selectableFields");
   for (const char c : type.kind) {
     type.singular += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
   }

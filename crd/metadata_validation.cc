@@ -1,6 +1,7 @@
 // metadata as k8s.io/apimachinery's api/validation judges it, text by text.
 #include <nlohmann/json.hpp>
 
+#include "crd/json_members.h"
 #include "crd/object_meta.h"
 #include "crd/schema.h"
 
@@ -53,17 +54,6 @@ bool IsQualifiedPart(std::string_view text) {
                      [](char c) { return IsAlphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
-std::string Text(const Json& object, std::string_view key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-const Json& Member(const Json& object, std::string_view key) {
-  static const Json kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
-
 std::string CheckName(std::string_view name, NameRule rule) {
   switch (rule) {
     case NameRule::kSubdomain:
@@ -81,8 +71,8 @@ std::string CheckName(std::string_view name, NameRule rule) {
 }
 
 void CheckNames(const Json& metadata, NameRule rule, std::vector<Cause>& causes) {
-  const std::string name = Text(metadata, "name");
-  const std::string generate_name = Text(metadata, "generateName");
+  const std::string name = TextOf(metadata, "name");
+  const std::string generate_name = TextOf(metadata, "generateName");
   if (!generate_name.empty()) {
     // Upstream checks the base as if a letter followed: "web-" is fine.
     std::string base = generate_name.substr(0, 58);
@@ -103,7 +93,7 @@ void CheckNames(const Json& metadata, NameRule rule, std::vector<Cause>& causes)
 }
 
 void CheckNamespace(const Json& metadata, bool namespaced, std::vector<Cause>& causes) {
-  const std::string ns = Text(metadata, "namespace");
+  const std::string ns = TextOf(metadata, "namespace");
   if (!namespaced) {
     if (!ns.empty()) {
       causes.push_back(ForbiddenCause("metadata.namespace", "not allowed on this type"));
@@ -152,20 +142,20 @@ void CheckOwners(const Json& owners, std::vector<Cause>& causes) {
     constexpr auto kParts = std::to_array<std::pair<std::string_view, std::string_view>>(
         {{"apiVersion", "version"}, {"kind", "kind"}, {"name", "name"}, {"uid", "uid"}});
     for (const auto& [key, what] : kParts) {
-      if (!Text(owner, key).empty()) continue;
+      if (!TextOf(owner, key).empty()) continue;
       causes.push_back(InvalidCause(fmt::format("metadata.ownerReferences.{}", key), "\"\"",
                                     fmt::format("{} must not be empty", what)));
     }
-    if (Member(owner, "controller") != Json(true)) continue;
+    if (MemberOf(owner, "controller") != Json(true)) continue;
     if (!controller.empty()) {
       causes.push_back(InvalidCause(
           "metadata.ownerReferences", GoText(owners),
           fmt::format("Only one reference can have Controller set to true. Found \"true\" in "
                       "references for {} and {}",
-                      controller, Text(owner, "name"))));
+                      controller, TextOf(owner, "name"))));
       return;
     }
-    controller = Text(owner, "name");
+    controller = TextOf(owner, "name");
   }
 }
 
@@ -195,11 +185,11 @@ std::string GoStrings(const std::vector<std::string>& items) {
 }
 
 void CheckNewFinalizers(const Json& metadata, const Json& old, std::vector<Cause>& causes) {
-  if (Text(old, "deletionTimestamp").empty()) return;
+  if (TextOf(old, "deletionTimestamp").empty()) return;
   std::vector<std::string> added;
-  for (const Json& finalizer : Member(metadata, "finalizers")) {
+  for (const Json& finalizer : MemberOf(metadata, "finalizers")) {
     const auto& text = finalizer.get_ref<const std::string&>();
-    if (!Has(Member(old, "finalizers"), text)) added.push_back(text);
+    if (!Has(MemberOf(old, "finalizers"), text)) added.push_back(text);
   }
   if (added.empty()) return;
   causes.push_back(ForbiddenCause("metadata.finalizers",
@@ -256,10 +246,10 @@ std::vector<Cause> ValidateMetadata(const Json& metadata, bool namespaced, NameR
   std::vector<Cause> causes;
   CheckNames(metadata, rule, causes);
   CheckNamespace(metadata, namespaced, causes);
-  CheckLabels(Member(metadata, "labels"), causes);
-  CheckAnnotations(Member(metadata, "annotations"), causes);
-  CheckOwners(Member(metadata, "ownerReferences"), causes);
-  CheckFinalizers(Member(metadata, "finalizers"), causes);
+  CheckLabels(MemberOf(metadata, "labels"), causes);
+  CheckAnnotations(MemberOf(metadata, "annotations"), causes);
+  CheckOwners(MemberOf(metadata, "ownerReferences"), causes);
+  CheckFinalizers(MemberOf(metadata, "finalizers"), causes);
   return causes;
 }
 
@@ -268,8 +258,8 @@ std::vector<Cause> ValidateMetadataUpdate(const Json& metadata, const Json& old)
   constexpr auto kFixed = std::to_array<std::string_view>(
       {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"});
   for (const std::string_view key : kFixed) {
-    if (Text(metadata, key) == Text(old, key)) continue;
-    causes.push_back(InvalidCause(fmt::format("metadata.{}", key), Quoted(Text(metadata, key)),
+    if (TextOf(metadata, key) == TextOf(old, key)) continue;
+    causes.push_back(InvalidCause(fmt::format("metadata.{}", key), Quoted(TextOf(metadata, key)),
                                   "field is immutable"));
   }
   CheckNewFinalizers(metadata, old, causes);

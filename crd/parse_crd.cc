@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "crd/json_members.h"
 #include "crd/resource_type.h"
 
 namespace forkplane::crd {
@@ -15,35 +16,12 @@ constexpr std::size_t kVersionsMax = 20;
 constexpr std::size_t kColumnsMax = 100;
 constexpr std::size_t kSelectableFieldsMax = 8;  // upstream's limit
 
-std::string Text(const Json& object, std::string_view key) {
-  if (!object.is_object()) return {};
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-const Json& Member(const Json& object, std::string_view key) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
-
-bool Flag(const Json& object, std::string_view key) { return Member(object, key) == Json(true); }
-
-std::vector<std::string> Texts(const Json& object, std::string_view key) {
-  std::vector<std::string> texts;
-  for (const Json& item : Member(object, key)) {
-    if (item.is_string()) texts.push_back(item.get<std::string>());
-  }
-  return texts;
-}
-
 class CrdParser {
  public:
-  explicit CrdParser(const Json& crd) : crd_(crd), spec_(Member(crd, "spec")) {}
+  explicit CrdParser(const Json& crd) : crd_(crd), spec_(MemberOf(crd, "spec")) {}
 
   Result<std::vector<ResourceType>> Parse() {
-    const std::string name = Text(Member(crd_, "metadata"), "name");
+    const std::string name = TextOf(MemberOf(crd_, "metadata"), "name");
     ReadNames();
     if (name != head_.plural + "." + head_.group) {
       Invalidate("metadata.name", Quoted(name), "must be spec.names.plural+\".\"+spec.group");
@@ -83,14 +61,14 @@ class CrdParser {
   }
 
   void ReadNames() {
-    const Json& names = Member(spec_, "names");
-    head_.group = Text(spec_, "group");
-    head_.kind = Text(names, "kind");
-    head_.plural = Text(names, "plural");
-    head_.singular = Text(names, "singular");
-    head_.list_kind = Text(names, "listKind");
-    head_.short_names = Texts(names, "shortNames");
-    head_.categories = Texts(names, "categories");
+    const Json& names = MemberOf(spec_, "names");
+    head_.group = TextOf(spec_, "group");
+    head_.kind = TextOf(names, "kind");
+    head_.plural = TextOf(names, "plural");
+    head_.singular = TextOf(names, "singular");
+    head_.list_kind = TextOf(names, "listKind");
+    head_.short_names = TextsOf(names, "shortNames");
+    head_.categories = TextsOf(names, "categories");
     head_.crd_name = head_.plural + "." + head_.group;
     if (head_.list_kind.empty()) head_.list_kind = head_.kind + "List";
     if (head_.singular.empty()) head_.singular = Lower(head_.kind);
@@ -105,7 +83,7 @@ class CrdParser {
     CheckKind("spec.names.listKind", head_.list_kind);
     CheckEach("spec.names.shortNames", head_.short_names);
     CheckEach("spec.names.categories", head_.categories);
-    const std::string scope = Text(spec_, "scope");
+    const std::string scope = TextOf(spec_, "scope");
     head_.namespaced = scope != "Cluster";
     if (scope.empty()) {
       causes_.push_back(RequiredCause("spec.scope"));
@@ -131,7 +109,7 @@ class CrdParser {
   }
 
   void CheckConversion() {
-    const std::string strategy = Text(Member(spec_, "conversion"), "strategy");
+    const std::string strategy = TextOf(MemberOf(spec_, "conversion"), "strategy");
     if (strategy.empty() || strategy == "None") return;
     causes_.push_back(ForbiddenCause("spec.conversion.strategy",
                                      "conversion webhooks are not supported by this server: use "
@@ -139,7 +117,7 @@ class CrdParser {
   }
 
   void ReadVersions() {
-    const Json& versions = Member(spec_, "versions");
+    const Json& versions = MemberOf(spec_, "versions");
     if (!versions.is_array() || versions.empty()) {
       causes_.push_back(RequiredCause("spec.versions", "must have at least one version"));
       return;
@@ -153,13 +131,13 @@ class CrdParser {
     std::set<std::string> names;
     for (std::size_t i = 0; i < versions.size(); ++i) {
       const std::string path = fmt::format("spec.versions[{}]", i);
-      const std::string name = Text(versions[i], "name");
+      const std::string name = TextOf(versions[i], "name");
       CheckLabel(path + ".name", name);
       if (!names.insert(name).second) {
         causes_.push_back({"FieldValueDuplicate", path + ".name",
                            fmt::format("Duplicate value: {}", Quoted(name))});
       }
-      if (Flag(versions[i], "storage")) ++storage_versions;
+      if (FlagOf(versions[i], "storage")) ++storage_versions;
       ReadVersion(versions[i], path);
     }
     if (storage_versions != 1) {
@@ -170,26 +148,26 @@ class CrdParser {
 
   void ReadVersion(const Json& version, const std::string& path) {
     ResourceType type = head_;
-    type.version = Text(version, "name");
-    type.served = Flag(version, "served");
-    type.storage = Flag(version, "storage");
-    if (Flag(version, "deprecated")) {
-      type.deprecation_warning = Text(version, "deprecationWarning");
+    type.version = TextOf(version, "name");
+    type.served = FlagOf(version, "served");
+    type.storage = FlagOf(version, "storage");
+    if (FlagOf(version, "deprecated")) {
+      type.deprecation_warning = TextOf(version, "deprecationWarning");
       if (type.deprecation_warning.empty()) {
         type.deprecation_warning =
             fmt::format("{}/{} {} is deprecated", type.group, type.version, type.kind);
       }
     }
     ReadSchema(version, path, type);
-    ReadSubresources(Member(version, "subresources"), path + ".subresources", type);
-    ReadColumns(Member(version, "additionalPrinterColumns"), path, type);
-    ReadSelectableFields(Member(version, "selectableFields"), path, type);
+    ReadSubresources(MemberOf(version, "subresources"), path + ".subresources", type);
+    ReadColumns(MemberOf(version, "additionalPrinterColumns"), path, type);
+    ReadSelectableFields(MemberOf(version, "selectableFields"), path, type);
     versions_.push_back(std::move(type));
   }
 
   void ReadSchema(const Json& version, const std::string& path, ResourceType& type) {
     const std::string field = path + ".schema.openAPIV3Schema";
-    const Json& openapi = Member(Member(version, "schema"), "openAPIV3Schema");
+    const Json& openapi = MemberOf(MemberOf(version, "schema"), "openAPIV3Schema");
     if (openapi.is_null()) {
       causes_.push_back(RequiredCause(field, "schemas are required"));
       return;
@@ -201,7 +179,7 @@ class CrdParser {
       return;
     }
     if (parsed->schema->type != Schema::Type::kObject) {
-      Invalidate(field + ".type", GoText(Member(openapi, "type")), "must be object at the root");
+      Invalidate(field + ".type", GoText(MemberOf(openapi, "type")), "must be object at the root");
     }
     auto root = std::make_shared<Schema>(*parsed->schema);
     root->embedded_resource = true;
@@ -211,12 +189,12 @@ class CrdParser {
   }
 
   void ReadSubresources(const Json& subresources, const std::string& path, ResourceType& type) {
-    type.status_subresource = Member(subresources, "status").is_object();
-    const Json& scale = Member(subresources, "scale");
+    type.status_subresource = MemberOf(subresources, "status").is_object();
+    const Json& scale = MemberOf(subresources, "scale");
     if (!scale.is_object()) return;
     type.scale =
-        ScaleSubresource{Text(scale, "specReplicasPath"), Text(scale, "statusReplicasPath"),
-                         Text(scale, "labelSelectorPath")};
+        ScaleSubresource{TextOf(scale, "specReplicasPath"), TextOf(scale, "statusReplicasPath"),
+                         TextOf(scale, "labelSelectorPath")};
     CheckScalePath(path + ".scale.specReplicasPath", type.scale->spec_replicas_path, ".spec.");
     CheckScalePath(path + ".scale.statusReplicasPath", type.scale->status_replicas_path,
                    ".status.");
@@ -260,12 +238,12 @@ class CrdParser {
 
   void ReadColumn(const Json& json, const std::string& path, ResourceType& type) {
     PrinterColumn column;
-    column.name = Text(json, "name");
-    column.type = Text(json, "type");
-    column.format = Text(json, "format");
-    column.description = Text(json, "description");
-    column.json_path = Text(json, "jsonPath");
-    if (const Json& priority = Member(json, "priority"); priority.is_number_integer()) {
+    column.name = TextOf(json, "name");
+    column.type = TextOf(json, "type");
+    column.format = TextOf(json, "format");
+    column.description = TextOf(json, "description");
+    column.json_path = TextOf(json, "jsonPath");
+    if (const Json& priority = MemberOf(json, "priority"); priority.is_number_integer()) {
       column.priority = priority.get<int>();
     }
     if (column.name.empty()) causes_.push_back(RequiredCause(path + ".name"));
@@ -290,7 +268,7 @@ class CrdParser {
       return;
     }
     for (std::size_t i = 0; i < fields.size(); ++i) {
-      const std::string json_path = Text(fields[i], "jsonPath");
+      const std::string json_path = TextOf(fields[i], "jsonPath");
       if (!IsSimplePath(json_path)) {
         Invalidate(fmt::format("{}.selectableFields[{}].jsonPath", path, i), Quoted(json_path),
                    "must be a simple path as in .spec.hostName");

@@ -5,6 +5,7 @@
 
 #include "controller/base/log.h"
 #include "controller/store/edits.h"
+#include "crd/json_members.h"
 
 namespace forkplane::runtime {
 namespace {
@@ -12,11 +13,6 @@ namespace {
 using crd::Json;
 
 constexpr std::chrono::seconds kLongestWait{60};
-
-std::string StringOf(const Json& json, const char* name) {
-  const auto it = json.find(name);
-  return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
 
 // The list at status.conditions; an empty one when there is none.
 const Json& ConditionsOf(const Json& status) {
@@ -29,7 +25,7 @@ std::map<std::string, std::string> StatusByType(const Json& status) {
   std::map<std::string, std::string> conditions;
   for (const Json& condition : ConditionsOf(status)) {
     if (condition.is_object()) {
-      conditions[StringOf(condition, "type")] = StringOf(condition, "status");
+      conditions[crd::TextOf(condition, "type")] = crd::TextOf(condition, "status");
     }
   }
   return conditions;
@@ -43,8 +39,8 @@ void StampTransitions(const Json& stored, const std::string& now, Json& wanted) 
     if (!condition.is_object()) continue;
     condition["lastTransitionTime"] = now;
     for (const Json& old : ConditionsOf(stored)) {
-      const bool same = StringOf(old, "type") == StringOf(condition, "type") &&
-                        StringOf(old, "status") == StringOf(condition, "status");
+      const bool same = crd::TextOf(old, "type") == crd::TextOf(condition, "type") &&
+                        crd::TextOf(old, "status") == crd::TextOf(condition, "status");
       if (same && old.contains("lastTransitionTime")) {
         condition["lastTransitionTime"] = old["lastTransitionTime"];
       }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "crd/json.h"
+#include "crd/json_members.h"
 
 namespace forkplane::virtual_machine {
 namespace {
@@ -29,21 +30,11 @@ Lookup<Json> ReadJson(storage::StorageDriver& storage, const std::string& uid, c
   return std::optional<Json>(std::move(json).value());
 }
 
-std::string TextOf(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::int64_t NumberOf(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
-}
-
 bool IsOf(const Json& json, const process::ProcessRecord& process) {
   const auto ticks = json.find("startTimeTicks");
-  return NumberOf(json, "pid") == process.pid && ticks != json.end() &&
+  return crd::IntegerOf(json, "pid") == process.pid && ticks != json.end() &&
          ticks->is_number_integer() && ticks->get<std::uint64_t>() == process.start_ticks &&
-         TextOf(json, "bootID") == process.boot_id;
+         crd::TextOf(json, "bootID") == process.boot_id;
 }
 
 Json ExitJson(const ledger::VmmRecord& record) {
@@ -59,16 +50,17 @@ Json ExitJson(const ledger::VmmRecord& record) {
 Lookup<RunRecord> ReadRun(storage::StorageDriver& storage, const std::string& uid) {
   ASSIGN_OR_RETURN(const std::optional<Json> json, ReadJson(storage, uid, kRunFile));
   if (!json) return std::optional<RunRecord>();
-  if (NumberOf(*json, "format") != 1) {
+  if (crd::IntegerOf(*json, "format") != 1) {
     return Internal(fmt::format("read {} of {}: unknown format", kRunFile, uid));
   }
   RunRecord record;
   const auto boots = json->find("boots");
   record.boots = boots != json->end() && boots->is_boolean() && boots->get<bool>();
-  record.hypervisor = TextOf(*json, "hypervisor");
-  record.cpus = NumberOf(*json, "cpus");
-  record.memory_bytes = NumberOf(*json, "memoryBytes");
-  record.boot = {TextOf(*json, "kernel"), TextOf(*json, "initramfs"), TextOf(*json, "cmdline")};
+  record.hypervisor = crd::TextOf(*json, "hypervisor");
+  record.cpus = crd::IntegerOf(*json, "cpus");
+  record.memory_bytes = crd::IntegerOf(*json, "memoryBytes");
+  record.boot = {crd::TextOf(*json, "kernel"), crd::TextOf(*json, "initramfs"),
+                 crd::TextOf(*json, "cmdline")};
   return std::optional<RunRecord>(std::move(record));
 }
 
@@ -100,7 +92,7 @@ Lookup<MonotonicTime> ReadStop(storage::StorageDriver& storage, const std::strin
                                const process::ProcessRecord& process) {
   ASSIGN_OR_RETURN(const std::optional<Json> json, ReadJson(storage, uid, kStopFile));
   if (!json || !IsOf(*json, process)) return std::optional<MonotonicTime>();
-  return std::optional(MonotonicTime(milliseconds(NumberOf(*json, "begunMonotonicMs"))));
+  return std::optional(MonotonicTime(milliseconds(crd::IntegerOf(*json, "begunMonotonicMs"))));
 }
 
 Status WriteStop(storage::StorageDriver& storage, const std::string& uid,

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/apiserver/discovery/proto_writer.h"
+#include "crd/json_members.h"
 
 namespace forkplane::apiserver {
 
@@ -34,11 +35,6 @@ constexpr int kRef = 1, kFormat = 2, kDescription = 4, kRequired = 19, kAddition
               kType = 22, kItems = 23, kProperties = 25, kVendorExtension = 31;
 }
 
-std::string TextMember(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 ProtoWriter Named(const std::string& name, const ProtoWriter& value) {
   ProtoWriter message;
   message.AddBytes(named::kName, name);
@@ -59,13 +55,13 @@ void AddExtensions(const Json& object, int field, ProtoWriter& out) {
 
 ProtoWriter EncodeSchema(const Json& json) {
   ProtoWriter out;
-  if (const std::string ref = TextMember(json, "$ref"); !ref.empty()) {
+  if (const std::string ref = crd::TextOf(json, "$ref"); !ref.empty()) {
     out.AddBytes(schema::kRef, ref);
   }
-  if (const std::string format = TextMember(json, "format"); !format.empty()) {
+  if (const std::string format = crd::TextOf(json, "format"); !format.empty()) {
     out.AddBytes(schema::kFormat, format);
   }
-  if (const std::string text = TextMember(json, "description"); !text.empty()) {
+  if (const std::string text = crd::TextOf(json, "description"); !text.empty()) {
     out.AddBytes(schema::kDescription, text);
   }
   if (const auto required = json.find("required"); required != json.end() && required->is_array()) {
@@ -79,7 +75,7 @@ ProtoWriter EncodeSchema(const Json& json) {
     item.AddMessage(1, EncodeSchema(*values));  // AdditionalPropertiesItem.schema
     out.AddMessage(schema::kAdditionalProperties, item);
   }
-  if (const std::string type = TextMember(json, "type"); !type.empty()) {
+  if (const std::string type = crd::TextOf(json, "type"); !type.empty()) {
     ProtoWriter item;
     item.AddBytes(1, type);  // TypeItem.value
     out.AddMessage(schema::kType, item);
@@ -106,8 +102,8 @@ ProtoWriter EncodeQueryParameter(const Json& json) {
   constexpr int kIn = 2, kName = 4, kType = 6;
   ProtoWriter query;
   query.AddBytes(kIn, "query");
-  query.AddBytes(kName, TextMember(json, "name"));
-  query.AddBytes(kType, TextMember(json, "type"));
+  query.AddBytes(kName, crd::TextOf(json, "name"));
+  query.AddBytes(kType, crd::TextOf(json, "type"));
   ProtoWriter non_body;
   non_body.AddMessage(3, query);  // NonBodyParameter.query_parameter_sub_schema
   ProtoWriter parameter;
@@ -121,7 +117,7 @@ ProtoWriter EncodeResponses(const Json& json) {
   ProtoWriter responses;
   for (const auto& [code, response] : json.items()) {
     ProtoWriter described;
-    described.AddBytes(1, TextMember(response, "description"));  // Response.description
+    described.AddBytes(1, crd::TextOf(response, "description"));  // Response.description
     ProtoWriter value;
     value.AddMessage(1, described);  // ResponseValue.response
     responses.AddMessage(1, Named(code, value));
@@ -132,7 +128,7 @@ ProtoWriter EncodeResponses(const Json& json) {
 ProtoWriter EncodeOperation(const Json& json) {
   ProtoWriter out;
   for (const Json& parameter : json.at("parameters")) {
-    if (TextMember(parameter, "in") == "query") {
+    if (crd::TextOf(parameter, "in") == "query") {
       out.AddMessage(operation::kParameters, EncodeQueryParameter(parameter));
     }
   }
@@ -156,8 +152,8 @@ ProtoWriter EncodePathItem(const Json& json) {
 
 std::string EncodeOpenApiV2(const Json& swagger) {
   ProtoWriter about;
-  about.AddBytes(info::kTitle, TextMember(swagger.at("info"), "title"));
-  about.AddBytes(info::kVersion, TextMember(swagger.at("info"), "version"));
+  about.AddBytes(info::kTitle, crd::TextOf(swagger.at("info"), "title"));
+  about.AddBytes(info::kVersion, crd::TextOf(swagger.at("info"), "version"));
   ProtoWriter all_paths;
   for (const auto& [path, item] : swagger.at("paths").items()) {
     all_paths.AddMessage(paths::kPath, Named(path, EncodePathItem(item)));

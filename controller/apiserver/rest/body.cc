@@ -4,6 +4,7 @@
 
 #include "controller/apiserver/rest/negotiation.h"
 #include "controller/apiserver/rest/text.h"
+#include "crd/json_members.h"
 #include "crd/yaml.h"
 
 namespace forkplane::apiserver {
@@ -15,11 +16,6 @@ namespace {
 // Upstream's bounds on what a Warning header may grow to (filters/warning.go).
 constexpr std::size_t kWarningCharsMax = 256;
 constexpr std::size_t kWarningsMax = 50;
-
-std::string TextMember(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
 
 }  // namespace
 
@@ -67,8 +63,8 @@ ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type)
     return BadRequestStatus(fmt::format(
         "the object provided is unrecognized (must be of type {}): not a JSON object", type.kind));
   }
-  const std::string kind = TextMember(object, "kind");
-  const std::string api_version = TextMember(object, "apiVersion");
+  const std::string kind = crd::TextOf(object, "kind");
+  const std::string api_version = crd::TextOf(object, "apiVersion");
   if (kind.empty()) {
     return BadRequestStatus(fmt::format(
         "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing",
@@ -82,7 +78,8 @@ ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type)
   if (kind != type.kind) {
     const auto metadata = object.find("metadata");
     ObjectRef ref{.group = type.group, .resource = type.plural, .kind = kind, .name = {}};
-    if (metadata != object.end() && metadata->is_object()) ref.name = TextMember(*metadata, "name");
+    if (metadata != object.end() && metadata->is_object())
+      ref.name = crd::TextOf(*metadata, "name");
     return InvalidObject(ref,
                          {{"FieldValueInvalid", "kind",
                            fmt::format("Invalid value: {}: must be {}", Quoted(kind), type.kind)}});

@@ -5,17 +5,13 @@
 #include "controller/apiserver/rest/modify.h"
 #include "controller/apiserver/rest/render.h"
 #include "controller/apiserver/rest/text.h"
+#include "crd/json_members.h"
 
 namespace forkplane::apiserver {
 
 using crd::Json;
 
 namespace {
-
-std::int64_t IntegerAt(const Json& object, std::string_view path) {
-  const Json* value = crd::FindPath(object, path);
-  return value != nullptr && value->is_number_integer() ? value->get<std::int64_t>() : 0;
-}
 
 void SetAt(Json& object, std::string_view path, std::int64_t number) {
   Json* at = &object;
@@ -31,8 +27,8 @@ Json ScaleOf(const Json& object, const crd::ScaleSubresource& paths) {
   Json scale = {{"kind", "Scale"},
                 {"apiVersion", "autoscaling/v1"},
                 {"metadata", Json::object()},
-                {"spec", {{"replicas", IntegerAt(object, paths.spec_replicas_path)}}},
-                {"status", {{"replicas", IntegerAt(object, paths.status_replicas_path)}}}};
+                {"spec", {{"replicas", crd::IntegerAt(object, paths.spec_replicas_path)}}},
+                {"status", {{"replicas", crd::IntegerAt(object, paths.status_replicas_path)}}}};
   for (const char* name : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}) {
     const Json* value = crd::FindPath(object, std::string("metadata.") + name);
     if (value != nullptr) scale["metadata"][name] = *value;

@@ -4,6 +4,7 @@
 
 #include "controller/apiserver/rest/human_duration.h"
 #include "controller/apiserver/rest/text.h"
+#include "crd/json_members.h"
 
 namespace forkplane::apiserver {
 
@@ -33,12 +34,6 @@ std::string DescriptionOf(const crd::PrinterColumn& column) {
   return "Custom resource definition column (in JSONPath format): " + column.json_path;
 }
 
-std::string TextMember(const Json& object, const char* name) {
-  if (!object.is_object()) return {};
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // The value as the column's type prints it; null when it has another type (as upstream's
 // tableconvertor).
 Json Typed(const Json& value, std::string_view type, WallTime now) {
@@ -57,12 +52,12 @@ Json Typed(const Json& value, std::string_view type, WallTime now) {
 }
 
 Json ReferenceText(const Json& reference) {
-  return Lower(TextMember(reference, "kind")) + "/" + TextMember(reference, "name");
+  return Lower(crd::TextOf(reference, "kind")) + "/" + crd::TextOf(reference, "name");
 }
 
 Json SourceText(const Json& source) {
-  std::string text = TextMember(source, "component");
-  const std::string host = TextMember(source, "host");
+  std::string text = crd::TextOf(source, "component");
+  const std::string host = crd::TextOf(source, "host");
   if (!text.empty() && !host.empty()) text += ", ";
   return text + host;
 }
