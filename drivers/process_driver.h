@@ -56,9 +56,13 @@ struct SpawnSpec {
                           // writable files there were made and chowned by the caller
   std::string output_file = "vmm.log";  // in `directory`; appended to, made when absent
   std::vector<Bind> binds;              // see BindsOf; /vm, /proc, /dev/null are always there
-  std::vector<int> fds;                 // borrowed for the call; see PassedFdNumber
-  uid_t user = 0;                       // 0 is refused: nothing is ever spawned as root
-  gid_t group = 0;                      // 0 is refused
+  // Character devices of the host, each at its own path. Where a node is its group's, as /dev/kvm
+  // is (0660 root:kvm), the process is in that group, and in no other beside `group`. A node that
+  // only root may open is Unavailable.
+  std::vector<std::string> devices;
+  std::vector<int> fds;  // borrowed for the call; see PassedFdNumber
+  uid_t user = 0;        // 0 is refused: nothing is ever spawned as root
+  gid_t group = 0;       // 0 is refused
   // No file grows beyond this (RLIMIT_FSIZE; a write fails with EFBIG and no signal); 0: no bound.
   // Mapped memory is not a file's growth. Counts for what it prints, too.
   std::uint64_t file_bytes_max = 0;

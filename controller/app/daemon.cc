@@ -43,8 +43,8 @@ Status Daemon::OpenHost() {
   ledger.path = options_.state_dir + "/ledger.db";
   ledger.commit_hook = machine_.ledger_commit_hook;
   ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options_.uid_range));
-  ledger.uid_first = uids.holder + 1;
-  ledger.uid_count = uids.last - uids.holder;
+  ledger.uid_first = uids.helper + 1;
+  ledger.uid_count = uids.last - uids.helper;
   if (drivers_.identities->Mode() == drivers::RedirectMode::kMark) {
     // There is one uplink: every interface is a class of its HTB.
     ledger.shaping_domains = 1;

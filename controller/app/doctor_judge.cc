@@ -1,5 +1,6 @@
 // Facts in, findings out.
 #include <charconv>
+#include <sstream>
 
 #include "controller/app/doctor_probes.h"
 
@@ -73,6 +74,18 @@ constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kFreeMin = 64 * kMiB;       // databases, logs and sockets of a few VMs
 constexpr std::uint64_t kFreeEnough = 1024 * kMiB;  // a snapshot's memory and disk beside them
 
+// Lines of "first, first outside, count" (user_namespaces(7)); one of them must have it all.
+bool IsMapped(const UidRange& range, std::string_view map) {
+  std::istringstream lines{std::string(map)};
+  std::uint64_t first = 0;
+  std::uint64_t outside = 0;
+  std::uint64_t count = 0;
+  while (lines >> first >> outside >> count) {
+    if (first <= range.helper && range.last < first + count) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Finding JudgeKernel(std::string_view release) {
@@ -127,6 +140,20 @@ Finding JudgeBounds(const std::string& tree, const process::Controllers& offered
                   fmt::format("echo '+memory +pids' > {}/cgroup.subtree_control (no process may "
                               "live in that cgroup itself unless it is the root)",
                               tree));
+}
+
+Finding JudgeUids(const UidRange& range, std::string_view uid_map, std::string_view gid_map) {
+  const std::string what = "VMM uids";
+  for (const auto& [name, map] : {std::pair("uid", uid_map), std::pair("gid", gid_map)}) {
+    if (IsMapped(range, map)) continue;
+    return Missing(what,
+                   fmt::format("not every {} of {}-{} exists in this user namespace (/proc/self/"
+                               "{}_map)",
+                               name, range.helper, range.last, name),
+                   "--uid-range FIRST-LAST within the map, or a container without a user namespace "
+                   "of its own");
+  }
+  return Ok(what, fmt::format("{}-{}", range.helper, range.last));
 }
 
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes) {

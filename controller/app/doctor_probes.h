@@ -13,15 +13,17 @@
 namespace forkplane::app {
 
 // In the order in which an operator would mend them: kernel and rights, network, machines, files.
-std::vector<Finding> ProbeAll(const Options& options);
+// `self` is our own binary, or what else runs the verb kvm-probe.
+std::vector<Finding> ProbeAll(const Options& options, const std::string& self = "/proc/self/exe");
 
 // Kernel, capabilities, devices, cgroup tree, bpffs, forwarding, the state directory.
 std::vector<Finding> ProbeHost(const Options& options);
 // Every network feature the drivers use, with the drivers themselves, in a network namespace that
 // goes with the probe. ~50 ms.
 std::vector<Finding> ProbeNetwork(const Options& options);
-// Hypervisors, KVM, guest images, kubectl.
-std::vector<Finding> ProbeMachines(const Options& options);
+// VMM processes, hypervisors, KVM, guest images, kubectl. What a VMM finds is asked by processes
+// begun as VMMs are.
+std::vector<Finding> ProbeMachines(const Options& options, const std::string& self);
 
 // `release` as uname(2) gives it: "6.1.0-18-amd64".
 Finding JudgeKernel(std::string_view release);
@@ -32,6 +34,9 @@ std::vector<Finding> JudgeCapabilities(std::uint64_t effective);
 // root has to give.
 Finding JudgeBounds(const std::string& tree, const process::Controllers& offered,
                     const process::Controllers& given);
+// `uid_map` and `gid_map` as in /proc/self: the uids of --uid-range must exist in this user
+// namespace.
+Finding JudgeUids(const UidRange& range, std::string_view uid_map, std::string_view gid_map);
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes);
 // `wanted` is --leaf or --redirect; `has` what the kernel was found to do.
 Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);

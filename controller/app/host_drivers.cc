@@ -80,14 +80,17 @@ Status OpenMachines(const Options& options, metrics::Registry& metrics, HostDriv
   ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options.uid_range));
   return Take(storage::ProcessTemplateHolder::Open({.directory = state + "/templates",
                                                     .executable = "/proc/self/exe",
-                                                    .user = uids.holder,
-                                                    .group = uids.holder},
+                                                    .user = uids.helper,
+                                                    .group = uids.helper},
                                                    host.processes),
               host, host.templates);
 }
 
 Status OpenHypervisors(const Options& options, HostDrivers& host) {
-  auto qemu = vmm::Qemu::Open({.binary = options.qemu_binary}, host.processes);
+  ASSIGN_OR_RETURN(const UidRange uids, ParseUidRange(options.uid_range));
+  auto qemu = vmm::Qemu::Open(
+      {.binary = options.qemu_binary, .kvm_probe = {.user = uids.helper, .group = uids.helper}},
+      host.processes);
   if (qemu.ok()) {
     host.hypervisors.push_back(host.parts.Add(std::move(qemu).value()));
   } else {

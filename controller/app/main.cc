@@ -8,6 +8,7 @@
 #include "controller/app/doctor.h"
 #include "controller/app/leases.h"
 #include "controller/app/options.h"
+#include "drivers/vmm/qemu/kvm_probe.h"
 
 namespace forkplane::app {
 namespace {
@@ -51,6 +52,17 @@ int Main(int argc, char** argv) {
   with_json("leases", "list what the host ledger holds, also while the daemon runs", Leases);
   // Not for people: what keeps a snapshot's memory; started by the daemon.
   cli.add_subcommand("template-holder", "")->group("")->callback([&run] { run = HoldTemplate; });
+  // The same: asks KVM as a VMM would. Its answer is its output and the exit code.
+  std::string device;
+  int answer = 0;
+  CLI::App* const probe = cli.add_subcommand("kvm-probe", "")->group("");
+  probe->add_option("device", device)->required();
+  probe->callback([&] {
+    run = [&] {
+      answer = vmm::KvmProbeMain(device);
+      return OkStatus();
+    };
+  });
   cli.add_subcommand("version", "print the version")->callback([&run] { run = PrintVersion; });
 
   CLI::App* image = cli.add_subcommand("image", "make images")->require_subcommand(1);
@@ -67,7 +79,8 @@ int Main(int argc, char** argv) {
   guest->callback([&] { run = [&] { return BuildGuestImage(output, cache, overlay); }; });
 
   CLI11_PARSE(cli, argc, argv);
-  return Report(run());
+  const int failed = Report(run());
+  return failed != 0 ? failed : answer;
 }
 
 }  // namespace

@@ -153,13 +153,13 @@ Result<UidRange> ParseUidRange(const std::string& text) {
   const auto dash = text.find('-');
   const char* end = text.data() + text.size();
   UidRange range;
-  const auto first = std::from_chars(text.data(), end, range.holder);
+  const auto first = std::from_chars(text.data(), end, range.helper);
   const auto last =
       dash == std::string::npos ? first : std::from_chars(text.data() + dash + 1, end, range.last);
   const bool read = first.ec == std::errc{} && first.ptr == text.data() + dash &&
                     last.ec == std::errc{} && last.ptr == end;
   // 0 is root; the kernel's largest uid means "none".
-  if (!read || range.holder == 0 || range.last <= range.holder || range.last == 0xffff'ffff) {
+  if (!read || range.helper == 0 || range.last <= range.helper || range.last == 0xffff'ffff) {
     return Invalid(fmt::format("--uid-range \"{}\": must be FIRST-LAST, two uids above 0", text));
   }
   return range;

@@ -48,10 +48,10 @@ Status Complete(Options& options);
 // The text of --config FILE.
 Result<std::string> ReadConfigFile(const std::string& path);
 
-// --uid-range FIRST-LAST: the first uid runs the processes that hold snapshots' memory, the others
-// one VM each.
+// --uid-range FIRST-LAST: the first uid runs what serves no single VM (the processes that hold
+// snapshots' memory, probes), the others one VM each.
 struct UidRange {
-  std::uint32_t holder = 0;
+  std::uint32_t helper = 0;
   std::uint32_t last = 0;
 };
 Result<UidRange> ParseUidRange(const std::string& text);

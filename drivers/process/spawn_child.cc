@@ -145,7 +145,8 @@ void DropPrivileges(const Child& child) {
   }
   child.Require(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0);
   child.Begin(SpawnStep::kCredentials);
-  child.Require(::syscall(SYS_setgroups, 0, nullptr) == 0);
+  const std::vector<gid_t>& groups = child.plan.supplementary_groups;
+  child.Require(::syscall(SYS_setgroups, groups.size(), groups.data()) == 0);
   const gid_t group = child.plan.group;
   const uid_t user = child.plan.user;
   child.Require(::syscall(SYS_setresgid, group, group, group) == 0);

@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <set>
+
+#include "drivers/process/device.h"
 
 namespace forkplane::process {
 namespace {
@@ -43,6 +47,16 @@ Status AddBind(const Bind& bind, std::set<std::string>* known, SpawnPlan* plan) 
   }
   plan->mounts.push_back({bind.host_path, plan->mount_point + bind.path, bind.writable});
   if (bind.writable) plan->writable.push_back(bind.path);
+  return OkStatus();
+}
+
+Status AddDevice(const std::string& path, std::set<std::string>* known, SpawnPlan* plan) {
+  ASSIGN_OR_RETURN(const std::optional<gid_t> group, GroupToOpenDevice(path));
+  RETURN_IF_ERROR(AddBind({path, path, false}, known, plan));
+  std::vector<gid_t>& groups = plan->supplementary_groups;
+  if (group.has_value() && std::find(groups.begin(), groups.end(), *group) == groups.end()) {
+    groups.push_back(*group);
+  }
   return OkStatus();
 }
 
@@ -95,6 +109,7 @@ Result<SpawnPlan> MakeSpawnPlan(const SpawnSpec& spec, const std::string& mount_
   plan.mount_point = mount_point;
   std::set<std::string> known;
   for (const Bind& bind : spec.binds) RETURN_IF_ERROR(AddBind(bind, &known, &plan));
+  for (const std::string& path : spec.devices) RETURN_IF_ERROR(AddDevice(path, &known, &plan));
   RETURN_IF_ERROR(AddBind({"/dev/null", "/dev/null", false}, &known, &plan));
   plan.directories.emplace_back("/vm");
   plan.vm = mount_point + "/vm";

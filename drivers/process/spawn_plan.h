@@ -72,6 +72,7 @@ struct SpawnPlan {
   int cgroup_procs_fd = -1;  // >= 0: the child moves itself
   uid_t user = 0;
   gid_t group = 0;
+  std::vector<gid_t> supplementary_groups;  // of the devices, and nothing else
   std::uint64_t file_bytes_max = 0;
   std::string oom_score_adj;  // as written into /proc/self/oom_score_adj
 };

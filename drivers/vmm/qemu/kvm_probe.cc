@@ -1,175 +1,89 @@
 #include "drivers/vmm/qemu/kvm_probe.h"
 
-#if defined(__x86_64__)
-
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
-#include <csignal>
-#include <ctime>
 
-#include <array>
-#include <cerrno>
-#include <cstdint>
-#include <cstring>
+#include <filesystem>
+#include <sstream>
 
-#include "controller/base/log.h"
-#include "controller/base/unique_fd.h"
+#include "drivers/process/device.h"
+#include "drivers/process/run_in_private_root.h"
 
 namespace forkplane::vmm {
 namespace {
 
-constexpr std::size_t kMemoryBytes = 1U << 21U;
-constexpr std::uint64_t kTables = 0x1000;  // three pages: PML4, PDPT, PD with one 2 MiB page
-constexpr std::uint64_t kCode = 0x10000;
-constexpr std::uint64_t kData = 0x20000;
-constexpr std::int64_t kBudgetNanoseconds = 300'000'000;
-constexpr std::uint8_t kProofPort = 0x42;
+constexpr char kOwner[] = "kvm-probe";
+constexpr char kInnerExecutable[] = "/probe";
 
-// mov ecx, 4000000 / loop: dec ecx, jnz / lock cmpxchg16b [rdi] / out 0x42, al / hlt
-constexpr std::array<std::uint8_t, 19> kProgram = {0xb9, 0x00,       0x09, 0x3d, 0x00, 0xff, 0xc9,
-                                                   0x75, 0xfc,       0xf0, 0x48, 0x0f, 0xc7, 0x0f,
-                                                   0xe6, kProofPort, 0xf4, 0xf4, 0xf4};
-
-class Mapping {
- public:
-  Mapping(int fd, std::size_t size)
-      : size_(size),
-        at_(::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                   fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED, fd, 0)) {}
-  ~Mapping() {
-    if (at_ != MAP_FAILED) ::munmap(at_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  bool valid() const { return at_ != MAP_FAILED; }
-  std::uint8_t* bytes() const { return static_cast<std::uint8_t*>(at_); }
-
- private:
-  std::size_t size_;
-  void* at_;
-};
-
-void WriteGuest(std::uint8_t* memory) {
-  const std::array<std::uint64_t, 3> entries = {(kTables + 0x1000) | 3, (kTables + 0x2000) | 3,
-                                                0x83};  // 2 MiB page at 0, present, writable
-  for (std::size_t level = 0; level < entries.size(); ++level) {
-    std::memcpy(memory + kTables + level * 0x1000, &entries.at(level), sizeof(std::uint64_t));
-  }
-  std::memcpy(memory + kCode, kProgram.data(), kProgram.size());
+KvmAnswer Absent(const std::string& device) {
+  return {false, "no " + device,
+          "modprobe kvm_intel or kvm_amd on hardware, or a host with nested virtualisation"};
 }
 
-bool SetRegisters(int vcpu) {
-  kvm_sregs special{};
-  if (::ioctl(vcpu, KVM_GET_SREGS, &special) != 0) return false;
-  special.cr3 = kTables;
-  special.cr4 |= 1U << 5U;                   // PAE
-  special.cr0 |= (1U << 31U) | 1U;           // paging, protection
-  special.efer |= (1U << 8U) | (1U << 10U);  // long mode enabled, active
-  kvm_segment code{};
-  code.limit = 0xffffffff;
-  code.selector = 8;
-  code.present = 1;
-  code.type = 11;
-  code.s = 1;
-  code.l = 1;
-  code.g = 1;
-  special.cs = code;
-  kvm_segment data = code;
-  data.type = 3;
-  data.selector = 16;
-  data.l = 0;
-  data.db = 1;
-  special.ds = special.es = special.fs = special.gs = special.ss = data;
-  if (::ioctl(vcpu, KVM_SET_SREGS, &special) != 0) return false;
-  kvm_regs registers{};
-  registers.rip = kCode;
-  registers.rdi = kData;
-  registers.rflags = 2;
-  return ::ioctl(vcpu, KVM_SET_REGS, &registers) == 0;
+KvmAnswer Closed(const std::string& device, const std::string& why) {
+  return {false, why,
+          fmt::format("chgrp kvm {0} && chmod 0660 {0}; to last, the udev rule KERNEL==\"kvm\", "
+                      "GROUP=\"kvm\", MODE=\"0660\"",
+                      device)};
 }
 
-// The timer's signal only has to interrupt KVM_RUN.
-void Ignore(int) {}
+KvmAnswer DoesNotRun(const std::string& device, const std::string& said) {
+  return {false, fmt::format("{} does not run a probe guest ({})", device, said),
+          "a KVM that runs on the processor: modprobe kvm_intel or kvm_amd on hardware, or a host "
+          "with nested virtualisation"};
+}
 
-class RunBudget {
- public:
-  RunBudget() {
-    struct sigaction action {};
-    action.sa_handler = Ignore;
-    ::sigaction(SIGRTMIN + 1, &action, &before_);
-    sigset_t unblocked;
-    sigemptyset(&unblocked);
-    sigaddset(&unblocked, SIGRTMIN + 1);
-    ::pthread_sigmask(SIG_UNBLOCK, &unblocked, &mask_before_);
-    sigevent event{};
-    event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = SIGRTMIN + 1;
-    event._sigev_un._tid = ::gettid();
-    armed_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
-    // Repeats, so that a signal just before KVM_RUN is not the only one.
-    const itimerspec when{{0, 10'000'000}, {0, kBudgetNanoseconds}};
-    if (armed_) ::timer_settime(timer_, 0, &when, nullptr);
+std::string FirstLine(const std::string& text) {
+  std::string line;
+  std::istringstream lines(text);
+  std::getline(lines, line);
+  return line;
+}
+
+// The probe's binds: the executable under a name of its own, because a private root has no /proc
+// of the host's.
+Result<std::vector<process::Bind>> ProbeBinds(const std::string& executable) {
+  std::error_code error;
+  const std::string path = std::filesystem::canonical(executable, error).string();
+  if (error) return FromErrno(error.value(), "find " + executable);
+  ASSIGN_OR_RETURN(auto binds, process::BindsOf(path));
+  for (process::Bind& bind : binds) {
+    if (bind.host_path == path) bind.path = kInnerExecutable;
   }
-  ~RunBudget() {
-    if (armed_) ::timer_delete(timer_);
-    ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
-    ::sigaction(SIGRTMIN + 1, &before_, nullptr);
-  }
-  RunBudget(const RunBudget&) = delete;
-  RunBudget& operator=(const RunBudget&) = delete;
-  bool armed() const { return armed_; }
-
- private:
-  struct sigaction before_ {};
-  sigset_t mask_before_{};
-  timer_t timer_{};
-  bool armed_ = false;
-};
-
-bool RunProbe() {
-  const UniqueFd kvm(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!kvm.valid() || ::ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) return false;
-  const UniqueFd vm(::ioctl(kvm.get(), KVM_CREATE_VM, 0));
-  const Mapping memory(-1, kMemoryBytes);
-  if (!vm.valid() || !memory.valid()) return false;
-  WriteGuest(memory.bytes());
-  kvm_userspace_memory_region region{};
-  region.memory_size = kMemoryBytes;
-  region.userspace_addr = reinterpret_cast<std::uint64_t>(memory.bytes());
-  if (::ioctl(vm.get(), KVM_SET_USER_MEMORY_REGION, &region) != 0) return false;
-  const UniqueFd vcpu(::ioctl(vm.get(), KVM_CREATE_VCPU, 0));
-  const int run_bytes = ::ioctl(kvm.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
-  if (!vcpu.valid() || run_bytes <= 0) return false;
-  const Mapping shared(vcpu.get(), static_cast<std::size_t>(run_bytes));
-  if (!shared.valid() || !SetRegisters(vcpu.get())) return false;
-  const auto* run = reinterpret_cast<const kvm_run*>(shared.bytes());
-  const RunBudget budget;
-  if (!budget.armed() || ::ioctl(vcpu.get(), KVM_RUN, 0) != 0) return false;
-  return run->exit_reason == KVM_EXIT_IO && run->io.port == kProofPort;
+  return binds;
 }
 
 }  // namespace
 
-bool KvmRunsGuests() {
-  static const bool runs = [] {
-    const bool result = RunProbe();
-    if (!result && ::access("/dev/kvm", F_OK) == 0) {
-      log::Warn("kvm is present but does not run a probe guest; guests are emulated", {});
-    }
-    return result;
-  }();
-  return runs;
+Result<KvmAnswer> ProbeKvm(process::ProcessDriver& processes, const KvmProbeOptions& options) {
+  const std::string& device = options.device;
+  if (::access(device.c_str(), F_OK) != 0) return Absent(device);
+  const auto group = process::GroupToOpenDevice(device);
+  if (!group.ok()) return Closed(device, group.error().message);
+  process::PrivateCommand command;
+  command.owner = kOwner;
+  command.executable = kInnerExecutable;
+  command.arguments = options.arguments;
+  command.arguments.push_back(device);
+  ASSIGN_OR_RETURN(command.binds, ProbeBinds(options.executable));
+  command.devices = {device};
+  command.user = options.user;
+  command.group = options.group;
+  ASSIGN_OR_RETURN(const process::CommandResult ran, process::RunInPrivateRoot(processes, command));
+  if (ran.timed_out) return DoesNotRun(device, "no answer in time");
+  const std::string said = FirstLine(ran.output);
+  if (ran.exit_code == kRuns && said == kRunsText) {
+    return KvmAnswer{.runs = true, .why = {}, .remedy = {}};
+  }
+  if (ran.exit_code != kDoesNotRun) {
+    return Unavailable(
+        fmt::format("the probe of {} ended with {}: {}", device, ran.exit_code, ran.output));
+  }
+  // An access list, a security module: the mode alone does not tell.
+  if (said.starts_with(fmt::format("open {}: ", device))) {
+    return Closed(device, fmt::format("{}: as a VMM's user ({}): {}",
+                                      process::DescribeDevice(device), options.user, said));
+  }
+  return DoesNotRun(device, said);
 }
 
 }  // namespace forkplane::vmm
-
-#else
-
-namespace forkplane::vmm {
-bool KvmRunsGuests() { return false; }
-}  // namespace forkplane::vmm
-
-#endif

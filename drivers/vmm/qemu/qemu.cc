@@ -10,12 +10,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "drivers/process/run_command.h"
+#include "controller/base/log.h"
+#include "drivers/process/run_in_private_root.h"
 #include "drivers/storage/beneath.h"
 #include "drivers/storage/unix_socket.h"
 #include "drivers/template_holder.h"
 #include "drivers/vmm/qemu/bounds.h"
-#include "drivers/vmm/qemu/kvm_probe.h"
 
 namespace forkplane::vmm {
 namespace {
@@ -25,6 +25,7 @@ using std::chrono::seconds;
 constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr std::uint64_t kMemoryMin = 96 * kMiB;
 constexpr seconds kUpPatience{20};
+constexpr char kVersionOwner[] = "qemu-version";
 
 // "QEMU emulator version 7.2.22 (Debian ...)" -> "7.2.22".
 std::string ParseVersion(const std::string& text) {
@@ -40,11 +41,37 @@ bool IsOldVersion(const std::string& version) {
   return major < 7 || (major == 7 && minor < 2);
 }
 
-Result<bool> ChooseKvm(const std::string& accelerator) {
+// Whether machines run on KVM.
+Result<bool> ChooseKvm(const QemuOptions& options, process::ProcessDriver& processes) {
+  const std::string& accelerator = options.accelerator;
   if (accelerator == "tcg") return false;
   if (accelerator == "kvm") return true;
-  if (accelerator == "auto") return KvmRunsGuests();
-  return Invalid("accelerator must be auto, tcg or kvm: '" + accelerator + "'");
+  if (accelerator != "auto") {
+    return Invalid("accelerator must be auto, tcg or kvm: '" + accelerator + "'");
+  }
+  ASSIGN_OR_RETURN(const KvmAnswer kvm, ProbeKvm(processes, options.kvm_probe));
+  if (!kvm.runs) {
+    log::Warn("guests are emulated (TCG), many times slower than with KVM",
+              {{"why", kvm.why}, {"remedy", kvm.remedy}});
+  }
+  return kvm.runs;
+}
+
+// As a VMM: a file that only root may read or execute shows here and not at the first machine.
+Result<std::string> AskVersion(const QemuOptions& options, const std::vector<process::Bind>& binds,
+                               process::ProcessDriver& processes) {
+  process::PrivateCommand command;
+  command.owner = kVersionOwner;
+  command.executable = options.binary;
+  command.arguments = {"--version"};
+  command.binds = binds;
+  command.user = options.kvm_probe.user;
+  command.group = options.kvm_probe.group;
+  ASSIGN_OR_RETURN(const process::CommandResult ran, process::RunInPrivateRoot(processes, command));
+  if (ran.exit_code == 0) return ParseVersion(ran.output);
+  return Unavailable(fmt::format("{} --version in a private root, as uid {}: {}", options.binary,
+                                 command.user,
+                                 ran.timed_out ? "no end within its time" : ran.output));
 }
 
 // A guest that prints without end must not fill the host's disk: its console ends here, as does
@@ -93,19 +120,17 @@ Result<std::unique_ptr<Qemu>> Qemu::Open(QemuOptions options, process::ProcessDr
   }
   std::unique_ptr<Qemu> driver(new Qemu(std::move(options), processes));
   const std::string& binary = driver->options_.binary;
-  ASSIGN_OR_RETURN(const std::string text,
-                   process::RunCommandOk({.argv = {binary, "--version"}, .directory = ""}));
-  const std::string version = ParseVersion(text);
-  if (IsOldVersion(version)) return Invalid(binary + " is older than 7.2: '" + version + "'");
   ASSIGN_OR_RETURN(driver->binds_, process::BindsOf(binary));
   // Firmware, and accelerators that Debian builds as modules.
   for (const char* folder :
        {"/usr/share/qemu", "/usr/share/seabios", "/usr/lib/x86_64-linux-gnu/qemu"}) {
     if (std::filesystem::is_directory(folder)) driver->binds_.push_back({folder, folder, false});
   }
+  ASSIGN_OR_RETURN(const std::string version,
+                   AskVersion(driver->options_, driver->binds_, *processes));
+  if (IsOldVersion(version)) return Invalid(binary + " is older than 7.2: '" + version + "'");
   ASSIGN_OR_RETURN(driver->tsc_khz_, MeasureTscKhz());
-  ASSIGN_OR_RETURN(const bool kvm, ChooseKvm(driver->options_.accelerator));
-  if (kvm) driver->binds_.push_back({"/dev/kvm", "/dev/kvm", false});
+  ASSIGN_OR_RETURN(const bool kvm, ChooseKvm(driver->options_, *processes));
   Capabilities& capabilities = driver->capabilities_;
   capabilities.name = "qemu";
   capabilities.version = version;
@@ -233,6 +258,7 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
   spawn.arguments = QemuArguments(command, layout);
   spawn.directory = directory;
   spawn.binds = binds_;
+  if (command.kvm) spawn.devices = {kKvmDevice};
   spawn.user = spec.user;
   spawn.group = spec.group;
   spawn.file_bytes_max = kFileBytesMax;

@@ -23,6 +23,7 @@
 #include "drivers/vmm/hypervisor.h"
 #include "drivers/vmm/machine_file.h"
 #include "drivers/vmm/qemu/command_line.h"
+#include "drivers/vmm/qemu/kvm_probe.h"
 #include "drivers/vmm/qemu/qmp.h"
 
 namespace forkplane::vmm {
@@ -31,11 +32,13 @@ struct QemuOptions {
   std::string binary = "/usr/bin/qemu-system-x86_64";
   // "auto": KVM where a probe guest really runs (see kvm_probe.h), else TCG. "tcg", "kvm".
   std::string accelerator = "auto";
+  KvmProbeOptions kvm_probe;  // its user also asks the binary for its version
 };
 
 class Qemu final : public Hypervisor {
  public:
-  // NotFound: no such binary, with the package that has it. `processes` must outlive it.
+  // NotFound: no such binary, with the package that has it. Unavailable: a VMM's user cannot run
+  // it. Begins up to two short processes to find out. `processes` must outlive it.
   static Result<std::unique_ptr<Qemu>> Open(QemuOptions options, process::ProcessDriver* processes);
 
   const Capabilities& capabilities() const override { return capabilities_; }

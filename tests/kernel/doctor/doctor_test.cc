@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -46,12 +47,24 @@ std::string MountsOfDoctor() {
   return found;
 }
 
+// The path of those that this process has made is random; other tests have theirs elsewhere.
+std::set<std::string> ScratchDirectories() {
+  std::set<std::string> found;
+  for (const std::string& name : NamesIn(fs::temp_directory_path().string())) {
+    if (name.starts_with("forkplane-") && name.size() == std::strlen("forkplane-XXXXXX")) {
+      found.insert(name);
+    }
+  }
+  return found;
+}
+
 // What a probe could leave on the host.
 struct Traces {
   std::set<std::string> links = NamesIn("/sys/class/net");
   std::string mounts = MountsOfDoctor();
   std::set<std::string> descriptors = NamesIn("/proc/self/fd");
   std::set<std::string> state;
+  std::set<std::string> scratch = ScratchDirectories();
   std::string forwarding = Read("/proc/sys/net/ipv4/ip_forward");
   bool operator==(const Traces&) const = default;
 };
@@ -133,15 +146,16 @@ TEST_F(DoctorKernelTest, WhatStandsOnAMissingFeatureIsNotBlamedOnTheKernel) {
 }
 
 TEST_F(DoctorKernelTest, LeavesNothingBehind) {
-  ProbeAll(options_);  // what libraries keep for the life of a process
+  ProbeAll(options_, FORKPLANE_TEST_KVM_PROBE);  // what libraries keep for the life of a process
   const Traces before = Look();
-  const std::vector<Finding> findings = ProbeAll(options_);
+  const std::vector<Finding> findings = ProbeAll(options_, FORKPLANE_TEST_KVM_PROBE);
   const Traces after = Look();
   EXPECT_EQ(before.links, after.links);
   EXPECT_EQ(after.mounts, "");
   EXPECT_EQ(before.descriptors, after.descriptors);
   EXPECT_EQ(before.state, after.state);
   EXPECT_EQ(before.forwarding, after.forwarding);
+  EXPECT_EQ(before.scratch, after.scratch);
   const Finding* cgroup = Find(findings, "cgroup v2");
   ASSERT_NE(cgroup, nullptr);
   if (cgroup->level == Level::kOk) {
@@ -152,11 +166,28 @@ TEST_F(DoctorKernelTest, LeavesNothingBehind) {
   }
 }
 
+TEST_F(DoctorKernelTest, WhatVmmsFindIsAskedByAProcessBegunAsTheyAre) {
+  const std::vector<Finding> findings = ProbeMachines(options_, FORKPLANE_TEST_KVM_PROBE);
+  const Finding* process = Find(findings, "VMM process");
+  ASSERT_NE(process, nullptr);
+  EXPECT_EQ(*process, Ok("VMM process", "ran in a private root as uid 2000000000"));
+  // A QEMU that only root may execute runs for doctor's own user and for no VMM.
+  const std::string closed = dir_.File("qemu-system-x86_64");
+  fs::copy_file("/bin/true", closed);
+  fs::permissions(closed, fs::perms::owner_all);
+  options_.qemu_binary = closed;
+  const std::vector<Finding> again = ProbeMachines(options_, FORKPLANE_TEST_KVM_PROBE);
+  const Finding* qemu = Find(again, "QEMU");
+  ASSERT_NE(qemu, nullptr);
+  EXPECT_EQ(qemu->level, Level::kMissing);
+  EXPECT_THAT(qemu->detail, ::testing::HasSubstr("Permission denied"));
+}
+
 TEST_F(DoctorKernelTest, EveryFindingThatIsNotOkSaysHowToGetIt) {
   options_.state_dir = "/proc/nowhere";
   options_.bpffs = dir_.File("bpf/forkplane");
   options_.qemu_binary = dir_.File("no-such-hypervisor");
-  const std::vector<Finding> findings = ProbeAll(options_);
+  const std::vector<Finding> findings = ProbeAll(options_, FORKPLANE_TEST_KVM_PROBE);
   for (const Finding& finding : findings) {
     EXPECT_EQ(finding.remedy.empty(), finding.level == Level::kOk) << RenderText({finding});
   }

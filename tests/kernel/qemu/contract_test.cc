@@ -16,7 +16,7 @@ TEST(QemuContractTest, KeepsTheContract) {
   const auto source_tap = MakeTap("src");
   const auto clone_tap = MakeTap("clone");
   ASSERT_TRUE(source_tap.ok() && clone_tap.ok());
-  const auto restarted = vmm::Qemu::Open({.accelerator = "tcg"}, world.processes.get());
+  const auto restarted = vmm::Qemu::Open(testing::QemuWorld::Options(), world.processes.get());
   ASSERT_TRUE(restarted.ok());
   const auto stage = world.storage->BeginSnapshot("captured");
   ASSERT_TRUE(stage.ok());

@@ -27,11 +27,15 @@ Result<std::unique_ptr<QemuWorld>> QemuWorld::Make() {
                    storage::ProcessTemplateHolder::Open({.directory = world->dir_.File("templates"),
                                                          .executable = FORKPLANE_TEST_HOLDER,
                                                          .arguments = {},
-                                                         .user = 64100,
-                                                         .group = 64100},
+                                                         .user = kHelper,
+                                                         .group = kHelper},
                                                         world->processes.get()));
-  ASSIGN_OR_RETURN(world->qemu, vmm::Qemu::Open({.accelerator = "tcg"}, world->processes.get()));
+  ASSIGN_OR_RETURN(world->qemu, vmm::Qemu::Open(QemuWorld::Options(), world->processes.get()));
   return world;
+}
+
+vmm::QemuOptions QemuWorld::Options() {
+  return {.kvm_probe = {.executable = FORKPLANE_TEST_KVM_PROBE, .user = kHelper, .group = kHelper}};
 }
 
 Status QemuWorld::Clear() {

@@ -13,6 +13,7 @@
 
 namespace forkplane::testing {
 
+inline constexpr uid_t kHelper = 64100;  // of template holders and probes
 inline constexpr uid_t kUser = 64101;
 inline constexpr std::uint64_t kMemoryBytes = 96ULL << 20U;
 
@@ -20,6 +21,8 @@ class QemuWorld {
  public:
   // An error says which requirement is missing: the test skips with it.
   static Result<std::unique_ptr<QemuWorld>> Make();
+  // Machines run on KVM where a VMM's user may, as the daemon's do.
+  static vmm::QemuOptions Options();
   // Ends every process it began and removes its cgroups; what could not be removed is reported.
   Status Clear();
 

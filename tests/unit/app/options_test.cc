@@ -121,7 +121,7 @@ TEST(OptionsTest, TheRedirectIsTheBestThisKernelHasOrTheOneNamed) {
 TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
   const auto range = ParseUidRange("1000-1010");
   ASSERT_TRUE(range.ok());
-  EXPECT_EQ(range->holder, 1000U);
+  EXPECT_EQ(range->helper, 1000U);
   EXPECT_EQ(range->last, 1010U);
   for (const char* bad :
        {"", "5", "0-9", "9-9", "9-8", "1-4294967295", "1-", "-2", "1-2x", "a-b", "1-99999999999"}) {

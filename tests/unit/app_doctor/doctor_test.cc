@@ -121,6 +121,20 @@ TEST(DoctorTest, ControllersThatAreNotGivenAreNamedWithTheRightRemedy) {
                     Field(&Finding::remedy, HasSubstr("> /tree/cgroup.subtree_control"))));
 }
 
+TEST(DoctorTest, UidsThatThisUserNamespaceLacksAreMissing) {
+  constexpr UidRange kRange = {.helper = 2000000000, .last = 2000065535};
+  constexpr char kAll[] = "         0          0 4294967295\n";
+  EXPECT_EQ(JudgeUids(kRange, kAll, kAll), Ok("VMM uids", "2000000000-2000065535"));
+  EXPECT_THAT(JudgeUids(kRange, "0 100000 65536\n", kAll),
+              AllOf(Field(&Finding::level, Level::kMissing),
+                    Field(&Finding::detail, HasSubstr("not every uid of 2000000000-2000065535"))));
+  EXPECT_THAT(JudgeUids(kRange, kAll, "0 100000 65536\n2000000000 165536 65535\n").detail,
+              HasSubstr("/proc/self/gid_map"))
+      << "one short";
+  EXPECT_EQ(JudgeUids(kRange, kAll, "0 100000 65536\n2000000000 165536 65536\n").level, Level::kOk);
+  EXPECT_EQ(JudgeUids(kRange, "", "").level, Level::kMissing);
+}
+
 TEST(DoctorTest, FreeSpaceHasTwoBounds) {
   EXPECT_EQ(JudgeFreeSpace("/srv", 5ULL << 30U), Ok("free space", "5120 MiB below /srv"));
   EXPECT_EQ(JudgeFreeSpace("/srv", 500ULL << 20U).level, Level::kDegraded);
