@@ -10,6 +10,7 @@
 #include "controller/app/daemon.h"
 #include "controller/app/signals.h"
 #include "controller/base/log.h"
+#include "drivers/vmm/qemu/kvm_probe.h"
 #include "tests/crash/daemon/kill_switch.h"
 
 namespace forkplane::crash {
@@ -52,7 +53,10 @@ int Main(int argc, char** argv) {
   app::Options options;
   app::AddFlags(*cli.add_subcommand("serve", ""), options);
   cli.add_subcommand("template-holder", "");  // what a daemon starts to hold a snapshot's memory
+  std::string device;  // and what it starts to ask KVM
+  cli.add_subcommand("kvm-probe", "")->add_option("device", device)->required();
   CLI11_PARSE(cli, argc, argv);
+  if (cli.got_subcommand("kvm-probe")) return vmm::KvmProbeMain(device);
   const bool holds = cli.got_subcommand("template-holder");
   Status done = holds ? app::HoldTemplate() : app::Complete(options);
   if (done.ok() && !holds) done = RunUntilKilled(options);
