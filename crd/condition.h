@@ -53,6 +53,7 @@ inline constexpr std::string_view kCaptured = "Captured";
 inline constexpr std::string_view kSourcePinned = "SourcePinned";
 inline constexpr std::string_view kConflict = "Conflict";
 inline constexpr std::string_view kForwardingBlocked = "ForwardingBlocked";
+inline constexpr std::string_view kConnectionsBounded = "ConnectionsBounded";
 inline constexpr std::string_view kPressure = "Pressure";
 inline constexpr std::string_view kOrphansHeld = "OrphansHeld";
 inline constexpr std::string_view kCapacityUnknown = "CapacityUnknown";

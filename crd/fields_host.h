@@ -11,6 +11,37 @@ void VisitFields(V& v, Like<V, NetworkUplink>& s) {
 }
 
 template <typename V>
+void VisitFields(V& v, Like<V, PortRange>& s) {
+  v("protocol", s.protocol);
+  v("port", s.port);
+  v("endPort", s.end_port);
+}
+
+template <typename V>
+void VisitFields(V& v, Like<V, EgressPeer>& s) {
+  v("cidr", s.cidr);
+  v("ports", s.ports);
+}
+
+template <typename V>
+void VisitFields(V& v, Like<V, IngressPeer>& s) {
+  v("from", s.from);
+  v("ports", s.ports);
+}
+
+template <typename V>
+void VisitFields(V& v, Like<V, NetworkEgress>& s) {
+  v("policy", s.policy);
+  v("allow", s.allow);
+}
+
+template <typename V>
+void VisitFields(V& v, Like<V, NetworkIngress>& s) {
+  v("policy", s.policy);
+  v("allow", s.allow);
+}
+
+template <typename V>
 void VisitFields(V& v, Like<V, NetworkSpec>& s) {
   v("cidr", s.cidr);
   v("gateway", s.gateway);
@@ -20,6 +51,11 @@ void VisitFields(V& v, Like<V, NetworkSpec>& s) {
   v("nat", s.nat);
   v("mtu", s.mtu);
   v("dns", s.dns);
+  v("egress", s.egress);
+  v("ingress", s.ingress);
+  v("hostAccess", s.host_access);
+  v("metadataAccess", s.metadata_access);
+  v("connectionsMax", s.connections_max);
   v("defaultBandwidth", s.default_bandwidth);
   v("unshapedRate", s.unshaped_rate);
   v("addressRest", s.address_rest);

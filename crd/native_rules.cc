@@ -222,6 +222,41 @@ void CheckGateway(const NetworkSpec& spec, const Cidr& cidr, Checker& check) {
   }
 }
 
+void CheckPorts(const std::string& field, const std::vector<PortRange>& ports, Checker& check) {
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const PortRange& range = ports[i];
+    const std::string at = fmt::format("{}[{}]", field, i);
+    if (range.protocol == Transport::kIcmp && range.port) {
+      check.Refuse(at + ".port", std::to_string(*range.port), "ICMP has no ports: leave it out");
+    } else if (range.end_port && !range.port) {
+      check.Refuse(at + ".endPort", std::to_string(*range.end_port),
+                   "is the end of a range that begins at port: name port too");
+    } else if (range.end_port && *range.end_port < *range.port) {
+      check.Refuse(at + ".endPort", std::to_string(*range.end_port),
+                   fmt::format("must not be below port: write {} or more", *range.port));
+    }
+  }
+}
+
+// Both kinds of peers: `block` gives the one address block of a peer, named `name` there.
+template <typename Peer>
+void CheckPeers(const std::string& field, std::string_view name, std::string Peer::*block,
+                const std::vector<Peer>& peers, Checker& check) {
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    const std::string at = fmt::format("{}[{}]", field, i);
+    const std::string& text = peers[i].*block;
+    if (const auto cidr = ParseCidr(text); !cidr.ok()) {
+      check.Refuse(fmt::format("{}.{}", at, name), text, cidr.error().message);
+    }
+    CheckPorts(at + ".ports", peers[i].ports, check);
+  }
+}
+
+void CheckAccess(const NetworkSpec& spec, Checker& check) {
+  CheckPeers("spec.egress.allow", "cidr", &EgressPeer::cidr, spec.egress.allow, check);
+  CheckPeers("spec.ingress.allow", "from", &IngressPeer::from, spec.ingress.allow, check);
+}
+
 void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes) {
   const auto network = Decoded<Network>(object, causes);
   if (!network) return;
@@ -245,6 +280,7 @@ void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes
     check.Refuse("spec.perHostPrefix", std::to_string(*spec.per_host_prefix),
                  "is for mode Routed: leave it out");
   }
+  CheckAccess(spec, check);
   check.Limits("spec.defaultBandwidth", spec.default_bandwidth, spec.mtu);
   check.Rate("spec.unshapedRate", spec.unshaped_rate, "5M");
 }

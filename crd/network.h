@@ -19,8 +19,52 @@ FORKPLANE_API_ENUM(NetworkMode, "Bridge", "Routed");
 enum class Nat : std::uint8_t { kMasquerade, kNone };
 FORKPLANE_API_ENUM(Nat, "Masquerade", "None");
 
+enum class EgressPolicy : std::uint8_t { kInternet, kAll, kNone };
+FORKPLANE_API_ENUM(EgressPolicy, "Internet", "All", "None");
+
+enum class IngressPolicy : std::uint8_t { kNone, kAll };
+FORKPLANE_API_ENUM(IngressPolicy, "None", "All");
+
+enum class Access : std::uint8_t { kDenied, kAllowed };
+FORKPLANE_API_ENUM(Access, "Denied", "Allowed");
+
+enum class Transport : std::uint8_t { kTcp, kUdp, kSctp, kIcmp };
+FORKPLANE_API_ENUM(Transport, "TCP", "UDP", "SCTP", "ICMP");
+
+// As in a NetworkPolicy of Kubernetes.
+struct PortRange {
+  Transport protocol = Transport::kTcp;
+  std::optional<std::int64_t> port;      // absent: all
+  std::optional<std::int64_t> end_port;  // absent: port alone
+  bool operator==(const PortRange&) const = default;
+};
+
+struct EgressPeer {
+  std::string cidr;
+  std::vector<PortRange> ports;  // empty: all of every protocol
+  bool operator==(const EgressPeer&) const = default;
+};
+
+struct IngressPeer {
+  std::string from;
+  std::vector<PortRange> ports;  // as in EgressPeer
+  bool operator==(const IngressPeer&) const = default;
+};
+
+struct NetworkEgress {
+  std::optional<EgressPolicy> policy;  // see NetworkSpec::EgressPolicyInForce
+  std::vector<EgressPeer> allow;
+  bool operator==(const NetworkEgress&) const = default;
+};
+
+struct NetworkIngress {
+  IngressPolicy policy = IngressPolicy::kNone;
+  std::vector<IngressPeer> allow;
+  bool operator==(const NetworkIngress&) const = default;
+};
+
 struct NetworkUplink {
-  std::string interface;  // "": the default route's
+  std::string interface;  // guests leave by it only; "": by the one that the route leads to
   bool operator==(const NetworkUplink&) const = default;
 };
 
@@ -33,10 +77,20 @@ struct NetworkSpec {
   Nat nat = Nat::kMasquerade;
   std::int64_t mtu = 1500;
   std::vector<std::string> dns;
+  NetworkEgress egress;
+  NetworkIngress ingress;
+  Access host_access = Access::kDenied;
+  Access metadata_access = Access::kDenied;
+  std::int64_t connections_max = 4096;  // tracked at once, per address of a guest
   std::optional<Bandwidth> default_bandwidth;
   Quantity unshaped_rate = Quantity::Of("5M");
   Duration address_rest = Duration::Of("30s");
   std::optional<std::int64_t> per_host_prefix;  // Routed in a cluster
+
+  // Whoever routes addresses of guests (nat: None) means to see them everywhere.
+  EgressPolicy EgressPolicyInForce() const {
+    return egress.policy.value_or(nat == Nat::kNone ? EgressPolicy::kAll : EgressPolicy::kInternet);
+  }
   bool operator==(const NetworkSpec&) const = default;
 };
 

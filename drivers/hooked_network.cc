@@ -248,6 +248,10 @@ Status HookedFirewallDriver::Replace(const FirewallRules& rules) {
 Status HookedFirewallDriver::Remove() {
   return CallThrough(hook_, {"firewall", "remove", true}, [&] { return inner_.Remove(); });
 }
+Result<std::vector<RefusedFlows>> HookedFirewallDriver::ListRefused() {
+  return CallThrough(hook_, {"firewall", "list_refused", false},
+                     [&] { return inner_.ListRefused(); });
+}
 
 Result<std::size_t> HookedFlowDriver::FlushAddress(Ipv4 address) {
   return CallThrough(hook_, {"flow", "flush_address", true},

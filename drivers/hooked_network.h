@@ -134,6 +134,7 @@ class HookedFirewallDriver final : public FirewallDriver {
   Lookup<FirewallRules> Observe() override;
   Status Replace(const FirewallRules& rules) override;
   Status Remove() override;
+  Result<std::vector<RefusedFlows>> ListRefused() override;
 
  private:
   FirewallDriver& inner_;

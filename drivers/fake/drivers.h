@@ -128,6 +128,7 @@ class FakeFirewallDriver final : public drivers::FirewallDriver {
   Lookup<drivers::FirewallRules> Observe() override;
   Status Replace(const drivers::FirewallRules& rules) override;
   Status Remove() override;
+  Result<std::vector<drivers::RefusedFlows>> ListRefused() override;
 
  private:
   FakeKernel& kernel_;

@@ -161,6 +161,13 @@ Status FakeFirewallDriver::Remove() {
   });
 }
 
+Result<std::vector<drivers::RefusedFlows>> FakeFirewallDriver::ListRefused() {
+  return kernel_.Change([](State& state) -> Result<std::vector<drivers::RefusedFlows>> {
+    if (!state.firewall) return std::vector<drivers::RefusedFlows>();
+    return state.refused;
+  });
+}
+
 Result<std::size_t> FakeFlowDriver::FlushAddress(Ipv4 address) {
   return kernel_.Change([&](State& state) -> Result<std::size_t> {
     return std::erase_if(state.flows, [&](const FakeFlow& flow) {

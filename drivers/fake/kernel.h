@@ -68,6 +68,7 @@ struct State {
   std::map<pid_t, std::vector<TunFilePtr>> processes = {};
   std::map<std::uint32_t, drivers::IdentityEntry> entries = {};
   std::optional<drivers::FirewallRules> firewall = {};
+  std::vector<drivers::RefusedFlows> refused = {};  // nothing flows here: tests put them in
   std::vector<FakeFlow> flows = {};
   std::vector<drivers::ForwardChain> forward_drops = {};  // of others
   bool ipv4_forwarding = false;

@@ -1,11 +1,10 @@
 // What is wished of a Network's bridges and of the rules, what is seen of them, and the way from
 // one to the other.
-#include <algorithm>
-
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
 #include "reconcilers/network/reconciler.h"
+#include "reconcilers/network/rules.h"
 
 namespace forkplane::network {
 namespace {
@@ -31,44 +30,38 @@ struct Executor {
   Status operator()(const AddAddress&) { return on.routes.AddAddress(index, want.gateway); }
   Status operator()(const SetUp&) { return on.links.SetUp(index, true); }
   Status operator()(const ReplaceFirewall&) {
-    return on.firewall.Replace(
-        {want.firewall.value_or(std::vector<drivers::FirewallNetwork>()), {}});
+    return on.firewall.Replace(want.firewall.value_or(drivers::FirewallRules()));
   }
   Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
 };
 
 }  // namespace
 
-std::vector<drivers::FirewallNetwork> NetworkReconciler::DesireFirewall(
-    const Observed& observed, const std::string& uplink) const {
-  std::vector<drivers::FirewallNetwork> rules;
+// A Network whose object is not known (a lost store) keeps the rules that stand.
+Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed& observed) const {
+  drivers::FirewallRules rules;
   for (const auto& lease : ledger_.Networks()) {
     if (lease.releasing) continue;
     const ledger::NetworkParameters& parameters = lease.parameters;
     const auto object = objects_.Get(parameters.name);
-    drivers::FirewallNetwork rule;
-    rule.cidr = PrefixOf(parameters.cidr, parameters.cidr.base);
-    rule.isolated = parameters.isolation;
     if (object && object->metadata.uid == parameters.uid) {
-      const std::string& named = object->spec.uplink.interface;
-      rule.uplink = named.empty() ? uplink : named;
-      rule.masquerade = object->spec.nat == crd::Nat::kMasquerade && !rule.uplink.empty();
-    } else if (observed.firewall) {
-      // Its object is not known: what stands, stays.
+      ASSIGN_OR_RETURN(drivers::FirewallNetwork rule, RuleOf(object->spec, lease));
+      rules.networks.push_back(std::move(rule));
+      continue;
+    }
+    drivers::FirewallNetwork rule = ClosedRule(lease);
+    if (observed.firewall) {
       for (const auto& is : observed.firewall->networks) {
         if (is.cidr == rule.cidr) rule = is;
       }
     }
-    if (!rule.masquerade) rule.uplink.clear();
-    rules.push_back(std::move(rule));
+    rules.networks.push_back(std::move(rule));
   }
-  std::sort(rules.begin(), rules.end(),
-            [](const auto& a, const auto& b) { return a.cidr < b.cidr; });
-  return rules;
+  return drivers::Canonical(std::move(rules));
 }
 
-Desired NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
-                                  const Observed& observed, const std::string& uplink) const {
+Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
+                                          const Observed& observed) const {
   const ledger::NetworkParameters& parameters = lease.parameters;
   Desired desired;
   desired.present = bridge.present;
@@ -78,7 +71,9 @@ Desired NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridg
   desired.gateway = PrefixOf(parameters.cidr, parameters.gateway);
   if (!bridge.first) desired.gateway.length = kHostPrefixLength;
   desired.firewall.reset();
-  if (bridge.first) desired.firewall = DesireFirewall(observed, uplink);
+  if (bridge.first) {
+    ASSIGN_OR_RETURN(desired.firewall, DesireFirewall(observed));
+  }
   return desired;
 }
 
@@ -128,32 +123,29 @@ Result<bool> NetworkReconciler::ConvergeFurther(const ledger::NetworkLease& leas
 
 Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, const Bridge& bridge,
                                          const std::stop_token& stop) {
-  std::string uplink;  // of the rules
-  if (bridge.first) {
-    ASSIGN_OR_RETURN(uplink, UplinkName());
-  }
   Desired desired;
-  drivers::FirewallRules rules;
   bool changed = false;
   if (!bridge.present) bridge_repairs_.Forget(bridge.number);
-  RETURN_IF_ERROR(
-      runtime::Converge<Observed>([&] { return Observe(bridge); },
-                                  [&](const Observed& is) {
-                                    desired = Desire(lease, bridge, is, uplink);
-                                    bridge_repairs_.Want(bridge.number, BridgeWish(desired));
-                                    if (desired.firewall) {
-                                      rules = drivers::Canonical({*desired.firewall, {}});
-                                      repairs_.Want(kRulesKey, rules);
-                                    }
-                                    return MakePlan(desired, is);
-                                  },
-                                  [&](const Action& action) {
-                                    changed = true;
-                                    return Execute(lease.parameters.name, desired, action);
-                                  },
-                                  stop));
+  RETURN_IF_ERROR(runtime::Converge<Observed>(
+      [&]() -> Result<Observed> {
+        ASSIGN_OR_RETURN(Observed is, Observe(bridge));
+        ASSIGN_OR_RETURN(desired, Desire(lease, bridge, is));
+        return is;
+      },
+      [&](const Observed& is) {
+        bridge_repairs_.Want(bridge.number, BridgeWish(desired));
+        if (desired.firewall) {
+          repairs_.Want(kRulesKey, *desired.firewall);
+        }
+        return MakePlan(desired, is);
+      },
+      [&](const Action& action) {
+        changed = true;
+        return Execute(lease.parameters.name, desired, action);
+      },
+      stop));
   if (bridge.present) bridge_repairs_.Saw(bridge.number, BridgeWish(desired));
-  if (desired.firewall) repairs_.Saw(kRulesKey, rules);
+  if (desired.firewall) repairs_.Saw(kRulesKey, *desired.firewall);
   return changed;
 }
 

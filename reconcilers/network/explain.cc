@@ -15,7 +15,7 @@ Json JsonOf(const Desired& desired) {
                {"bridge", BridgeName(desired.bridge)},
                {"gateway", ToString(desired.gateway)},
                {"mtu", desired.mtu}};
-  if (desired.firewall) json["firewallNetworks"] = desired.firewall->size();
+  if (desired.firewall) json["firewallNetworks"] = desired.firewall->networks.size();
   return json;
 }
 
@@ -35,17 +35,16 @@ Json JsonOf(const Observed& observed) {
 Result<std::string> NetworkReconciler::Explain(const std::string& key) {
   const auto lease = ledger_.GetNetworkByName(key);
   if (!lease) return NotFound(fmt::format("network {} has no lease on this host", key));
-  ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   const Bridge first{lease->bridge, true, !lease->releasing};
   ASSIGN_OR_RETURN(const Observed observed, Observe(first));
-  const Desired desired = Desire(*lease, first, observed, uplink);
+  ASSIGN_OR_RETURN(const Desired desired, Desire(*lease, first, observed));
   Json plan = Json::array();
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
   Json further = Json::array();
   for (const ledger::FurtherBridge& bridge : lease->further) {
     const Bridge other{bridge.number, false, !bridge.releasing && !lease->releasing};
     ASSIGN_OR_RETURN(const Observed is, Observe(other));
-    const Desired want = Desire(*lease, other, is, uplink);
+    ASSIGN_OR_RETURN(const Desired want, Desire(*lease, other, is));
     further.push_back({{"desired", JsonOf(want)},
                        {"observed", JsonOf(is)},
                        {"ports", ledger_.PortsOf(bridge.number)}});

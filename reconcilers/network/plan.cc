@@ -25,10 +25,9 @@ struct Printer {
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
   if (!desired.firewall) return;
-  const drivers::FirewallRules want = drivers::Canonical({*desired.firewall, {}});
-  if (want.networks.empty()) {
+  if (desired.firewall->networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
-  } else if (observed.firewall != want) {
+  } else if (observed.firewall != desired.firewall) {
     plan.emplace_back(ReplaceFirewall{});
   }
 }

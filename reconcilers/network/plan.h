@@ -34,9 +34,9 @@ struct Desired {
   // With the cidr's length on the Network's first bridge, which so gets the route of the cidr; /32
   // on a further one.
   Ipv4Prefix gateway;
-  // Of every Network of this host; empty: no table. Absent: not looked at (a further bridge).
-  std::optional<std::vector<drivers::FirewallNetwork>> firewall =
-      std::vector<drivers::FirewallNetwork>();
+  // Of every Network of this host, canonical; no Network: no table. Absent: not looked at (a
+  // further bridge).
+  std::optional<drivers::FirewallRules> firewall = drivers::FirewallRules();
 };
 
 // Of it, what is this Network's alone.

@@ -145,7 +145,7 @@ Status NetworkReconciler::JudgeWayOut(const crd::Network& object, const ledger::
   const std::string& named = object.spec.uplink.interface;
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && named.empty() && uplink.empty();
-  if (outcome.no_uplink) outcome.message = "no default route: nothing is masqueraded";
+  if (outcome.no_uplink) outcome.message = "no default route: guests reach this host alone";
   if (!uplink.empty()) {
     outcome.blocked =
         forwarding_.WhoBlocks(parameters.uid, lease.bridge, InnerAddress(parameters.cidr), changed);

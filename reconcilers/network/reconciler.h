@@ -91,10 +91,9 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<std::string> UplinkName();
   Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
                      Outcome& outcome);
-  Desired Desire(const ledger::NetworkLease& lease, const Bridge& bridge, const Observed& observed,
-                 const std::string& uplink) const;
-  std::vector<drivers::FirewallNetwork> DesireFirewall(const Observed& observed,
-                                                       const std::string& uplink) const;
+  Result<Desired> Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
+                         const Observed& observed) const;
+  Result<drivers::FirewallRules> DesireFirewall(const Observed& observed) const;
   Result<Observed> Observe(const Bridge& bridge);
   // Whether anything had to be changed.
   Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,

@@ -40,42 +40,108 @@ class Gatherer {
   std::vector<LinkEvent> events_ GUARDED_BY(mutex_);
 };
 
+FirewallNetwork Wide() {
+  FirewallNetwork network = {.cidr = kWide, .bridge = "fkbr0", .isolated = false};
+  network.egress = Egress::kInternet;
+  network.metadata_access = true;
+  network.allow = {Opening::Of(*ParsePrefix("192.168.0.0/16"))};
+  return network;
+}
+
+// Every field another than its default.
+FirewallNetwork Narrow() {
+  FirewallNetwork network = {.cidr = kNarrow, .bridge = "fkbr1", .isolated = false};
+  network.masquerade = false;
+  network.egress = Egress::kAll;
+  network.host_access = true;
+  network.metadata_access = true;
+  network.uplink = "eth1.7";
+  network.connections_max = 100;
+  network.allow = {{*ParseIpv4("10.9.0.9"), *ParseIpv4("10.9.0.11"), 6, 6, 80, 90}};
+  network.ingress = {Opening::Of({{}, 0})};
+  network.services = {{*ParseIpv4("10.5.0.1"), *ParseIpv4("10.5.0.1"), 17, 17, 53, 53}};
+  return network;
+}
+
+std::string Seen(World& world) {
+  const auto observed = world.firewall->Observe();
+  return observed.ok() && *observed ? ToString(**observed) : "none";
+}
+
 TEST_P(DriversContract, TheFirewallIsExactlyWhatItWasReplacedBy) {
   OnHost([](World& world) {
     EXPECT_FALSE(world.firewall->Observe()->has_value());
     EXPECT_CODE(world.firewall->Remove(), Code::kNotFound);
-    const FirewallRules one = {{{kWide, "eth0", true, true}}, {}};
+    const FirewallRules one = {{Wide()}, {}, {}};
     EXPECT_OK(world.firewall->Replace(one));
-    EXPECT_EQ(world.firewall->Observe()->value(), one);
-    const FirewallRules two = {{{kNarrow, "", true, false}, {kWide, "eth1", false, true}}, {}};
+    EXPECT_EQ(Seen(world), ToString(one));
+    const FirewallRules two = {{Narrow(), Wide()}, {"up0", "lan0"}, {}};
     EXPECT_OK(world.firewall->Replace(two));
-    EXPECT_EQ(world.firewall->Observe()->value(), two);
+    EXPECT_EQ(Seen(world), ToString(two));
+    EXPECT_OK(world.firewall->Replace(one));
+    EXPECT_EQ(Seen(world), ToString(one));
     EXPECT_OK(world.firewall->Replace({}));
-    EXPECT_EQ(world.firewall->Observe()->value(), FirewallRules());
+    EXPECT_EQ(Seen(world), "");
+    EXPECT_TRUE(world.firewall->ListRefused()->empty());
     EXPECT_OK(world.firewall->Remove());
     EXPECT_FALSE(world.firewall->Observe()->has_value());
+    EXPECT_TRUE(world.firewall->ListRefused()->empty());
+  });
+}
+
+// Goal: each single switch is written and read by itself. Method: one Network, one field changed at
+// a time, forth and back, so that each change is one of elements.
+TEST_P(DriversContract, EverySwitchOfTheFirewallIsChangedAlone) {
+  OnHost([](World& world) {
+    const FirewallNetwork plain = {.cidr = kWide, .bridge = "fkbr0"};
+    const FirewallNetwork other = Narrow();
+    std::vector<FirewallNetwork> changed(11, plain);
+    changed[0].isolated = false;
+    changed[1].masquerade = false;
+    changed[2].egress = Egress::kInternet;
+    changed[3].egress = Egress::kAll;
+    changed[4].host_access = true;
+    changed[5].metadata_access = true;
+    changed[6].uplink = "up0";
+    changed[7].connections_max = 17;
+    changed[8].allow = other.allow;
+    changed[9].ingress = other.ingress;
+    changed[10].services = other.services;
+    for (const FirewallNetwork& network : changed) {
+      for (const FirewallNetwork& next : {network, plain}) {
+        const FirewallRules rules = {{other, next}, {}, {}};
+        EXPECT_OK(world.firewall->Replace(rules));
+        EXPECT_EQ(Seen(world), ToString(rules));
+      }
+    }
   });
 }
 
 TEST_P(DriversContract, ObservedRulesAreCanonical) {
   OnHost([](World& world) {
-    const FirewallRules rules = {{{kWide, "eth0", true, true}, {kNarrow, "unused", true, false}},
-                                 {}};
+    FirewallNetwork network = Wide();
+    // They overlap: the kernel would refuse them as they are.
+    network.allow = {{*ParseIpv4("10.9.0.0"), *ParseIpv4("10.9.0.255"), 6, 6, 80, 80},
+                     Opening::Of(*ParsePrefix("10.9.0.128/25")),
+                     {*ParseIpv4("10.9.0.64"), *ParseIpv4("10.9.1.3"), 6, 17, 50, 90}};
+    const FirewallRules rules = {{network, Narrow()}, {}, {}};
     EXPECT_OK(world.firewall->Replace(rules));
-    EXPECT_EQ(world.firewall->Observe()->value(), Canonical(rules));
-    EXPECT_NE(world.firewall->Observe()->value(), rules);
+    EXPECT_EQ(Seen(world), ToString(Canonical(rules)));
+    EXPECT_NE(Seen(world), ToString(rules));
   });
 }
 
 TEST_P(DriversContract, ImpossibleFirewallsAreRefused) {
   OnHost([](World& world) {
-    const auto refused = [&](const FirewallNetwork& a, const FirewallNetwork& b) {
-      EXPECT_CODE(world.firewall->Replace({{a, b}, {}}), Code::kInvalid);
+    const auto refused = [&](const FirewallNetwork& a) {
+      EXPECT_CODE(world.firewall->Replace({{Narrow(), a}, {}, {}}), Code::kInvalid);
     };
-    refused({kWide, "eth0", true, true}, {kWide, "eth1", true, true});
-    refused({kWide, "", true, true}, {kNarrow, "eth0", true, true});
-    refused({kWide, "eth0\" accept", true, true}, {kNarrow, "eth0", true, true});
-    refused({*ParsePrefix("10.77.0.1/16"), "eth0", true, true}, {kNarrow, "eth0", true, true});
+    refused({.cidr = kNarrow});
+    refused({.cidr = *ParsePrefix("10.0.0.0/8")});
+    refused({.cidr = *ParsePrefix("10.77.0.1/16")});
+    refused({.cidr = kWide, .uplink = "eth0\" accept"});
+    refused({.cidr = kWide, .connections_max = 0});
+    EXPECT_CODE(world.firewall->Replace({{}, {"a,b"}, {}}), Code::kInvalid);
     EXPECT_FALSE(world.firewall->Observe()->has_value());
   });
 }

@@ -45,6 +45,18 @@ std::string StandingStill(const std::string& text) {
   return result + "\n";
 }
 
+// Without the addresses that packets put into sets.
+std::string Rules() {
+  std::istringstream lines(Look("nft -s list table inet forkplane"));
+  std::string text;
+  for (std::string line; std::getline(lines, line);) {
+    const bool counted = line.find("ct count") != std::string::npos;
+    const bool of_packets = counted && line.find("return") == std::string::npos;
+    if (!of_packets && line.find(" expires ") == std::string::npos) text += line + "\n";
+  }
+  return text;
+}
+
 std::string Lines(std::vector<std::string> lines) {
   std::sort(lines.begin(), lines.end());
   std::string text;
@@ -175,7 +187,7 @@ std::string PortraitOf(Part part, const std::string& pins) {
     case Part::kFilters:
       return Filters();
     case Part::kFirewall:
-      return Look("nft -s list table inet forkplane");
+      return Rules();
     case Part::kSysctls:
       return Sysctls();
     case Part::kEntries:

@@ -19,9 +19,9 @@
 namespace forkplane::healing {
 namespace {
 
-// The handle of the first rule of our forward chain that has this text.
-std::string HandleOf(const std::string& text) {
-  const auto listing = RunLine("nft -a list chain inet forkplane forward");
+// The handle of the first rule of that chain of ours that has this text.
+std::string HandleOf(const std::string& chain, const std::string& text) {
+  const auto listing = RunLine("nft -a list chain inet forkplane " + chain);
   const std::size_t rule = listing.ok() ? listing->find(text) : std::string::npos;
   constexpr std::string_view kMark = "# handle ";
   const std::size_t mark = rule == std::string::npos ? rule : listing->find(kMark, rule);
@@ -31,10 +31,14 @@ std::string HandleOf(const std::string& text) {
 }
 
 std::string Filled(std::string line) {
-  for (const auto& [word, rule] :
-       {std::pair("{drop}", "daddr 10.77.0.0/24 drop"), std::pair("{answers}", "ct state")}) {
-    const std::size_t at = line.find(word);
-    if (at != std::string::npos) line.replace(at, std::string_view(word).size(), HandleOf(rule));
+  struct Rule {
+    std::string_view word, chain, text;
+  };
+  for (const Rule& rule : {Rule{"{drop}", "from_guest", "oifname \"fk*\" drop"},
+                           Rule{"{answers}", "to_guest", "ct state"}}) {
+    const std::size_t at = line.find(rule.word);
+    if (at == std::string::npos) continue;
+    line.replace(at, rule.word.size(), HandleOf(std::string(rule.chain), std::string(rule.text)));
   }
   return line;
 }

@@ -135,13 +135,6 @@ std::vector<Sabotage> OfUplink() {
 }
 
 std::vector<Sabotage> OfNetwork() {
-  constexpr const char* kAnswers =
-      "nft add rule inet forkplane forward iifname up0 ip daddr 10.77.0.0/24 ct state "
-      "established,related accept";
-  constexpr const char* kNothingElse =
-      "nft add rule inet forkplane forward iifname up0 ip daddr 10.77.0.0/24 drop";
-  constexpr const char* kIsolation =
-      "nft add rule inet forkplane forward ip saddr 10.77.0.0/24 ip daddr 10.77.0.0/24 drop";
   const auto rules = [](const char* name, std::vector<std::string> commands) {
     return Sabotage{name, std::move(commands), {Part::kFirewall}, Back::kByResync};
   };
@@ -163,16 +156,34 @@ std::vector<Sabotage> OfNetwork() {
        Back::kByResync},
       rules("table deleted", {"nft delete table inet forkplane"}),
       rules("table flushed", {"nft flush table inet forkplane"}),
-      rules("rule deleted", {"nft delete rule inet forkplane forward handle {drop}"}),
+      rules("rule deleted", {"nft delete rule inet forkplane from_guest handle {drop}"}),
       rules("masquerade deleted", {"nft flush chain inet forkplane postrouting"}),
-      rules("rule inserted", {"nft insert rule inet forkplane forward ip saddr 10.77.0.3 accept"}),
-      rules("rule added twice", {kIsolation}),
+      rules("rule inserted", {"nft insert rule inet forkplane to_guest accept"}),
+      rules("rule added twice", {"nft add rule inet forkplane to_guest drop"}),
       rules("rules in another order",
-            {"nft delete rule inet forkplane forward handle {answers}", kAnswers}),
+            {"nft delete rule inet forkplane to_guest handle {answers}",
+             "nft add rule inet forkplane to_guest ct state established,related accept"}),
       rules("chain without its hook",
             {"nft flush chain inet forkplane forward", "nft delete chain inet forkplane forward",
-             "nft add chain inet forkplane forward", kIsolation, kAnswers, kNothingElse}),
+             "nft add chain inet forkplane forward",
+             "nft add rule inet forkplane forward iifname \"fk*\" goto from_guest",
+             "nft add rule inet forkplane forward oifname \"fk*\" goto to_guest",
+             "nft add rule inet forkplane forward iifname @opened drop"}),
+      rules("policy changed", {"nft add chain inet forkplane forward { policy drop ; }"}),
       rules("chain added", {"nft add chain inet forkplane mine"}),
+      rules("set added", {"nft add set inet forkplane mine { type ipv4_addr ; }"}),
+      rules("a Network that is nobody's",
+            {"nft add element inet forkplane cidrs { 10.66.0.0/24 }"}),
+      rules("a Network opened",
+            {"nft add element inet forkplane open { 10.77.0.0/24 . 10.77.0.0/24 }"}),
+      rules("host opened", {"nft add element inet forkplane host { 10.77.0.0/24 }"}),
+      rules("masquerade of a Network deleted",
+            {"nft delete element inet forkplane nat { 10.77.0.0/24 }"}),
+      rules("egress of a Network changed",
+            {"nft delete element inet forkplane egress { 10.77.0.0/24 : goto internet }",
+             "nft add element inet forkplane egress { 10.77.0.0/24 : accept }"}),
+      rules("ports opened to everybody",
+            {"nft add element inet forkplane ingress { 0.0.0.0/0 . 10.77.0.0/24 . 6 . 22 }"}),
       rules("table asleep", {"nft add table inet forkplane { flags dormant ; }"}),
   };
 }

@@ -54,6 +54,7 @@ class Machines {
  public:
   Machines() {
     loops.objects.network_.spec.mode = crd::NetworkMode::kRouted;
+    loops.objects.network_.spec.host_access = crd::Access::kAllowed;  // it echoes
     loops.Pass();
     for (const char* name : {"a", "b"}) leases.push_back(loops.Claim(name).interfaces.at(0));
     loops.Pass();

@@ -13,7 +13,7 @@ Desired Wanted() {
   Desired desired;
   desired.alias = "uid-net";
   desired.gateway = ParsePrefix("10.0.0.1/24").value();
-  desired.firewall = {{{ParsePrefix("10.0.0.0/24").value(), "up0", true, true}}};
+  desired.firewall = drivers::FirewallRules{{{.cidr = ParsePrefix("10.0.0.0/24").value()}}};
   return desired;
 }
 
@@ -29,7 +29,7 @@ Observed Converged() {
   observed.link = link;
   observed.ipv6_disabled = true;
   observed.addresses = {Wanted().gateway};
-  observed.firewall = drivers::FirewallRules{*Wanted().firewall, {}};
+  observed.firewall = Wanted().firewall;
   return observed;
 }
 
@@ -61,13 +61,6 @@ const Case kCases[] = {
     {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
      "ReplaceFirewall, CreateBridge, DisableIpv6, AddAddress, SetUp"},
     {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; }, "SetDown, SetName, SetUp"},
-    {"a network without any rule leaves no table",
-     [](Desired& d, Observed& o) {
-       d.firewall->at(0).isolated = false;
-       d.firewall->at(0).masquerade = false;
-       o.firewall.reset();
-     },
-     ""},
     {"mac drifted", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
     {"mtu changed", [](Desired& d, Observed&) { d.mtu = 1400; }, "SetMtu"},
     {"gateway moved", [](Desired& d, Observed&) { d.gateway = ParsePrefix("10.0.0.9/24").value(); },
@@ -81,8 +74,8 @@ const Case kCases[] = {
     {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
      "ReplaceFirewall"},
     {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); }, "ReplaceFirewall"},
-    {"isolation switched off", [](Desired& d, Observed&) { d.firewall->at(0).isolated = false; },
-     "ReplaceFirewall"},
+    {"isolation switched off",
+     [](Desired& d, Observed&) { d.firewall->networks.at(0).isolated = false; }, "ReplaceFirewall"},
     {"a further bridge has no part in the rules",
      [](Desired& d, Observed& o) {
        d.firewall.reset();
@@ -92,13 +85,13 @@ const Case kCases[] = {
     {"removed, and the last: rules first",
      [](Desired& d, Observed&) {
        d.present = false;
-       d.firewall->clear();
+       d.firewall->networks.clear();
      },
      "RemoveFirewall, DeleteLink"},
     {"removed and gone",
      [](Desired& d, Observed& o) {
        d.present = false;
-       d.firewall->clear();
+       d.firewall->networks.clear();
        o = {};
      },
      ""},

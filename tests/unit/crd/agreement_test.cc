@@ -135,6 +135,13 @@ TEST(AgreementTest, EnumsHaveTheSameWordsInTheSameOrder) {
   EXPECT_EQ(*At("forks", {"spec", "onHostLost"}).enum_values, NamesOf<OnHostLost>());
   EXPECT_EQ(*At("networks", {"spec", "mode"}).enum_values, NamesOf<NetworkMode>());
   EXPECT_EQ(*At("networks", {"spec", "nat"}).enum_values, NamesOf<Nat>());
+  const std::string_view net = "networks";
+  EXPECT_EQ(*At(net, {"spec", "egress", "policy"}).enum_values, NamesOf<EgressPolicy>());
+  EXPECT_EQ(*At(net, {"spec", "ingress", "policy"}).enum_values, NamesOf<IngressPolicy>());
+  EXPECT_EQ(*At(net, {"spec", "hostAccess"}).enum_values, NamesOf<Access>());
+  EXPECT_EQ(*At(net, {"spec", "metadataAccess"}).enum_values, NamesOf<Access>());
+  EXPECT_EQ(*At(net, {"spec", "egress", "allow", "[]", "ports", "[]", "protocol"}).enum_values,
+            NamesOf<Transport>());
   EXPECT_EQ(*At("hosts", {"spec", "drain"}).enum_values, NamesOf<Drain>());
 }
 

@@ -134,6 +134,32 @@ TEST(KindsTest, Network) {
   EXPECT_EQ(net("{cidr: 10.0.0.0/24, perHostPrefix: 26}"), Fields{"spec.perHostPrefix"});
 }
 
+TEST(KindsTest, WhoMayReachWhomIsCheckedByNameAndBlock) {
+  const auto net = [](const std::string& rest) {
+    return Refused("Network", "{cidr: 10.0.0.0/24, " + rest + "}");
+  };
+  EXPECT_EQ(net("egress: {policy: None, allow: [{cidr: 10.5.0.0/16, ports: [{port: 80, endPort: "
+                "90}, {protocol: ICMP}]}]}, ingress: {policy: All}, hostAccess: Allowed, "
+                "metadataAccess: Allowed, connectionsMax: 16"),
+            Fields{});
+  EXPECT_EQ(net("egress: {policy: Some}"), Fields{"spec.egress.policy"});
+  EXPECT_EQ(net("ingress: {policy: Internet}"), Fields{"spec.ingress.policy"});
+  EXPECT_EQ(net("hostAccess: true"), Fields{"spec.hostAccess"});
+  EXPECT_EQ(net("connectionsMax: 0"), Fields{"spec.connectionsMax"});
+  EXPECT_EQ(net("egress: {allow: [{}]}"), Fields{"spec.egress.allow[0].cidr"});
+  EXPECT_EQ(net("egress: {allow: [{cidr: 10.5.0.1/16}]}"), Fields{"spec.egress.allow[0].cidr"});
+  EXPECT_EQ(net("ingress: {allow: [{from: 10.5.0.0/40}]}"), Fields{"spec.ingress.allow[0].from"});
+  const auto ports = [&](const std::string& range) {
+    return net("ingress: {allow: [{from: 0.0.0.0/0, ports: [" + range + "]}]}");
+  };
+  const std::string at = "spec.ingress.allow[0].ports[0]";
+  EXPECT_EQ(ports("{protocol: UDP}"), Fields{});
+  EXPECT_EQ(ports("{port: 0}"), Fields{at + ".port"});
+  EXPECT_EQ(ports("{protocol: ICMP, port: 8}"), Fields{at + ".port"});
+  EXPECT_EQ(ports("{endPort: 8}"), Fields{at + ".endPort"});
+  EXPECT_EQ(ports("{port: 9, endPort: 8}"), Fields{at + ".endPort"});
+}
+
 TEST(KindsTest, RatesBelowOneBytePerSecondAreRefused) {
   const auto capacity = [](const std::string& limits) {
     return Refused("Host", "{uplinks: [{interface: eth0, capacity: {" + limits + "}}]}");
