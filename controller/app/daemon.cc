@@ -31,7 +31,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(Options options, Machine machine) 
       *daemon->debug_,
       {{.name = "ledger", .live = false, .check = [ledger] { return ledger->Health(); }}},
       [raw = daemon.get()] { raw->RefreshMetrics(); }));
-  RETURN_IF_ERROR(daemon->StartManifests());
+  daemon->StartManifests();
   return daemon;
 }
 
@@ -97,6 +97,7 @@ Status Daemon::StartLoops() {
   machine_loops_ = std::make_unique<MachineLoops>(needs, *events_);
   network_loops_->Attach();
   machine_loops_->Attach();
+  RETURN_IF_ERROR(OpenManifests());
   debug_ = std::make_unique<Debug>(Controllers(), *ledger_, machine_.clock);
   identity_metrics_ = std::make_unique<IdentityMetrics>(*drivers_.identities, metrics_);
   if (options_.interface_metrics > 0) {
@@ -125,29 +126,57 @@ Status Daemon::StartLoops() {
   return OkStatus();
 }
 
-Status Daemon::StartManifests() {
+Status Daemon::OpenManifests() {
   if (options_.manifests.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(const auto prune_max, ParsePruneMax(options_.manifests_prune_max));
+  ASSIGN_OR_RETURN(const crd::Duration settle, crd::Duration::Parse(options_.manifests_settle));
+  const std::string held(crd::condition::kManifestsHeld);
   source_ = std::make_unique<manifests::DirectorySource>(
       manifests::DirectorySourceOptions{
           .path = options_.manifests,
-          .on_problem = [this](const manifests::Problem& problem) { TellOf(problem); },
+          .record_path = options_.state_dir + "/manifests.db",
+          .host_name = options_.host_name,
+          .settle = std::chrono::ceil<std::chrono::milliseconds>(settle.Value()),
+          .prune_max = prune_max,
+          .on_notice = [this](const manifests::Notice& notice) { TellOf(notice); },
+          .on_held =
+              [this, held](const std::optional<manifests::Hold>& hold) {
+                if (!hold) return boards_.host_conditions.Retract(held);
+                boards_.host_conditions.Publish(held, {hold->reason, hold->message});
+              },
           .registry = &metrics_},
       api_->objects(), api_->types(), machine_.clock, machine_.rng);
-  manifests_thread_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
+  informers_->hosts.AddHandler([this](const runtime::Informer<crd::Host>::Change& change) {
+    const bool ours = change.key == options_.host_name && change.before && change.after;
+    if (ours && change.before->metadata.annotations != change.after->metadata.annotations) {
+      source_->Wake();
+    }
+  });
   return OkStatus();
 }
 
+void Daemon::StartManifests() {
+  if (!source_) return;
+  manifests_thread_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
+}
+
 // Files have no object of their own, so what is wrong in them is told at the Host.
-void Daemon::TellOf(const manifests::Problem& problem) {
-  const auto host = informers_->hosts.Get(options_.host_name);
-  if (!host) return;
-  events_->Record({.api_version = kApiVersion,
-                   .kind = "Host",
-                   .ns = "",
-                   .name = options_.host_name,
-                   .uid = host->metadata.uid},
-                  runtime::EventType::kWarning, "ManifestRefused",
-                  fmt::format("{}: {}", problem.where, problem.message));
+void Daemon::TellOf(const manifests::Notice& notice) {
+  runtime::ObjectReference about;
+  if (notice.about) {
+    about = runtime::ReferenceTo(*notice.about);
+  } else {
+    const auto host = informers_->hosts.Get(options_.host_name);
+    if (!host) return;
+    about = {.api_version = kApiVersion,
+             .kind = "Host",
+             .ns = "",
+             .name = options_.host_name,
+             .uid = host->metadata.uid};
+  }
+  events_->Record(about,
+                  notice.warning ? runtime::EventType::kWarning : runtime::EventType::kNormal,
+                  notice.reason, notice.message);
 }
 
 void Daemon::Stop() {

@@ -53,8 +53,10 @@ class Daemon {
   Status OpenHost();
   Status CheckStoreIdentity();
   Status StartLoops();
-  Status StartManifests();
-  void TellOf(const manifests::Problem& problem);
+  // Before the informers start: an operator's word about held pruning comes over them.
+  Status OpenManifests();
+  void StartManifests();
+  void TellOf(const manifests::Notice& notice);
   void RefreshMetrics();
   std::vector<runtime::Controller*> Controllers();
 

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "controller/base/log.h"
+#include "crd/quantity.h"
 
 namespace forkplane::app {
 namespace {
@@ -83,6 +84,11 @@ void AddFlags(CLI::App& command, Options& o) {
       "directories that image paths are relative to (default: <state-dir>/images)");
   add("--manifests", o.manifests,
       "apply the manifests in this directory, follow its changes, prune what leaves it");
+  add("--manifests-settle", o.manifests_settle,
+      "how long the directory must have been left alone before anything is pruned");
+  add("--manifests-prune-max", o.manifests_prune_max,
+      "most objects that are pruned at once without being asked for: a number, or half of those "
+      "owned");
   add("--uid-range", o.uid_range, "uids for VMM processes, one per VM");
   add("--hypervisors-qemu-binary", o.qemu_binary, "the QEMU to run");
   add("--redirect", o.redirect,
@@ -133,13 +139,23 @@ Status Complete(Options& o) {
   RETURN_IF_ERROR(OneOf("log-level", o.log_level, {"debug", "info", "warn", "error"}));
   RETURN_IF_ERROR(OneOf("log-format", o.log_format, {"text", "json"}));
   RETURN_IF_ERROR(ParseUidRange(o.uid_range));
+  RETURN_IF_ERROR(ParsePruneMax(o.manifests_prune_max));
+  if (auto settle = crd::Duration::Parse(o.manifests_settle); !settle.ok()) {
+    return std::move(settle).error().WithContext("--manifests-settle");
+  }
   if (o.state_dir.empty()) return Invalid("--state-dir: must not be empty");
   o.state_dir = std::filesystem::absolute(o.state_dir).lexically_normal().string();
   if (o.image_roots.empty()) o.image_roots = {o.state_dir + "/images"};
   for (std::string& root : o.image_roots) {
     root = std::filesystem::absolute(root).lexically_normal().string();
   }
-  if (!o.manifests.empty()) o.manifests = std::filesystem::absolute(o.manifests).string();
+  if (!o.manifests.empty()) {
+    // One spelling: under it objects are recorded as this directory's. Links stay: what they lead
+    // to may be swapped. "DIR/" would name its content in place of the link.
+    std::filesystem::path path = std::filesystem::absolute(o.manifests).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();
+    o.manifests = path.string();
+  }
   if (o.host_name.empty()) {
     o.host_name_chosen = false;
     std::array<char, HOST_NAME_MAX + 1> name{};
@@ -165,6 +181,18 @@ Result<UidRange> ParseUidRange(const std::string& text) {
   return range;
 }
 
+Result<std::optional<std::size_t>> ParsePruneMax(const std::string& text) {
+  if (text == "half") return std::optional<std::size_t>();
+  std::size_t most = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, most);
+  if (text.empty() || read.ec != std::errc{} || read.ptr != end) {
+    return Invalid(
+        fmt::format("--manifests-prune-max \"{}\": must be half, or a number of objects", text));
+  }
+  return std::optional<std::size_t>(most);
+}
+
 std::string ToYaml(const Options& o) {
   YAML::Emitter out;
   out << YAML::BeginMap;
@@ -177,6 +205,8 @@ std::string ToYaml(const Options& o) {
   put("host-name", o.host_name);
   out << YAML::Key << "image-roots" << YAML::Value << o.image_roots;
   put("manifests", o.manifests);
+  put("manifests-settle", o.manifests_settle);
+  put("manifests-prune-max", o.manifests_prune_max);
   put("uid-range", o.uid_range);
   out << YAML::Key << "hypervisors" << YAML::Value << YAML::BeginMap << YAML::Key << "qemu"
       << YAML::Value << YAML::BeginMap;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,14 @@ namespace forkplane::app {
 struct Options {
   std::string config;
   std::string state_dir = "/var/lib/forkplane";
-  std::string listen = "127.0.0.1:6443";  // the API; a port of 0 takes a free one
-  std::string metrics_listen;             // plain HTTP /metrics; empty: off
-  std::string host_name;                  // default: the host's name
-  bool host_name_chosen = true;           // false: by default
-  std::vector<std::string> image_roots;   // default: <state-dir>/images
-  std::string manifests;                  // a directory to apply; empty: none
+  std::string listen = "127.0.0.1:6443";     // the API; a port of 0 takes a free one
+  std::string metrics_listen;                // plain HTTP /metrics; empty: off
+  std::string host_name;                     // default: the host's name
+  bool host_name_chosen = true;              // false: by default
+  std::vector<std::string> image_roots;      // default: <state-dir>/images
+  std::string manifests;                     // a directory to apply; empty: none
+  std::string manifests_settle = "10s";      // how long it must be left alone before it is pruned
+  std::string manifests_prune_max = "half";  // "half", or a number of objects
   std::string uid_range = "2000000000-2000065535";
   std::string qemu_binary = "/usr/bin/qemu-system-x86_64";
   std::string redirect = "auto";  // auto, bpf, mirred, mark: how upload reaches its class
@@ -55,6 +58,9 @@ struct UidRange {
   std::uint32_t last = 0;
 };
 Result<UidRange> ParseUidRange(const std::string& text);
+
+// --manifests-prune-max; nothing: half of the objects that the directory owns.
+Result<std::optional<std::size_t>> ParsePruneMax(const std::string& text);
 
 // The effective configuration as the YAML that --config reads.
 std::string ToYaml(const Options& options);

@@ -1,7 +1,6 @@
 #include "controller/manifests/applier.h"
 
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "controller/manifests/three_way_merge.h"
@@ -11,101 +10,134 @@ namespace {
 
 using crd::Json;
 
-// The document with our marks. The annotation holds the document without them.
-Json WithMarks(const Manifest& manifest, const store::ObjectKey& key) {
-  Json object = *manifest.object;
-  Json& metadata = object["metadata"];
-  if (key.ns.empty()) {
-    metadata.erase("namespace");
-  } else {
-    metadata["namespace"] = key.ns;
+// What a write of ours changed, for people: without what the server counts.
+std::string WhatChanged(const Json& before, const store::Object& stored) {
+  constexpr std::size_t kFieldsShown = 5;
+  Result<Json> after = crd::ParseJson(stored.text);
+  if (!after.ok()) return {};
+  Json was = before;
+  for (Json* object : {&was, &*after}) {
+    object->erase("status");
+    const auto metadata = object->find("metadata");
+    if (metadata == object->end()) continue;
+    for (const char* field : {"resourceVersion", "generation", "managedFields"}) {
+      metadata->erase(field);
+    }
   }
-  metadata["labels"][kManagedByLabel] = kManagedByValue;
-  metadata["annotations"][kSourceAnnotation] = manifest.path;
-  metadata["annotations"][kLastAppliedAnnotation] = crd::DumpJson(*manifest.object);
-  return object;
+  return fmt::format("{}", fmt::join(Differences(was, *after, kFieldsShown), "; "));
 }
 
-// What we applied last, or null. Text that someone damaged counts as nothing: then no field is
-// removed.
-Json LastApplied(const Json& current) {
-  const Json* annotations = crd::FindPath(current, "metadata.annotations");
-  if (annotations == nullptr || !annotations->is_object()) return nullptr;
-  const auto it = annotations->find(kLastAppliedAnnotation);
-  if (it == annotations->end() || !it->is_string()) return nullptr;
-  Result<Json> last = crd::ParseJson(it->get_ref<const std::string&>());
-  return last.ok() ? *std::move(last) : Json(nullptr);
+Notice Reverted(const Manifest& manifest, const Json& before, const store::ObjectPtr& stored) {
+  return {.warning = true,
+          .reason = reason::kReverted,
+          .message = fmt::format("put back as {} says: {}; change the file, or leave the field out "
+                                 "of it, to change the object",
+                                 Where(manifest), WhatChanged(before, *stored)),
+          .about = stored};
 }
 
 }  // namespace
 
-Result<store::ObjectKey> Applier::KeyOf(const Manifest& manifest) const {
-  const crd::ResourceTypePtr type =
-      types_.FindKind(manifest.group, manifest.version, manifest.kind);
-  if (!type) {
-    return Unavailable(fmt::format("kind {} of {}{}{} is not served", manifest.kind, manifest.group,
-                                   manifest.group.empty() ? "" : "/", manifest.version));
-  }
-  std::string ns;
-  if (type->namespaced) ns = manifest.ns.empty() ? "default" : manifest.ns;
-  return store::ObjectKey{{type->group, type->plural}, ns, manifest.name};
+Record Applier::RecordOf(const Wanted& wanted, const RootIdentity& root) const {
+  return {.key = wanted.key,
+          .kind = wanted.manifest.kind,
+          .source = source_,
+          .uid = {},
+          .path = wanted.manifest.path,
+          .line = wanted.manifest.line,
+          .root = root,
+          .last_applied = {}};
 }
 
-Result<Applied> Applier::Apply(const store::ObjectKey& key, const Manifest& manifest) {
-  const Json* labels = crd::FindPath(*manifest.object, "metadata.labels");
-  const Json* annotations = crd::FindPath(*manifest.object, "metadata.annotations");
-  for (const Json* map : {labels, annotations}) {
-    if (map != nullptr && !map->is_object() && !map->is_null()) {
-      return Invalid("metadata.labels and metadata.annotations must be maps");
-    }
+Status Applier::RecordIntents(const Desired& desired, const RootIdentity& root) {
+  RecordBatch batch;
+  for (const Wanted& wanted : desired.objects) {
+    if (records_.Find(wanted.key) != nullptr) continue;
+    ASSIGN_OR_RETURN(const store::ObjectPtr current, objects_.Get(wanted.key));
+    if (!current) batch.put.push_back(RecordOf(wanted, root));
   }
-  const Json desired = WithMarks(manifest, key);
-  constexpr int kTriesMax = 3;  // a loop may write between our read and our write
+  return records_.Commit(batch);
+}
+
+ApplyReport Applier::Apply(const Desired& desired, const RootIdentity& root) {
+  ApplyReport report;
+  batch_ = {};
+  if (const Status ready = RecordIntents(desired, root); !ready.ok()) {
+    report.unwritten.push_back({"the record", "", ready.error().message});
+    return report;
+  }
+  for (const Wanted& wanted : desired.objects) ApplyOne(wanted, root, report);
+  if (const Status kept = records_.Commit(batch_); !kept.ok()) {
+    report.unwritten.push_back({"the record", "", kept.error().message});
+  }
+  return report;
+}
+
+void Applier::ApplyOne(const Wanted& wanted, const RootIdentity& root, ApplyReport& report) {
+  const Result<store::ObjectPtr> stored = Write(wanted, report);
+  const Record* known = records_.Find(wanted.key);
+  if (!stored.ok()) {
+    const bool refused =
+        stored.error().code == Code::kInvalid || stored.error().code == Code::kNotFound;
+    (refused ? report.refused : report.unwritten)
+        .push_back({Where(wanted.manifest), Name(wanted.manifest), stored.error().message});
+    // The object was not made, so the intent to make it stands for nothing.
+    if (refused && known != nullptr && known->uid.empty()) batch_.drop.push_back(wanted.key);
+    return;
+  }
+  if (*stored == nullptr) {
+    report.awaited.push_back({Where(wanted.manifest), Name(wanted.manifest),
+                              "it is being deleted; made anew when it is gone"});
+    return;
+  }
+  Record record = RecordOf(wanted, root);
+  record.uid = (*stored)->meta.uid;
+  record.last_applied = DocumentText(wanted);
+  if (known == nullptr || !(*known == record)) batch_.put.push_back(std::move(record));
+}
+
+// An object may come or go between our look and our write.
+Result<store::ObjectPtr> Applier::Write(const Wanted& wanted, ApplyReport& report) {
+  constexpr int kTriesMax = 3;
   for (int i = 0; i < kTriesMax; ++i) {
-    ASSIGN_OR_RETURN(const store::ObjectPtr current, objects_.Get(key));
-    if (!current) {
-      const auto created = objects_.Create(key.resource, key.ns, crd::DumpJson(desired));
-      if (created.ok()) return Applied::kCreated;
-      if (created.error().code != Code::kExists) return created.error();
-      continue;
-    }
-    if (current->meta.terminating()) return Unavailable("it is being deleted; made anew when gone");
-    ASSIGN_OR_RETURN(const Json now, crd::ParseJson(current->text));
-    const Json merged = MergeThreeWays(now, LastApplied(now), desired);
-    if (merged == now) return Applied::kUnchanged;
-    const auto updated = objects_.Update(key, crd::DumpJson(merged));
-    if (updated.ok()) return updated->changed ? Applied::kUpdated : Applied::kUnchanged;
-    const Code code = updated.error().code;
-    if (code != Code::kConflict && code != Code::kNotFound) return updated.error();
+    ASSIGN_OR_RETURN(const store::ObjectPtr current, objects_.Get(wanted.key));
+    Result<store::ObjectPtr> written = current ? Update(wanted, report) : Create(wanted, report);
+    if (written.ok()) return written;
+    const Code moved = current ? Code::kNotFound : Code::kExists;
+    if (written.error().code != moved) return written;
   }
-  return Unavailable("it keeps changing; tried again later");
+  return Unavailable("it keeps coming and going");
 }
 
-Result<std::vector<Applier::Owned>> Applier::ListOwned() {
-  std::vector<Owned> owned;
-  std::set<store::GroupResource> seen;  // a resource has one entry for each version
-  const store::ListOptions options{.labels =
-                                       store::MatchLabels({{kManagedByLabel, kManagedByValue}})};
-  for (const crd::ResourceTypePtr& type : types_.List()) {
-    const store::GroupResource resource{type->group, type->plural};
-    if (!seen.insert(resource).second) continue;
-    ASSIGN_OR_RETURN(const store::ListResult list, objects_.List(resource, options));
-    for (const store::ObjectPtr& object : list.items) {
-      // The label alone may be a copy (a child that inherits labels); the annotation is ours.
-      if (object->text.find(kLastAppliedAnnotation) == std::string::npos) continue;
-      owned.push_back({{resource, object->meta.ns, object->meta.name},
-                       object->meta.uid,
-                       type->kind,
-                       object->meta.terminating()});
-    }
-  }
-  return owned;
+Result<store::ObjectPtr> Applier::Create(const Wanted& wanted, ApplyReport& report) {
+  const ApplyAction action = PlanApply(wanted, nullptr, nullptr);
+  const auto* create = std::get_if<CreateObject>(&action);
+  CHECK(create != nullptr);
+  ASSIGN_OR_RETURN(const store::WriteResult made,
+                   objects_.Create(wanted.key.resource, wanted.key.ns, create->text));
+  ++report.created;
+  return made.object;
 }
 
-Status Applier::Prune(const Owned& owned) {
-  const auto deleted = objects_.Delete(owned.key, store::DeleteOptions{.uid = owned.uid});
-  if (deleted.ok() || deleted.error().code == Code::kNotFound) return OkStatus();
-  return deleted.error();
+Result<store::ObjectPtr> Applier::Update(const Wanted& wanted, ApplyReport& report) {
+  Json before;
+  ApplyAction action;
+  const store::Edit edit = [&](Json& object) -> Result<bool> {
+    action = PlanApply(wanted, &object, records_.Find(wanted.key));
+    const auto* update = std::get_if<UpdateObject>(&action);
+    if (update == nullptr) return false;
+    before = std::exchange(object, *update->object);
+    return true;
+  };
+  ASSIGN_OR_RETURN(const store::WriteResult written, objects_.Modify(wanted.key, edit));
+  if (std::holds_alternative<AwaitDeletion>(action)) return store::ObjectPtr();
+  const auto* update = std::get_if<UpdateObject>(&action);
+  const bool changed = update != nullptr && written.changed;
+  ++(changed ? report.updated : report.unchanged);
+  if (changed && update->reverts) {
+    report.notices.push_back(Reverted(wanted.manifest, before, written.object));
+  }
+  return written.object;
 }
 
 }  // namespace forkplane::manifests

@@ -1,55 +1,54 @@
-// Writes one manifest into the store, and finds and removes what the directory no longer holds.
+// Writes what the directory asks for into the store, and what was written into the record.
 //
-// Ownership is on the object itself, so that a restart knows it: the label
-// app.kubernetes.io/managed-by=forkplane-manifests, the annotation manifests.forkplane.dev/source
-// (the file) and manifests.forkplane.dev/last-applied (the document, for the three-way merge).
-//
+// NOTE Order: before an object is made its record says so, and a record tells the document that was
+// applied only after the store has it. A crash between leaves an object whose uid is not recorded
+// (the next pass records it), or a last document that is older than the object (the next pass
+// removes what is gone already), never an object of others that counts as ours.
 // NOTE Threading: one thread.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "controller/base/result.h"
-#include "controller/manifests/manifest.h"
+#include "controller/manifests/apply_plan.h"
+#include "controller/manifests/desired.h"
+#include "controller/manifests/notice.h"
+#include "controller/manifests/record_store.h"
 #include "controller/store/object_store.h"
-#include "crd/type_registry.h"
 
 namespace forkplane::manifests {
 
-inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";
-inline constexpr const char* kManagedByValue = "forkplane-manifests";
-inline constexpr const char* kSourceAnnotation = "manifests.forkplane.dev/source";
-inline constexpr const char* kLastAppliedAnnotation = "manifests.forkplane.dev/last-applied";
-
-enum class Applied : std::uint8_t { kCreated, kUpdated, kUnchanged };
+struct ApplyReport {
+  int created = 0;
+  int updated = 0;
+  int unchanged = 0;
+  std::vector<Problem> refused;    // only a change of the document, or of what it needs, helps
+  std::vector<Problem> unwritten;  // the store could not; tried again soon
+  std::vector<Problem> awaited;    // being deleted; tried again soon
+  std::vector<Notice> notices;     // what was put back
+};
 
 class Applier {
  public:
-  Applier(store::ObjectStore& objects, const crd::TypeRegistry& types)
-      : objects_(objects), types_(types) {}
+  // `source` is the directory as it was given.
+  Applier(store::ObjectStore& objects, RecordStore& records, std::string source)
+      : objects_(objects), records_(records), source_(std::move(source)) {}
 
-  // Where the object lives. Unavailable: its kind is not served (yet: its definition may just have
-  // been applied).
-  Result<store::ObjectKey> KeyOf(const Manifest& manifest) const;
-  // Unavailable: the object is being deleted, or others keep changing it; try again later. Invalid:
-  // the text says which fields and why.
-  Result<Applied> Apply(const store::ObjectKey& key, const Manifest& manifest);
-
-  struct Owned {
-    store::ObjectKey key;
-    std::string uid;
-    std::string kind;
-    bool terminating = false;
-  };
-  // Every object that came from a manifests directory.
-  Result<std::vector<Owned>> ListOwned();
-  // Deletes it if it is still the same object; absent is fine.
-  Status Prune(const Owned& owned);
+  ApplyReport Apply(const Desired& desired, const RootIdentity& root);
 
  private:
+  Status RecordIntents(const Desired& desired, const RootIdentity& root);
+  void ApplyOne(const Wanted& wanted, const RootIdentity& root, ApplyReport& report);
+  // The object as it stands then; null: it is being deleted.
+  Result<store::ObjectPtr> Write(const Wanted& wanted, ApplyReport& report);
+  Result<store::ObjectPtr> Create(const Wanted& wanted, ApplyReport& report);
+  Result<store::ObjectPtr> Update(const Wanted& wanted, ApplyReport& report);
+  Record RecordOf(const Wanted& wanted, const RootIdentity& root) const;
+
   store::ObjectStore& objects_;
-  const crd::TypeRegistry& types_;
+  RecordStore& records_;
+  const std::string source_;
+  RecordBatch batch_;
 };
 
 }  // namespace forkplane::manifests

@@ -1,11 +1,11 @@
 #include "controller/manifests/manifest.h"
 
 #include <algorithm>
-#include <map>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <tuple>
 #include <utility>
 
+#include "crd/json_members.h"
 #include "crd/yaml.h"
 
 namespace forkplane::manifests {
@@ -15,30 +15,57 @@ using crd::Json;
 
 constexpr std::size_t kManifestsMax = 20'000;
 
-std::string StringAt(const Json& object, std::string_view path) {
-  const Json* value = crd::FindPath(object, path);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string{};
-}
+}  // namespace
 
-// status is the loops' to write, and the rest of metadata is the server's: an object that was saved
-// with `kubectl get -o yaml` can be applied.
-std::shared_ptr<const Json> Desired(const Json& document) {
-  auto object = std::make_shared<Json>(document);
-  object->erase("status");
-  Json& metadata = (*object)["metadata"];
-  for (const char* field :
-       {"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-        "deletionGracePeriodSeconds", "managedFields", "selfLink"}) {
+void StripServerFields(Json& object) {
+  object.erase("status");
+  const auto found = object.find("metadata");
+  if (found == object.end() || !found->is_object()) return;
+  Json& metadata = *found;
+  for (const char* field : {"uid", "resourceVersion", "generation", "creationTimestamp",
+                            "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields",
+                            "selfLink", "finalizers", "ownerReferences"}) {
     metadata.erase(field);
   }
-  return object;
+  const auto annotations = metadata.find("annotations");
+  if (annotations == metadata.end() || !annotations->is_object()) return;
+  for (auto it = annotations->begin(); it != annotations->end();) {
+    it = it.key().starts_with(kAnnotationPrefix) ? annotations->erase(it) : std::next(it);
+  }
+  if (annotations->empty()) metadata.erase("annotations");
+}
+
+namespace {
+
+bool Has(const Json& document, const char* member) {
+  return document.find(member) != document.end();
+}
+
+// Whose documents stand beside ours by design and are read by a tool before us.
+bool IsForeign(const Json& document) {
+  if (document.is_array()) return true;
+  if (!document.is_object()) return false;
+  if (crd::TextAt(document, "apiVersion").starts_with("kustomize.config.k8s.io/")) return true;
+  return !Has(document, "kind") && !Has(document, "metadata") && !Has(document, "spec");
+}
+
+// A text that a crash or a full disk cut off ends in the middle of a line. JSON that was cut does
+// not parse.
+bool EndsWithoutNewline(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || text[first] == '{' || text[first] == '[') return false;
+  return text.back() != '\n';
+}
+
+bool IsBlank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
 class Parser {
  public:
   ParsedTree Run(const TreeScan& scan) {
     for (const ScanProblem& problem : scan.problems) {
-      AddUnknown(problem.path.empty() ? "the directory" : problem.path, problem.message);
+      Refuse(problem.path.empty() ? "the directory" : problem.path, problem.message);
     }
     for (const ScannedFile& file : scan.files) ParseFile(file);
     std::stable_sort(
@@ -48,32 +75,39 @@ class Parser {
   }
 
  private:
-  // A problem that hides which object is meant.
-  void AddUnknown(std::string where, std::string message) {
-    tree_.problems.push_back({std::move(where), "", std::move(message)});
-    tree_.identities_known = false;
+  void Refuse(std::string where, std::string message) {
+    tree_.refused.push_back({std::move(where), "", std::move(message)});
   }
 
   void ParseFile(const ScannedFile& file) {
+    FileFacts& facts = tree_.files[file.path];
+    facts.cut = EndsWithoutNewline(file.text);
+    facts.blank = IsBlank(file.text);
     Result<std::vector<crd::YamlDocument>> documents =
         crd::ParseYaml(file.text, {.bytes_max = kFileBytesMax});
-    if (!documents.ok()) return AddUnknown(file.path, documents.error().message);
+    if (!documents.ok()) return Refuse(file.path, documents.error().message);
     for (const crd::YamlDocument& document : *documents) {
       const std::string where = fmt::format("{}:{}", file.path, document.line);
       if (!document.duplicates.empty()) {
-        tree_.problems.push_back(
-            {where, "",
-             "key given twice: " + document.duplicates.front() + " (the last one counts)"});
+        Refuse(where, "key given twice: " + document.duplicates.front());
+      } else {
+        ParseDocument(file.path, document.line, *document.value);
       }
-      ParseDocument(file.path, document.line, *document.value);
     }
   }
 
   void ParseDocument(const std::string& path, int line, const Json& document) {
     const std::string where = fmt::format("{}:{}", path, line);
-    if (!document.is_object()) return AddUnknown(where, "the document is not an object");
+    FileFacts& facts = tree_.files[path];
+    if (IsForeign(document)) {
+      facts.foreign = true;
+      tree_.passed_over.push_back({where, "", "no Kubernetes object"});
+      return;
+    }
+    if (!document.is_object()) return Refuse(where, "the document is not an object");
     const Json* items = crd::FindPath(document, "items");
-    if (StringAt(document, "kind").ends_with("List") && items != nullptr && items->is_array()) {
+    if (crd::TextAt(document, "kind").ends_with("List") && items != nullptr && items->is_array()) {
+      facts.blank = facts.blank || items->empty();
       for (const Json& item : *items) ParseDocument(path, line, item);  // depth was bounded
       return;
     }
@@ -81,44 +115,47 @@ class Parser {
                       .line = line,
                       .group = {},
                       .version = {},
-                      .kind = StringAt(document, "kind"),
-                      .ns = StringAt(document, "metadata.namespace"),
-                      .name = StringAt(document, "metadata.name"),
+                      .kind = crd::TextAt(document, "kind"),
+                      .ns = crd::TextAt(document, "metadata.namespace"),
+                      .name = crd::TextAt(document, "metadata.name"),
                       .object = nullptr};
-    const std::string api_version = StringAt(document, "apiVersion");
+    const std::string api_version = crd::TextAt(document, "apiVersion");
     const std::size_t slash = api_version.find('/');
     if (slash != std::string::npos) manifest.group = api_version.substr(0, slash);
     manifest.version = slash == std::string::npos ? api_version : api_version.substr(slash + 1);
     if (manifest.kind.empty() || manifest.version.empty() || manifest.name.empty()) {
-      return AddUnknown(where, "apiVersion, kind and metadata.name are needed");
+      return Refuse(where, "apiVersion, kind and metadata.name are needed");
     }
     const Json* ns = crd::FindPath(document, "metadata.namespace");
     if (ns != nullptr && !ns->is_string() && !ns->is_null()) {
-      return AddUnknown(where, "metadata.namespace is not a string (quote it)");
+      return Refuse(where, "metadata.namespace is not a string (quote it)");
     }
-    manifest.object = Desired(document);
-    Keep(std::move(manifest));
+    for (const char* field : {"metadata.labels", "metadata.annotations"}) {
+      const Json* map = crd::FindPath(document, field);
+      if (map != nullptr && !map->is_object() && !map->is_null()) {
+        return Refuse(where, fmt::format("{} is not a map", field));
+      }
+    }
+    if (tree_.manifests.size() == kManifestsMax) {
+      return Refuse(where, fmt::format("more than {} objects", kManifestsMax));
+    }
+    ++facts.objects;
+    NoteWhatIsDropped(manifest, document);
+    auto object = std::make_shared<Json>(document);
+    StripServerFields(*object);
+    manifest.object = std::move(object);
+    tree_.manifests.push_back(std::move(manifest));
   }
 
-  // The first of two documents for one object counts: which one is written last must not depend on
-  // timing.
-  void Keep(Manifest manifest) {
-    if (tree_.manifests.size() == kManifestsMax) {
-      return AddUnknown(Where(manifest), fmt::format("more than {} objects", kManifestsMax));
-    }
-    const auto key = std::make_tuple(manifest.group, manifest.kind,
-                                     manifest.ns.empty() ? "default" : manifest.ns, manifest.name);
-    const auto [it, is_new] = places_.try_emplace(key, Where(manifest));
-    if (is_new) {
-      tree_.manifests.push_back(std::move(manifest));
-    } else {
-      tree_.problems.push_back(
-          {Where(manifest), Name(manifest), "the object is already given in " + it->second});
+  void NoteWhatIsDropped(const Manifest& manifest, const Json& document) {
+    for (const char* field : {"finalizers", "ownerReferences"}) {
+      if (!Has(document.at("metadata"), field)) continue;
+      tree_.passed_over.push_back(
+          {Where(manifest), Name(manifest), fmt::format("metadata.{} is not applied", field)});
     }
   }
 
   ParsedTree tree_;
-  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::string> places_;
 };
 
 }  // namespace

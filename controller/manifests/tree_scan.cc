@@ -5,15 +5,19 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <utility>
+
+#include "controller/manifests/git_state.h"
 
 namespace forkplane::manifests {
 namespace {
@@ -52,8 +56,7 @@ class Scanner {
       AddErrno("");
       return std::move(scan_);
     }
-    struct stat info {};
-    if (::fstat(root_.get(), &info) == 0) scan_.device = info.st_dev;
+    Identify();
     pending_.push_back({"", 0});
     while (!pending_.empty() && !full_) {
       const Directory next = pending_.back();
@@ -84,11 +87,32 @@ class Scanner {
     full_ = true;
   }
 
-  void Note(const struct stat& info) {
-    const auto since_epoch =
-        std::chrono::seconds(info.st_ctim.tv_sec) + std::chrono::nanoseconds(info.st_ctim.tv_nsec);
-    scan_.changed_at = std::max(
-        scan_.changed_at, WallTime(std::chrono::duration_cast<WallTime::duration>(since_epoch)));
+  void Identify() {
+    struct statx info {};
+    if (::statx(root_.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &info) != 0) return;
+    scan_.root.device = gnu_dev_makedev(info.stx_dev_major, info.stx_dev_minor);
+    scan_.root.inode = info.stx_ino;
+    if ((info.stx_mask & STATX_BTIME) != 0) {
+      constexpr std::int64_t kNanoseconds = 1'000'000'000;
+      scan_.root.born_ns = info.stx_btime.tv_sec * kNanoseconds + info.stx_btime.tv_nsec;
+    }
+    std::error_code error;
+    const auto path =
+        std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", root_.get()), error);
+    if (!error) scan_.root.path = path.string();
+    scan_.git_busy = GitOperationUnderWay(scan_.root.path);
+  }
+
+  // A sum, so that the order in which entries are read does not matter.
+  void Mix(const std::string& entry) { scan_.fingerprint += std::hash<std::string>{}(entry); }
+
+  void Note(const std::string& path, const struct stat& info) {
+    Mix(fmt::format("{}:{}:{}:{}:{}", path, info.st_ino, info.st_size, info.st_ctim.tv_sec,
+                    info.st_ctim.tv_nsec));
+    const auto changed = std::pair(info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
+    if (changed < changed_) return;
+    changed_ = changed;
+    scan_.newest = path;
   }
 
   void ReadDirectory(const Directory& directory) {
@@ -98,7 +122,7 @@ class Scanner {
     if (!fd.valid() || ::fstat(fd.get(), &info) != 0) return AddErrno(directory.path);
     // A link to a directory that was read under another name, or to a parent: once is enough.
     if (!visited_.insert({info.st_dev, info.st_ino}).second) return;
-    Note(info);
+    Note(directory.path, info);
     // Without a watch (their number is limited) the resync timer finds changes.
     if (watch_ != nullptr) (void)watch_->WatchDirectory(fd.get()).ok();
     const DirectoryPtr stream(::fdopendir(fd.get()));
@@ -133,7 +157,7 @@ class Scanner {
       }
       pending_.push_back({path, directory.depth + 1});
     } else if (is_manifest && S_ISREG(info.st_mode)) {
-      Note(info);
+      Note(path, info);
       ReadFile(path, fd.get());
     }
   }
@@ -153,6 +177,7 @@ class Scanner {
         return Add(path, fmt::format("larger than {} bytes", kFileBytesMax));
       }
     }
+    Mix(path + ":" + file.text);
     bytes_ += file.text.size();
     if (bytes_ > kTreeBytesMax) {
       return StopFull(path, fmt::format("more than {} bytes in all files", kTreeBytesMax));
@@ -165,6 +190,7 @@ class Scanner {
   TreeScan scan_;
   std::vector<Directory> pending_;
   std::set<std::pair<dev_t, ino_t>> visited_;
+  std::pair<time_t, long> changed_{};  // of scan_.newest
   std::size_t bytes_ = 0;
   bool full_ = false;
 };

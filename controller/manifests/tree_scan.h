@@ -1,11 +1,10 @@
 // Reads every manifest file below a directory, bounded, and never outside of it.
 #pragma once
 
-#include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "controller/base/clock.h"
 #include "controller/manifests/tree_watch.h"
 
 namespace forkplane::manifests {
@@ -26,13 +25,28 @@ struct ScanProblem {
   std::string message;
 };
 
+// Which directory the root was. The numbers of file systems without a disk of their own (overlay,
+// NFS, btrfs, tmpfs) may be others after a reboot.
+struct RootIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;  // 0: it could not be opened, or was never seen
+  // ext4 gives the inode of a deleted folder to the next one: the time of birth tells them apart.
+  // Nanoseconds since 1970; 0: the file system does not keep it.
+  std::int64_t born_ns = 0;
+  std::string path = {};  // links resolved
+  bool operator==(const RootIdentity&) const = default;
+};
+
 struct TreeScan {
   std::vector<ScannedFile> files;  // by path
   std::vector<ScanProblem> problems;
-  std::uint64_t device = 0;  // the file system the root is on
-  // The last time a file or directory of the tree was changed (ctime): one that is being written
-  // right now may be read half.
-  WallTime changed_at{};
+  RootIdentity root;
+  // Of every directory's and file's path, inode, size, ctime and text: equal as long as nothing of
+  // the tree was changed. Compared with the scan before, it does not depend on the clock of the
+  // file system (a server's).
+  std::uint64_t fingerprint = 0;
+  std::string newest;    // what was changed last, by ctime; "" is the root
+  std::string git_busy;  // git_state.h
 };
 
 // Files are *.yaml, *.yml and *.json; names that begin with a dot are passed over (.git, and the

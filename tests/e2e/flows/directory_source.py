@@ -1,18 +1,22 @@
-"""Goal: `--manifests DIR` keeps the store as the directory says, whatever is done to the directory.
+"""Goal: `--manifests DIR` keeps the store as the directory says, whatever is done to the directory, and prunes only what was meant.
 
-Method: files are written, changed, broken, mended and removed under a running daemon, and while it is down.
+Method: files are written, changed, broken, mended and removed under a running daemon, and while it is down; the directory is a working tree
+of git; what is held is read and confirmed with kubectl.
 """
 
 import json
 import os
+import re
+import subprocess
 import time
 
 from support.lab import traffic
 from world import machine, network
 
 NEEDS = []
-PATIENCE = 15
-SETTLE_SECONDS = 2.5
+PATIENCE = 30
+SETTLE = "1s"
+SETTLE_SECONDS = 2.5  # longer than that, and than the passes that it takes to prune
 
 
 def run(world):
@@ -33,13 +37,12 @@ class Flow:
         line(self.ready("one") and self.ready("two"), "applied at start: a Network and two VMs are Ready")
         self.change()
         self.prune()
+        self.typo()
+        self.copied()
         self.broken()
+        self.git_works()
         self.restart()
-        for name in list(os.listdir(self.directory)):
-            self.remove(name[:-len(".json")])
-        # An empty directory may be a volume that is not mounted; this one was seen filled, so it counts.
-        line(self.settles(lambda: self.names("vm") == [] and self.names("network") == []),
-             "an emptied directory prunes everything", f"{self.names('vm')} {self.names('network')}")
+        self.emptied()
         line(self.world.made() == [], "nothing is left on the host", json.dumps(self.world.made()))
 
     def change(self):
@@ -57,6 +60,73 @@ class Flow:
         kept = self.world.kubectl.get("vm", "two")["metadata"].get("labels", {}).get("colour")
         line("by-hand" in self.names("vm") and kept == "red", "what others made or set stays",
              f"{self.names('vm')}, label {kept}")
+
+    def typo(self):
+        """Each of these deleted a running VM."""
+        line = self.world.report.line
+        uid = self.uid("one")
+        for was, typed in (("v1alpha1", "v1alpha2"), ("VirtualMachine", "VirtualMachin")):
+            text = json.dumps(machine("one", cpus=2)).replace(was, typed)
+            self.write_text("vms", text)
+            held = self.settles(lambda: self.held().get("reason") == "DocumentRefused")
+            time.sleep(SETTLE_SECONDS)
+            told = self.held().get("message", "")
+            line(held and self.uid("one") == uid and "two" in self.names("vm"),
+                 f"{typed} for {was}: the VM runs on, and the Host says why", told[:160])
+            line("vms.json:1" in told and "did you mean VirtualMachine of forkplane.dev/v1alpha1" in told,
+                 "the condition names file, line and what was meant")
+        self.write("vms", machine("one", cpus=2), machine("two"))
+        line(self.settles(lambda: not self.held()), "mended: the condition goes")
+
+    def copied(self):
+        """kubectl get -o yaml | sed | kubectl create: all that the original carries, and nobody's."""
+        line = self.world.report.line
+        text = self.world.kubectl("get", "vm", "two", "-o", "yaml").stdout
+        text = re.sub(r"(?m)^  (uid|resourceVersion|creationTimestamp|generation):.*\n", "", text.split("\nstatus:")[0])
+        self.world.kubectl("create", "-f", "-", stdin=re.sub(r"\btwo\b", "copy", text) + "\n")
+        time.sleep(SETTLE_SECONDS)
+        self.write("third", network("third", "10.92.0.0/24"))
+        self.settles(lambda: "third" in self.names("network"))
+        self.remove("third")
+        pruned = self.settles(lambda: "third" not in self.names("network"))
+        line(pruned and "copy" in self.names("vm"), "a copy of what the directory made is never pruned", f"{self.names('vm')}")
+        self.world.kubectl("delete", "vm/copy", "--timeout=10s")
+
+    def git_works(self):
+        """A rebase that stops halfway, with a real git."""
+        line = self.world.report.line
+        self.git("init", "--quiet")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", "all")
+        self.write("second", network("second", "10.91.0.0/24"))
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", "second")
+        line(self.settles(lambda: "second" in self.names("network")), "a commit adds a Network")
+        self.git("-c", "sequence.editor=sed -i 1ibreak", "rebase", "--quiet", "-i", "HEAD~1")
+        line(not os.path.exists(self.path("second")), "a rebase stopped before it: its file is gone meanwhile")
+        time.sleep(SETTLE_SECONDS)
+        line("second" in self.names("network"), "the Network lives as long as the rebase does")
+        self.git("rebase", "--continue")
+        self.git("rm", "--quiet", "second.json")
+        self.git("commit", "--quiet", "-m", "away with it")
+        line(self.settles(lambda: "second" not in self.names("network")), "a commit without it prunes it")
+
+    def emptied(self):
+        """`rm *` before a checkout that may come: held until an operator says that it was meant."""
+        line = self.world.report.line
+        for name in ("network", "vms"):
+            self.remove(name)
+        line(self.settles(lambda: self.held().get("reason") == "DirectoryEmptied"), "an emptied directory is held", f"{self.held()}")
+        line(self.names("vm") == ["one"] and self.names("network") == ["default"], "all that it held lives",
+             f"{self.names('vm')} {self.names('network')}")
+        word = re.search(r"manifests.forkplane.dev/prune=(\w+)", self.held()["message"]).group(1)
+        self.world.kubectl("annotate", "--overwrite", "host", "e2e", "manifests.forkplane.dev/prune=x" + word)
+        time.sleep(SETTLE_SECONDS)
+        line(self.names("vm") == ["one"], "another word confirms nothing")
+        self.world.kubectl("annotate", "--overwrite", "host", "e2e", "manifests.forkplane.dev/prune=" + word)
+        line(self.settles(lambda: self.names("vm") == [] and self.names("network") == []), "the word that was told prunes it",
+             f"{self.names('vm')} {self.names('network')}")
+        line(self.settles(lambda: not self.held()), "and the condition goes")
 
     def broken(self):
         """The VMs of a file that can no longer be read stay, and so does everything else, until it can."""
@@ -92,19 +162,33 @@ class Flow:
     def start(self):
         if self.world.daemon and self.world.daemon.process.poll() is not None:
             self.world.daemon = None
-        self.world.start("--manifests", self.directory)
+        self.world.start("--manifests", self.directory, "--manifests-settle", SETTLE)
         self.world.links_at_start = {"fkifb0"}
 
     def path(self, name):
         return os.path.join(self.directory, name + ".json")
 
     def write(self, name, *objects):
+        self.write_text(name, json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
+    def write_text(self, name, text):
         with open(self.path(name) + "~", "w", encoding="utf-8") as file:
-            json.dump({"apiVersion": "v1", "kind": "List", "items": list(objects)}, file)
+            file.write(text)
         os.rename(self.path(name) + "~", self.path(name))
 
     def remove(self, name):
         os.unlink(self.path(name))
+
+    def git(self, *arguments):
+        who = ("-c", "user.name=e2e", "-c", "user.email=e2e@example.com")
+        subprocess.run(["git", "-C", self.directory, *who, *arguments], check=True, env={**os.environ, "GIT_EDITOR": "true"},
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def held(self):
+        return self.world.condition("host", "e2e", "ManifestsHeld")
+
+    def uid(self, name):
+        return (self.world.kubectl.get("vm", name) or {}).get("metadata", {}).get("uid")
 
     def settles(self, condition):
         return traffic.until(condition, PATIENCE, pause=0.1) is not None

@@ -129,5 +129,26 @@ TEST(OptionsTest, AUidRangeHasAHolderAndRoomForVms) {
   }
 }
 
+TEST(OptionsTest, TheDirectoryIsSpelledInOneWay) {
+  for (const char* spelled : {"/srv/m", "/srv/m/", "/srv/./x/../m", "/srv/m/."}) {
+    auto options = Parse(std::string("--manifests ") + spelled);
+    ASSERT_TRUE(Complete(*options).ok());
+    EXPECT_EQ(options->manifests, "/srv/m") << spelled;
+  }
+}
+
+TEST(OptionsTest, TheBoundsOfPruningAreChecked) {
+  const auto refusal = [](const std::string& flag) {
+    auto options = Parse(flag);
+    const Status complete = Complete(*options);
+    return complete.ok() ? "" : complete.error().message;
+  };
+  EXPECT_EQ(refusal("--manifests-prune-max 0 --manifests-settle 1m30s"), "");
+  EXPECT_EQ(refusal("--manifests-prune-max half"), "");
+  EXPECT_THAT(refusal("--manifests-prune-max 50%"), HasSubstr("--manifests-prune-max \"50%\""));
+  EXPECT_THAT(refusal("--manifests-prune-max -1"), HasSubstr("a number of objects"));
+  EXPECT_THAT(refusal("--manifests-settle soon"), HasSubstr("--manifests-settle"));
+}
+
 }  // namespace
 }  // namespace forkplane::app

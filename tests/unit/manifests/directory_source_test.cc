@@ -1,5 +1,5 @@
-// Goal: after each pass the store holds what the directory says, and nothing is ever pruned on
-// partial knowledge. Passes are called by hand here; follow_test.cc lets inotify call them.
+// Goal: after each pass the store holds what the directory says, what others set stays, and what
+// was put back is told. Passes are called by hand here; follow_test.cc lets inotify call them.
 #include "controller/manifests/directory_source.h"
 
 #include <nlohmann/json.hpp>
@@ -10,106 +10,170 @@ namespace forkplane::manifests {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
-class DirectorySourceTest : public ManifestsTest {};
+class DirectorySourceTest : public ManifestsTest {
+ protected:
+  std::string ForkSet(const std::string& replicas) {
+    return "apiVersion: forkplane.dev/v1alpha1\nkind: ForkSet\nmetadata: {name: fs}\nspec:\n" +
+           (replicas.empty() ? "" : "  replicas: " + replicas + "\n") +
+           "  selector: {matchLabels: {app: w}}\n  template:\n    metadata: {labels: {app: w}}\n"
+           "    spec: {source: {kind: Snapshot, name: s}}\n";
+  }
+  std::int64_t Replicas() {
+    return crd::Json::parse(store_->Get(kForkSet).value()->text)["spec"]["replicas"];
+  }
+  static inline const store::ObjectKey kForkSet{{"forkplane.dev", "forksets"}, "default", "fs"};
+};
 
 TEST_F(DirectorySourceTest, AppliesChangesAndPrunes) {
   Write("a.yaml", ConfigMap("a", "1") + "---\n" + ConfigMap("b", "1"));
   Write("sub/c.yaml", ConfigMap("c", "1"));
-  SyncReport report = source_->Sync();
+  SyncReport report = Pass();
   EXPECT_EQ(report.created, 3);
-  EXPECT_TRUE(report.problems.empty());
+  EXPECT_THAT(report.problems, IsEmpty());
 
-  report = source_->Sync();
+  report = Pass();
   EXPECT_EQ(report.unchanged, 3);
   EXPECT_EQ(report.created + report.updated + report.pruned, 0);
 
   Write("a.yaml", ConfigMap("a", "2") + "---\n" + ConfigMap("b", "1"));
-  report = source_->Sync();
+  report = Pass();
   EXPECT_EQ(report.updated, 1);
-  EXPECT_NE(Text("a").find(R"("key":"2")"), std::string::npos);
+  EXPECT_THAT(Text("a"), HasSubstr(R"("key":"2")"));
+  EXPECT_THAT(Told(reason::kReverted), IsEmpty()) << "the file changed, nobody else";
 
   Write("a.yaml", ConfigMap("a", "2"));
   Remove("sub");
-  report = source_->Sync();
-  EXPECT_EQ(report.pruned, 2);
+  EXPECT_EQ(Settled().pruned, 2);
   EXPECT_TRUE(Has("a"));
   EXPECT_FALSE(Has("b") || Has("c"));
+  EXPECT_THAT(Told(reason::kPruned), ElementsAre("ConfigMap default/b left a.yaml:8",
+                                                 "ConfigMap default/c left sub/c.yaml:1"));
 }
 
-TEST_F(DirectorySourceTest, WhatOthersSetStaysAndWhatWeSetComesBack) {
+TEST_F(DirectorySourceTest, WhatOthersSetStaysAndWhatWeSetComesBackAndIsTold) {
   Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
-  crd::Json object = crd::Json::parse(Text("a"));
-  object["data"]["theirs"] = "x";
-  object["data"]["key"] = "drift";
-  ASSERT_TRUE(store_->Update(KeyOf("a"), object.dump()).ok());
-  EXPECT_EQ(source_->Sync().updated, 1);
-  object = crd::Json::parse(Text("a"));
-  EXPECT_EQ(object["data"], (crd::Json{{"key", "1"}, {"theirs", "x"}}));
+  Pass();
+  Change(KeyOf("a"), [](crd::Json& object) {
+    object["data"]["theirs"] = "x";
+    object["data"]["key"] = "drift";
+  });
+  EXPECT_EQ(Pass().updated, 1);
+  EXPECT_EQ(crd::Json::parse(Text("a"))["data"], (crd::Json{{"key", "1"}, {"theirs", "x"}}));
+  EXPECT_THAT(Told(reason::kReverted),
+              ElementsAre("put back as a.yaml:1 says: data.key: drift -> 1; change the file, or "
+                          "leave the field out of it, to change the object"));
+  EXPECT_EQ(notices_.front().about->meta.name, "a");
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_reverted_total 1"));
+  Pass();
+  EXPECT_EQ(Told(reason::kReverted).size(), 1U) << "once for each change";
 }
 
 TEST_F(DirectorySourceTest, AFieldThatLeavesTheFileLeavesTheObject) {
   Write("a.yaml", ConfigMap("a", "1") + "  more: \"2\"\n");
-  source_->Sync();
+  Pass();
   Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
+  Pass();
   EXPECT_EQ(crd::Json::parse(Text("a"))["data"], (crd::Json{{"key", "1"}}));
+}
+
+TEST_F(DirectorySourceTest, ReplicasInTheFileAreTheFilesAndAScaleIsToldWhenItIsUndone) {
+  Write("fs.yaml", ForkSet("3"));
+  ASSERT_THAT(Pass().problems, IsEmpty());
+  Change(kForkSet, [](crd::Json& object) { object["spec"]["replicas"] = 7; });
+  Pass();
+  EXPECT_EQ(Replicas(), 3);
+  EXPECT_THAT(Told(reason::kReverted), ElementsAre(HasSubstr("spec.replicas: 7 -> 3")));
+}
+
+TEST_F(DirectorySourceTest, ReplicasLeftOutBelongToWhoeverScales) {
+  Write("fs.yaml", ForkSet(""));
+  ASSERT_THAT(Pass().problems, IsEmpty());
+  Change(kForkSet, [](crd::Json& object) { object["spec"]["replicas"] = 7; });
+  Pass();
+  EXPECT_EQ(Replicas(), 7);
+  EXPECT_THAT(Told(reason::kReverted), IsEmpty());
+}
+
+TEST_F(DirectorySourceTest, ReplicasThatLeaveTheFileStayAsTheyAre) {
+  Write("fs.yaml", ForkSet("5"));
+  Pass();
+  Write("fs.yaml", ForkSet(""));
+  Pass();
+  EXPECT_EQ(Replicas(), 5) << "not the default of one: that would end four forks";
 }
 
 TEST_F(DirectorySourceTest, AnObjectDeletedByOthersComesBack) {
   Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
+  Pass();
   ASSERT_TRUE(store_->Delete(KeyOf("a")).ok());
-  EXPECT_EQ(source_->Sync().created, 1);
+  EXPECT_EQ(Pass().created, 1);
 }
 
-TEST_F(DirectorySourceTest, ObjectsOfOthersAreNeverPruned) {
-  ASSERT_TRUE(store_
-                  ->Create({"", "configmaps"}, "default",
-                           R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"theirs"}})")
-                  .ok());
-  // A label alone does not make it ours: children may inherit labels.
-  ASSERT_TRUE(store_
-                  ->Create({"", "configmaps"}, "default",
-                           R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child",)"
-                           R"("labels":{"app.kubernetes.io/managed-by":"forkplane-manifests"}}})")
-                  .ok());
-  Write("a.yaml", ConfigMap("a", "1"));
-  EXPECT_TRUE(source_->Sync().prune_held.empty());
-  EXPECT_TRUE(Has("theirs") && Has("child"));
-}
-
-TEST_F(DirectorySourceTest, ARestartPrunesWhatVanishedWhileDown) {
+TEST_F(DirectorySourceTest, ARestartPrunesWhatVanishedWhileDownOnceItHasSettled) {
   Write("a.yaml", ConfigMap("a", "1"));
   Write("b.yaml", ConfigMap("b", "1"));
-  source_->Sync();
+  Pass();
+  source_.reset();
   Remove("b.yaml");
   NewSource();
-  EXPECT_EQ(source_->Sync().pruned, 1);
+  EXPECT_EQ(Pass().pruned, 0);
+  clock_.Advance(kSettle);
+  EXPECT_EQ(Pass().pruned, 1);
   EXPECT_TRUE(Has("a"));
   EXPECT_FALSE(Has("b"));
 }
 
-TEST_F(DirectorySourceTest, ABrokenFileKeepsItsObjects) {
+TEST_F(DirectorySourceTest, EachChangeBeginsTheSettleTimeAnew) {
+  Write("a.yaml", ConfigMap("a", "1") + "---\n" + ConfigMap("b", "1"));
+  Settled();
+  Write("a.yaml", ConfigMap("a", "1"));  // half of it, for all we know
+  for (int i = 0; i < 3; ++i) {
+    Write("README.yaml", "# " + std::to_string(i) + "\n");
+    const SyncReport report = Pass();
+    EXPECT_EQ(report.kept.size(), 1U);
+    EXPECT_EQ(report.settles_in, kSettle);
+    EXPECT_EQ(HeldReason(), "") << "a few seconds are not worth a condition";
+    clock_.Advance(kSettle - std::chrono::seconds(1));
+  }
+  EXPECT_TRUE(Has("b"));
+  EXPECT_EQ(Settled().pruned, 1);
+}
+
+TEST_F(DirectorySourceTest, ATreeThatNeverSettlesIsTold) {
+  Write("a.yaml", ConfigMap("a", "1") + "---\n" + ConfigMap("b", "1"));
+  Settled();
+  Write("a.yaml", ConfigMap("a", "1"));
+  for (int i = 0; i < 15; ++i) {
+    Write("log.json", "[" + std::to_string(i) + "]");
+    Pass();
+    clock_.Advance(std::chrono::seconds(5));
+  }
+  EXPECT_TRUE(Has("b"));
+  EXPECT_EQ(HeldReason(), reason::kSettling);
+  EXPECT_THAT(held_->message, HasSubstr("log.json was changed less than 10000 ms ago"));
+}
+
+TEST_F(DirectorySourceTest, ABrokenFileIsToldOnceAndTheOthersAreApplied) {
   Write("a.yaml", ConfigMap("a", "1"));
   Write("b.yaml", ConfigMap("b", "1"));
-  source_->Sync();
+  Settled();
   Write("a.yaml", "a: [broken");
   Write("b.yaml", ConfigMap("b", "2"));
-  const SyncReport report = source_->Sync();
-  EXPECT_FALSE(report.prune_held.empty());
+  Settled();
   EXPECT_TRUE(Has("a"));
-  EXPECT_NE(Text("b").find(R"("key":"2")"), std::string::npos) << "others are applied";
-  ASSERT_EQ(announced_.size(), 1U);
-  EXPECT_EQ(announced_[0].where, "a.yaml");
-  EXPECT_NE(announced_[0].message.find("line 1"), std::string::npos) << announced_[0].message;
-  EXPECT_NE(registry_.Serialize().find("forkplane_manifests_errors 1"), std::string::npos);
-  source_->Sync();
-  EXPECT_EQ(announced_.size(), 1U) << "once is enough";
-  Remove("a.yaml");
-  EXPECT_EQ(source_->Sync().pruned, 1) << "gone is not broken";
-  EXPECT_NE(registry_.Serialize().find("forkplane_manifests_errors 0"), std::string::npos);
+  EXPECT_THAT(Text("b"), HasSubstr(R"("key":"2")"));
+  EXPECT_THAT(Told(reason::kManifestRefused), ElementsAre(HasSubstr("a.yaml: line 1")));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_errors 1"));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_held 1"));
+  Write("a.yaml", ConfigMap("a", "1"));
+  Pass();
+  EXPECT_EQ(held_, std::nullopt);
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_errors 0"));
+  EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_held 0"));
 }
 
 TEST_F(DirectorySourceTest, ARefusedObjectIsToldWithItsFieldAndStays) {
@@ -118,95 +182,99 @@ TEST_F(DirectorySourceTest, ARefusedObjectIsToldWithItsFieldAndStays) {
       "spec: {cidr: 10.77.0.0/24}\n";
   Write("net.yaml", good);
   Write("a.yaml", ConfigMap("a", "1"));
-  SyncReport report = source_->Sync();
+  SyncReport report = Pass();
   ASSERT_TRUE(report.problems.empty()) << report.problems[0].message;
   Write("net.yaml", "# moved\n" + good + "  \nstatus: {}\n");
-  EXPECT_EQ(source_->Sync().unchanged, 2);
+  EXPECT_EQ(Pass().unchanged, 2);
   Write("net.yaml",
         "apiVersion: forkplane.dev/v1alpha1\nkind: Network\nmetadata: {name: net}\n"
         "spec: {cidr: nonsense}\n");
-  report = source_->Sync();
+  report = Pass();
   ASSERT_EQ(report.problems.size(), 1U);
   EXPECT_EQ(report.problems[0].where, "net.yaml:1");
   EXPECT_EQ(report.problems[0].object, "Network net");
-  EXPECT_NE(report.problems[0].message.find("spec.cidr"), std::string::npos);
+  EXPECT_THAT(report.problems[0].message, HasSubstr("spec.cidr"));
   EXPECT_FALSE(report.retry_soon) << "only a change of the file helps";
-  EXPECT_TRUE(report.prune_held.empty()) << "what it means is known";
   EXPECT_NE(store_->Get({{"forkplane.dev", "networks"}, "", "net"}).value(), nullptr);
-}
-
-TEST_F(DirectorySourceTest, AKindThatIsNotServedIsTriedAgain) {
-  Write("w.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n");
-  Write("a.yaml", ConfigMap("a", "1"));
-  const SyncReport report = source_->Sync();
-  EXPECT_EQ(report.created, 1);
-  ASSERT_EQ(report.problems.size(), 1U);
-  EXPECT_TRUE(report.retry_soon);
-}
-
-TEST_F(DirectorySourceTest, AMissingDirectoryPrunesNothing) {
-  Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
-  fs::rename(root_, root_ + ".away");
-  SyncReport report = source_->Sync();
-  EXPECT_FALSE(report.prune_held.empty());
-  EXPECT_EQ(report.problems.size(), 1U);
-  EXPECT_TRUE(Has("a"));
-  fs::rename(root_ + ".away", root_);
-  EXPECT_EQ(source_->Sync().unchanged, 1);
-}
-
-// An empty directory at start looks like a volume that is not mounted; one that is emptied before
-// our eyes does not.
-TEST_F(DirectorySourceTest, AnEmptyDirectoryPrunesOnlyWhenItWasSeenFilled) {
-  Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
-  Remove("a.yaml");
-  NewSource();
-  EXPECT_FALSE(source_->Sync().prune_held.empty());
-  EXPECT_TRUE(Has("a"));
-  Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
-  Remove("a.yaml");
-  EXPECT_EQ(source_->Sync().pruned, 1);
-  EXPECT_FALSE(Has("a"));
-}
-
-TEST_F(DirectorySourceTest, AFileThatWasJustWrittenHoldsPruning) {
-  Write("a.yaml", ConfigMap("a", "1") + "---\n" + ConfigMap("b", "1"));
-  NewSource(std::chrono::seconds(60));
-  source_->Sync();
-  Write("a.yaml", ConfigMap("a", "1"));  // half of it, for all we know
-  const SyncReport report = source_->Sync();
-  EXPECT_TRUE(report.retry_soon);
-  EXPECT_FALSE(report.prune_held.empty());
-  EXPECT_TRUE(Has("b"));
 }
 
 TEST_F(DirectorySourceTest, AnObjectMayMoveToAnotherFile) {
   Write("a.yaml", ConfigMap("a", "1"));
-  source_->Sync();
+  Settled();
   const std::string uid = store_->Get(KeyOf("a")).value()->meta.uid;
   fs::rename(root_ + "/a.yaml", root_ + "/b.yaml");
-  const SyncReport report = source_->Sync();
-  EXPECT_EQ(report.pruned, 0);
+  EXPECT_EQ(Settled().pruned, 0);
   EXPECT_EQ(store_->Get(KeyOf("a")).value()->meta.uid, uid);
-  EXPECT_NE(Text("a").find(R"("manifests.forkplane.dev/source":"b.yaml")"), std::string::npos);
+  EXPECT_THAT(Text("a"), HasSubstr(R"("manifests.forkplane.dev/source":"b.yaml")"));
+  EXPECT_THAT(Told(reason::kReverted), IsEmpty());
 }
 
 TEST_F(DirectorySourceTest, ATerminatingObjectIsMadeAnewWhenItIsGone) {
-  Write(
-      "a.yaml",
-      "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  finalizers: [example.com/hold]\n");
-  source_->Sync();
+  Write("a.yaml", ConfigMap("a", "1"));
+  Pass();
+  Change(KeyOf("a"),
+         [](crd::Json& object) { object["metadata"]["finalizers"] = {"example.com/hold"}; });
   ASSERT_TRUE(store_->Delete(KeyOf("a")).ok());
-  SyncReport report = source_->Sync();
+  const SyncReport report = Pass();
   EXPECT_TRUE(report.retry_soon);
   EXPECT_EQ(report.problems.size(), 1U);
-  crd::Json object = crd::Json::parse(Text("a"));
-  object["metadata"].erase("finalizers");
-  ASSERT_TRUE(store_->Update(KeyOf("a"), object.dump()).ok());
-  EXPECT_EQ(source_->Sync().created, 1);
+  Change(KeyOf("a"), [](crd::Json& object) { object["metadata"].erase("finalizers"); });
+  EXPECT_EQ(Pass().created, 1);
+}
+
+// What `kubectl get -o yaml` saved is applied as what a person wrote: with the finalizers and
+// owners of the saved object, and its annotations that grow by a copy of themselves each time, a
+// file that is removed could take more with it than its object, or never go.
+TEST_F(DirectorySourceTest, AnObjectSavedBackIntoTheDirectoryChangesNothing) {
+  Write("a.yaml", ConfigMap("a", "1"));
+  Pass();
+  const std::string first = Text("a");
+  for (int i = 0; i < 4; ++i) {
+    crd::Json saved = crd::Json::parse(Text("a"));
+    saved["metadata"]["finalizers"] = {"customresourcecleanup.apiextensions.k8s.io"};
+    saved["metadata"]["ownerReferences"] = {
+        {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"name", "x"}, {"uid", "u"}}};
+    saved["metadata"]["annotations"]["manifests.forkplane.dev/prune"] = "word";
+    saved["metadata"]["annotations"]["manifests.forkplane.dev/last-applied"] = saved.dump();
+    saved["status"] = {{"x", 1}};
+    Write("a.yaml", saved.dump(2));
+    const SyncReport report = Pass();
+    EXPECT_THAT(report.problems, IsEmpty());
+    EXPECT_EQ(report.passed_over.size(), 2U) << "what is not applied is said";
+    EXPECT_EQ(report.unchanged, 1);
+  }
+  EXPECT_EQ(Text("a"), first);
+}
+
+TEST_F(DirectorySourceTest, ADefinitionOf300KilobytesIsAppliedAndItsKindBesideIt) {
+  const std::string definition =
+      "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+      "metadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  scope: Namespaced\n"
+      "  names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}\n"
+      "  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema:\n"
+      "      openAPIV3Schema:\n        type: object\n        description: ";
+  Write("crd.yaml", definition + std::string(300'000, 'x') + "\n");
+  Write("w.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n");
+  const SyncReport report = Pass();
+  EXPECT_EQ(report.created, 1);
+  EXPECT_THAT(report.problems, IsEmpty()) << "its definition is on its way";
+  EXPECT_TRUE(report.retry_soon);
+  EXPECT_EQ(report.pass_hold->reason, reason::kNotApplied);
+  Write("crd.yaml", definition + std::string(300'000, 'y') + "\n");
+  EXPECT_EQ(Pass().updated, 1);
+}
+
+TEST_F(DirectorySourceTest, DefinitionsOfOurOwnKindsArePassedOver) {
+  Write("crd.yaml",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+        "metadata:\n  name: virtualmachines.forkplane.dev\n"
+        "  finalizers: [customresourcecleanup.apiextensions.k8s.io]\n");
+  const SyncReport report = Pass();
+  EXPECT_EQ(report.created + report.updated + report.unchanged, 0);
+  EXPECT_THAT(report.problems, IsEmpty());
+  EXPECT_THAT(report.passed_over.back().message, HasSubstr("built in"));
+  Remove("crd.yaml");
+  EXPECT_EQ(Settled().pruned, 0);
 }
 
 }  // namespace

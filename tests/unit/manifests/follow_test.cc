@@ -1,6 +1,7 @@
 // Goal: Run notices each way in which a directory changes, by inotify alone (the resync period is
 // ten minutes here), and stops at once.
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "tests/unit/manifests/fixture.h"
@@ -13,7 +14,9 @@ namespace fs = std::filesystem;
 class FollowTest : public ManifestsTest {
  protected:
   void Follow() {
-    NewSource();
+    DirectorySourceOptions options = Options();
+    options.settle = {};
+    NewSource(options, RealClock());
     runner_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
   }
   template <typename Predicate>
@@ -91,6 +94,40 @@ TEST_F(FollowTest, ADirectoryThatComesLater) {
   }));
   Write("a.yaml", ConfigMap("a", "1"));
   EXPECT_TRUE(Eventually([&] { return Has("a"); }));
+}
+
+// Nothing but the word of an operator changes, and the resync is ten minutes away.
+TEST_F(FollowTest, AWake) {
+  std::promise<std::string> told;
+  DirectorySourceOptions options = Options();
+  options.settle = {};
+  options.on_held = [&told](const std::optional<Hold>& hold) {
+    if (hold) told.set_value(hold->message);
+  };
+  Write("a.yaml", ConfigMap("a", "1"));
+  NewSource(options, RealClock());
+  runner_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
+  EXPECT_TRUE(Eventually([&] { return Has("a"); }));
+  Remove("a.yaml");
+  const std::string message = told.get_future().get();
+  const auto word = message.find("prune=") + 6;
+  Annotate(kPruneAnnotation, message.substr(word, message.find(';', word) - word));
+  EXPECT_TRUE(Has("a"));
+  source_->Wake();
+  EXPECT_TRUE(Eventually([&] { return !Has("a"); }));
+}
+
+// When the last change was seen before the tree had settled, a pass comes by itself when it has.
+TEST_F(FollowTest, ATreeThatSettles) {
+  Write("a.yaml", ConfigMap("a", "1"));
+  Write("b.yaml", ConfigMap("b", "1"));
+  DirectorySourceOptions options = Options();
+  options.settle = std::chrono::milliseconds(700);
+  NewSource(options, RealClock());
+  runner_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
+  EXPECT_TRUE(Eventually([&] { return Has("a") && Has("b"); }));
+  Remove("b.yaml");
+  EXPECT_TRUE(Eventually([&] { return !Has("b"); }));
 }
 
 TEST_F(FollowTest, StopsAtOnce) {

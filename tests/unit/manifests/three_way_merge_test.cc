@@ -44,5 +44,20 @@ TEST(ThreeWayMergeTest, Table) {
   }
 }
 
+TEST(DifferencesTest, AreToldAsAPersonReadsThem) {
+  const auto of = [](const char* before, const char* after, std::size_t most = 9) {
+    return fmt::format(
+        "{}",
+        fmt::join(Differences(crd::Json::parse(before), crd::Json::parse(after), most), "; "));
+  };
+  EXPECT_EQ(of(R"({"spec":{"replicas":3,"x":"a"}})", R"({"spec":{"replicas":2,"x":"a"}})"),
+            "spec.replicas: 3 -> 2");
+  EXPECT_EQ(of(R"({"a":{"b":1}})", R"({"a":{},"c":"d"})"), "a.b: 1 -> none; c: none -> d");
+  EXPECT_EQ(of(R"({"l":["0123456789","0123456789","0123456789","0123456789"]})", R"({"l":[]})"),
+            "l changed");
+  EXPECT_EQ(of(R"({"a":1,"b":1,"c":1})", "{}", 2), "a: 1 -> none; b: 1 -> none; and more");
+  EXPECT_EQ(of(R"({"a":1})", R"({"a":1})"), "");
+}
+
 }  // namespace
 }  // namespace forkplane::manifests
