@@ -63,6 +63,28 @@ Result<std::string> KernelPackage() {
   return text.substr(at + 9, text.find('\n', at) - at - 9);
 }
 
+// The newest kernel that the cache has unpacked; empty: none.
+std::string CachedKernel(const std::string& cache) {
+  std::string newest;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(cache, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool kernel = name.starts_with("linux-image-") && name.ends_with("-cloud-amd64");
+    // By length first: 6.1.0-100 is newer than 6.1.0-57.
+    if (kernel && std::pair(name.size(), name) > std::pair(newest.size(), newest)) newest = name;
+  }
+  return newest;
+}
+
+// Without apt, or lists of it, a kernel from an earlier time serves.
+Result<std::string> KernelPackageOrCached(const std::string& cache) {
+  auto package = KernelPackage();
+  if (package.ok()) return package;
+  const std::string cached = CachedKernel(cache);
+  if (cached.empty()) return package;
+  return cached;
+}
+
 std::string FindPackageFile(const std::string& cache, const std::string& package) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(cache, error)) {
@@ -142,7 +164,7 @@ Result<GuestImage> BuildGuestImage(const GuestImageOptions& options) {
   if (!lock.valid() || ::flock(lock.get(), LOCK_EX) != 0) {
     return FromErrno(errno, "lock " + options.cache_dir);
   }
-  ASSIGN_OR_RETURN(const std::string kernel_package, KernelPackage());
+  ASSIGN_OR_RETURN(const std::string kernel_package, KernelPackageOrCached(options.cache_dir));
   ASSIGN_OR_RETURN(const std::string kernel_tree, Unpacked(options.cache_dir, kernel_package));
   ASSIGN_OR_RETURN(const std::string busybox_tree, Unpacked(options.cache_dir, kBusyboxPackage));
   GuestImage image;

@@ -37,7 +37,8 @@ struct GuestImage {
 inline constexpr char kKernelImage[] = "guest/vmlinuz";
 inline constexpr char kInitramfsImage[] = "guest/initramfs";
 
-// Downloads what the cache lacks and writes both files (by rename). Unavailable: no mirror, with
+// Downloads what the cache lacks and writes both files (by rename). Where apt cannot name the
+// newest kernel, the newest of the cache is taken. Unavailable: no mirror, with
 // apt's words. NotFound: a package lacks a file we need, or there is no overlay. Invalid: the
 // overlay has a file of another type, or is too large (overlay.h).
 Result<GuestImage> BuildGuestImage(const GuestImageOptions& options);

@@ -73,7 +73,8 @@ class World:
         if self.daemon and self.daemon.process.poll() is None:
             if self.report.failed:
                 print(self.daemon.tail(40))
-            self.kubectl("delete", "fks,fk,vm,vmsnap", "--all", "--timeout=30s", check=False)  # cgroups outlive a namespace
+            if self.kubectl:
+                self.kubectl("delete", "fks,fk,vm,vmsnap", "--all", "--timeout=30s", check=False)  # cgroups outlive a namespace
             self.daemon.stop()
         self.outside.close()
 

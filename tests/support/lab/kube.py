@@ -4,6 +4,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -11,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 
-from .namespaces import run
+from .namespaces import PATIENCE, run
 
 
 def cache_directory():
@@ -54,7 +55,9 @@ class Kubectl:
         self.environment = {"KUBECONFIG": kubeconfig, "HOME": home, "PATH": os.environ["PATH"]}
 
     def __call__(self, *arguments, check=True, stdin=None):
-        return run(self.binary, *arguments, check=check, input=stdin, env=self.environment)
+        patient = [re.sub(r"^--timeout=(\d+)s$", lambda found: f"--timeout={int(found[1]) * PATIENCE}s", word)
+                   for word in arguments]
+        return run(self.binary, *patient, check=check, input=stdin, env=self.environment)
 
     def get(self, kind, name):
         """The object, or None."""
@@ -90,13 +93,13 @@ class Daemon:
             self.process = subprocess.Popen(
                 [self.binary, "serve", "--state-dir", self.state_directory, "--listen", self.API,
                  "--metrics-listen", self.METRICS, *self.flags], stdout=log, stderr=log)
-        while time.monotonic() - began < seconds:
+        while time.monotonic() - began < seconds * PATIENCE:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the daemon ended with {self.process.returncode}:\n{self.tail()}")
             if self.is_ready():
                 return time.monotonic() - began
             time.sleep(0.005)
-        raise RuntimeError(f"the daemon was not ready after {seconds} s:\n{self.tail()}")
+        raise RuntimeError(f"the daemon was not ready after {seconds * PATIENCE} s:\n{self.tail()}")
 
     def is_ready(self):
         """Whether /readyz answers 200; anybody may ask it, so no certificate is shown and none checked."""
@@ -104,13 +107,13 @@ class Daemon:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         try:
-            with urllib.request.urlopen(f"https://{self.API}/readyz", timeout=1, context=context) as answer:
+            with urllib.request.urlopen(f"https://{self.API}/readyz", timeout=PATIENCE, context=context) as answer:
                 return answer.status == 200
         except OSError:
             return False
 
     def metrics(self):
-        with urllib.request.urlopen(f"http://{self.METRICS}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.METRICS}/metrics", timeout=5 * PATIENCE) as answer:
             return answer.read().decode()
 
     def kill(self):
@@ -119,7 +122,7 @@ class Daemon:
 
     def stop(self, seconds=20):
         self.process.terminate()
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=seconds * PATIENCE)
 
     def tail(self, lines=15):
         with open(self.log, encoding="utf-8", errors="replace") as log:

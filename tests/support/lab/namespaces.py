@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 INSIDE = "FORKPLANE_LAB_INSIDE"
+# How many times longer than on a machine of its own everything may take: more than 1 in an emulated one (tests/outer).
+PATIENCE = int(os.environ.get("FORKPLANE_TEST_PATIENCE", "1"))
 UPLINK = "uplink0"
 UPLINK_ADDRESS = "192.0.2.1/24"
 OUTSIDE_ADDRESS = "192.0.2.2"

@@ -7,6 +7,8 @@ import threading
 import time
 import urllib.request
 
+from .namespaces import PATIENCE
+
 # A TCP segment of 1448 bytes is a frame of 1514 as HTB and TBF count it (MTU 1500, timestamps on, no FCS).
 FRAME_PER_GOODPUT = 1514 / 1448
 BYTES_ACKED_OFFSET = 120  # in struct tcp_info; bytes_received follows
@@ -17,19 +19,19 @@ def http_get(address, path="/", seconds=2):
 
 
 def http_bytes(address, path, seconds):
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=seconds) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=seconds * PATIENCE) as answer:
         return answer.read()
 
 
 def http_post(address, path, body, seconds=2):
-    with urllib.request.urlopen(f"http://{address}{path}", data=body, timeout=seconds) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", data=body, timeout=seconds * PATIENCE) as answer:
         return answer.read().decode(errors="replace")
 
 
 def until(condition, seconds, pause=0.01):
     """Seconds until condition() was true, or None. Errors of sockets count as "not yet"."""
     began = time.monotonic()
-    while time.monotonic() - began < seconds:
+    while time.monotonic() - began < seconds * PATIENCE:
         try:
             if condition():
                 return time.monotonic() - began
@@ -42,8 +44,8 @@ def until(condition, seconds, pause=0.01):
 def answers(address, seconds):
     """Seconds until the guest answered HTTP, or None. Each try waits at most a tenth of a second for the connection."""
     def once():
-        with socket.create_connection((address, 80), timeout=0.1) as connection:
-            connection.settimeout(2)
+        with socket.create_connection((address, 80), timeout=0.1 * PATIENCE) as connection:
+            connection.settimeout(2 * PATIENCE)
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return connection.recv(1) != b""
     return until(once, seconds)
