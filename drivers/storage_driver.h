@@ -95,7 +95,8 @@ class StorageDriver {
 
   // --- Images ---------------------------------------------------------------------------------
   // Opens a file below the image roots, first root that has it wins. Invalid: absolute, "..", a
-  // symlink that leaves its root, not a regular file. NotFound: in no root.
+  // symlink that leaves its root, not a regular file, not readable for others (the VMM opens it
+  // again as its own user). NotFound: in no root.
   virtual Result<UniqueFd> OpenImage(const std::string& path) = 0;
 
   // --- Snapshots ------------------------------------------------------------------------------

@@ -124,14 +124,24 @@ class VmmProbe {
   std::unique_ptr<process::HostProcessDriver> processes_;
 };
 
+bool ReadableForOthers(const fs::path& file) {
+  std::error_code ignored;
+  return (fs::status(file, ignored).permissions() & fs::perms::others_read) != fs::perms::none;
+}
+
 // spec.boot may name any kernel; this is the one the samples name.
 Finding GuestImage(const std::vector<std::string>& roots) {
   std::string looked;
   for (const std::string& root : roots) {
     std::error_code ignored;
     const fs::path kernel = fs::path(root) / guest::kKernelImage;
-    if (fs::is_regular_file(kernel, ignored) &&
-        fs::is_regular_file(fs::path(root) / guest::kInitramfsImage, ignored)) {
+    const fs::path initramfs = fs::path(root) / guest::kInitramfsImage;
+    if (fs::is_regular_file(kernel, ignored) && fs::is_regular_file(initramfs, ignored)) {
+      for (const fs::path& image : {kernel, initramfs}) {
+        if (ReadableForOthers(image)) continue;
+        return Degraded("guest image", image.string() + ": a VMM's user cannot read it",
+                        "chmod o+r " + image.string());
+      }
       return Ok("guest image", kernel.parent_path().string());
     }
     looked += (looked.empty() ? "" : ", ") + root;

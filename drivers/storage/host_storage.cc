@@ -138,6 +138,15 @@ Lookup<std::string> HostStorage::ReadVmFileTail(const std::string& uid, const st
 }
 
 Result<UniqueFd> HostStorage::OpenImage(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd image, FindImage(path));
+  struct stat info {};
+  if (::fstat(image.get(), &info) != 0) return FromErrno(errno, "stat image " + path);
+  if ((info.st_mode & S_IROTH) != 0) return image;
+  return Invalid(fmt::format("image '{}' is {:04o}: a VMM's user cannot read it: chmod o+r", path,
+                             info.st_mode & 07777U));
+}
+
+Result<UniqueFd> HostStorage::FindImage(const std::string& path) const {
   if (path.empty() || path[0] == '/') {
     return Invalid("image path '" + path + "' must be relative to an image root");
   }
@@ -160,7 +169,7 @@ Result<UniqueFd> HostStorage::OpenImage(const std::string& path) {
 Status HostStorage::CopyImageToVm(const std::string& image, const std::string& uid,
                                   const std::string& name, uid_t user, gid_t group) {
   RETURN_IF_ERROR(CheckName(name));
-  ASSIGN_OR_RETURN(const UniqueFd source, OpenImage(image));
+  ASSIGN_OR_RETURN(const UniqueFd source, FindImage(image));
   ASSIGN_OR_RETURN(const UniqueFd directory, OpenVm(uid));
   if (::faccessat(directory.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
     return OkStatus();

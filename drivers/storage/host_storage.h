@@ -48,6 +48,8 @@ class HostStorage final : public StorageDriver {
   HostStorage(HostStorageOptions options, UniqueFd vms, UniqueFd snapshots)
       : options_(std::move(options)), vms_(std::move(vms)), snapshots_(std::move(snapshots)) {}
   Result<UniqueFd> OpenVm(const std::string& uid) const;
+  // OpenImage without the question who else may read it.
+  Result<UniqueFd> FindImage(const std::string& path) const;
 
   HostStorageOptions options_;
   UniqueFd vms_;

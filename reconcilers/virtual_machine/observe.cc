@@ -132,8 +132,8 @@ bool AboutToStart(const Scene& scene) {
 
 std::optional<Block> Refusal(const char* field, const std::string& path, const Error& error) {
   return Block{crd::condition::kScheduled, "ImageNotUsable",
-               fmt::format("{}: \"{}\": {}: put it below the image roots or name another", field,
-                           path, error.message)};
+               fmt::format("{}: \"{}\": {}; put one below the image roots that everybody may read",
+                           field, path, error.message)};
 }
 
 bool IsRefusal(const Error& error) {

@@ -151,7 +151,7 @@ def unknown_uplinks(world):
 def waiting_objects(world):
     cases = [
         ("an image that is a link out of the roots", machine("bad", boot={"kernel": "out"}),
-         "Scheduled", "ImageNotUsable", ["spec.boot.kernel", "out", "put it below the image roots"]),
+         "Scheduled", "ImageNotUsable", ["spec.boot.kernel", "out", "put one below the image roots"]),
         ("a Network that does not exist", machine("bad", interfaces=[interface("nowhere")]),
          "NetworkReady", "NetworkNotFound", ["spec.interfaces[0].network", "nowhere", "create it"]),
         ("a Snapshot that does not exist", machine("bad", restoreFrom={"snapshotName": "never"}),

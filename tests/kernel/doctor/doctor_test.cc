@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -181,6 +182,20 @@ TEST_F(DoctorKernelTest, WhatVmmsFindIsAskedByAProcessBegunAsTheyAre) {
   ASSERT_NE(qemu, nullptr);
   EXPECT_EQ(qemu->level, Level::kMissing);
   EXPECT_THAT(qemu->detail, ::testing::HasSubstr("Permission denied"));
+}
+
+TEST_F(DoctorKernelTest, AnImageThatOnlyRootMayReadIsNoImageForAVmm) {
+  const fs::path folder = fs::path(options_.image_roots.front()) / "guest";
+  fs::create_directories(folder);
+  for (const char* name : {"vmlinuz", "initramfs"}) {
+    std::ofstream(folder / name) << "image";
+    fs::permissions(folder / name, fs::perms::owner_read);
+  }
+  const std::vector<Finding> findings = ProbeMachines(options_, FORKPLANE_TEST_KVM_PROBE);
+  const Finding* image = Find(findings, "guest image");
+  ASSERT_NE(image, nullptr);
+  EXPECT_EQ(image->level, Level::kDegraded);
+  EXPECT_EQ(image->remedy, "chmod o+r " + (folder / "vmlinuz").string());
 }
 
 TEST_F(DoctorKernelTest, EveryFindingThatIsNotOkSaysHowToGetIt) {

@@ -17,6 +17,7 @@
 #include "tests/kernel/healing/commands.h"
 #include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
+#include "tests/support/redirect.h"
 
 namespace forkplane::drivers {
 namespace {
@@ -121,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(Hosts, DriversContract, ::testing::Values(Host::kKernel
 }  // namespace
 
 void DriversContract::OnHost(const std::function<void(World&)>& body) {
-  OnHost(RedirectMode::kBpf, body);
+  OnHost(testing::WorkingRedirect(), body);
 }
 
 void DriversContract::OnHost(RedirectMode mode, const std::function<void(World&)>& body) {

@@ -23,6 +23,7 @@
 #include "tests/kernel/forwarding/outside.h"
 #include "tests/kernel/traffic/guest.h"
 #include "tests/support/forwarding_probe.h"
+#include "tests/support/redirect.h"
 
 namespace forkplane::forwarding {
 
@@ -63,7 +64,7 @@ class World {
   std::unique_ptr<netlink::NetlinkTapDriver> taps = *netlink::NetlinkTapDriver::Open();
   std::unique_ptr<netlink::NetlinkQdiscDriver> qdiscs = *netlink::NetlinkQdiscDriver::Open();
   std::unique_ptr<bpf::BpfIdentityDriver> identities =
-      *bpf::BpfIdentityDriver::Open({{}, drivers::RedirectMode::kBpf});
+      *bpf::BpfIdentityDriver::Open({{}, testing::WorkingRedirect()});
   std::unique_ptr<nftables::NftFirewallDriver> firewall = *nftables::NftFirewallDriver::Open();
   std::unique_ptr<netlink::NetlinkFlowDriver> flows = *netlink::NetlinkFlowDriver::Open();
   std::unique_ptr<nftables::NftForwardingProbe> forwarding = testing::OpenForwardingProbe();

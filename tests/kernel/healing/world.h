@@ -14,12 +14,13 @@
 #include "drivers/identity_driver.h"
 #include "tests/kernel/healing/gate.h"
 #include "tests/kernel/healing/portrait.h"
+#include "tests/support/redirect.h"
 #include "tests/support/tempdir.h"
 
 namespace forkplane::healing {
 
 struct Setup {
-  drivers::RedirectMode mode = drivers::RedirectMode::kBpf;
+  drivers::RedirectMode mode = testing::WorkingRedirect();
   int event_buffer_bytes = 0;  // 0: as the daemon has
 };
 

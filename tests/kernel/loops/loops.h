@@ -22,6 +22,7 @@
 #include "reconcilers/tap/reconciler.h"
 #include "tests/support/forwarding_probe.h"
 #include "tests/support/netns.h"
+#include "tests/support/redirect.h"
 
 namespace forkplane {
 
@@ -85,7 +86,7 @@ class Calls final : public drivers::CallHook {
 class Loops {
  public:
   explicit Loops(ledger::Options options = {}, int deletion_threads = 0,
-                 drivers::RedirectMode mode = drivers::RedirectMode::kBpf)
+                 drivers::RedirectMode mode = testing::WorkingRedirect())
       : identities(*bpf::BpfIdentityDriver::Open({{}, mode})) {
     options.path = ":memory:";
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), SystemRng())).value();

@@ -70,6 +70,19 @@ TEST_F(HostStorageTest, AnImageIsFoundInTheFirstRootThatHasIt) {
   EXPECT_EQ(storage_->OpenImage("absent").error().code, Code::kNotFound);
 }
 
+TEST_F(HostStorageTest, AnImageThatOnlyRootMayReadIsRefusedWithTheRemedy) {
+  Write(dir_.File("images/kernel"), "k");
+  fs::permissions(dir_.File("images/kernel"), fs::perms::owner_read);
+  const auto image = storage_->OpenImage("kernel");
+  ASSERT_FALSE(image.ok());
+  EXPECT_EQ(image.error().code, Code::kInvalid);
+  EXPECT_EQ(image.error().message,
+            "image 'kernel' is 0400: a VMM's user cannot read it: chmod o+r");
+  EXPECT_TRUE(storage_->CreateVmDirectory("vm-1", ::getuid()).ok());
+  EXPECT_TRUE(storage_->CopyImageToVm("kernel", "vm-1", "root", ::getuid(), ::getgid()).ok())
+      << "a copy is given to the VM's user";
+}
+
 TEST_F(HostStorageTest, APathThatLeavesItsRootIsInvalid) {
   Write(dir_.File("secret"), "s");
   fs::create_symlink("../secret", dir_.File("images/up"));
