@@ -47,6 +47,9 @@ Result<ResourceType> BuiltInOf(const Json& document) {
   type.name_rule =
       TextOf(document, "nameRule") == "Label" ? NameRule::kLabel : NameRule::kSubdomain;
   type.selectable_fields = TextsOf(document, "selectableFields");
+  for (const auto& [path, key] : MemberOf(document, "mergeKeys").items()) {
+    type.merge_keys[path] = key.get<std::string>();
+  }
   for (const char c : type.kind) {
     type.singular += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -70,6 +71,9 @@ struct ResourceType {
   bool has_generation = true;
   bool status_subresource = false;
   NameRule name_rule = NameRule::kSubdomain;
+  // Strategic merge patch, which only built-ins take: lists whose elements are merged, by path
+  // ("status.conditions"), with the member that tells their elements apart ("type").
+  std::map<std::string, std::string, std::less<>> merge_keys;
   std::optional<ScaleSubresource> scale;
   std::vector<PrinterColumn> columns;  // without Name, which always comes first
   std::vector<std::string>
@@ -83,6 +87,9 @@ struct ResourceType {
   NativeDefaulter native_defaulter;     // may be empty; runs after the schema's defaults
   NativeValidator native_validator;     // may be empty
 
+  // Whether a CustomResourceDefinition describes it, one of ours or a user's: clients send such
+  // objects as JSON or YAML and name their kind, and there is no strategic merge of them.
+  bool IsCustom() const { return !crd_name.empty(); }
   // "forkplane.dev/v1alpha1", or "v1" for the core group.
   std::string ApiVersion() const;
   // "virtualmachines.forkplane.dev", or "configmaps": the name in error texts.

@@ -109,6 +109,17 @@ ApiStatus BadRequestStatus(std::string message) {
   return {.code = 400, .reason = "BadRequest", .message = std::move(message)};
 }
 
+ApiStatus PatchRefused(std::string_view why) {
+  return {.code = 422,
+          .reason = "Invalid",
+          .message = "the server rejected our request due to an error in our request",
+          .causes = {{"FieldValueInvalid", "patch", std::string(why)}}};
+}
+
+ApiStatus TooLarge(std::string message) {
+  return {.code = 413, .reason = "RequestEntityTooLarge", .message = std::move(message)};
+}
+
 ApiStatus BadFieldStatus(std::string_view field, std::string_view what) {
   return {.code = 400,
           .reason = "BadRequest",

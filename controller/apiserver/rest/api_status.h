@@ -56,6 +56,10 @@ ApiStatus MethodNotAllowed(const ObjectRef& ref, std::string_view verb);
 ApiStatus NotAcceptable();
 // `accepted` as it is printed: "application/json, application/yaml".
 ApiStatus UnsupportedMediaType(std::string_view accepted);
+// A patch that cannot be applied to the object; upstream's message does not say why, the cause
+// does.
+ApiStatus PatchRefused(std::string_view why);
+ApiStatus TooLarge(std::string message);
 ApiStatus Unauthorized();
 ApiStatus ForbiddenStatus(const ObjectRef& ref, std::string message,
                           std::vector<Cause> causes = {});

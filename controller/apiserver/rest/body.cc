@@ -17,6 +17,18 @@ namespace {
 constexpr std::size_t kWarningCharsMax = 256;
 constexpr std::size_t kWarningsMax = 50;
 
+ApiResult<PatchType> NegotiatePatch(const HttpRequest& request, const crd::ResourceType& type) {
+  std::vector<PatchType> taken = {PatchType::kJson, PatchType::kMerge};
+  if (!type.IsCustom()) taken.push_back(PatchType::kStrategic);
+  const std::vector<MediaType> sent = ParseAccept(request.Header("content-type"));
+  std::string accepted;
+  for (const PatchType form : taken) {
+    if (sent.size() == 1 && sent[0].type == MediaTypeOf(form)) return form;
+    accepted += fmt::format("{}{}", accepted.empty() ? "" : ", ", MediaTypeOf(form));
+  }
+  return UnsupportedMediaType(accepted);
+}
+
 }  // namespace
 
 ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
@@ -40,22 +52,27 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
   return body;
 }
 
-ApiResult<Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation) {
-  const std::vector<MediaType> types = ParseAccept(request.Header("content-type"));
-  if (types.size() != 1 || types[0].type != "application/merge-patch+json") {
-    return UnsupportedMediaType("application/merge-patch+json");
-  }
+ApiResult<Patch> DecodePatch(const HttpRequest& request, const crd::ResourceType& type,
+                             FieldValidation validation) {
+  ASSIGN_OR_RETURN(const PatchType form, NegotiatePatch(request, type));
   std::vector<std::string> duplicates;
-  Result<Json> patch = crd::ParseJson(request.body, {}, &duplicates);
-  if (!patch.ok())
+  Result<Patch> patch = Patch::Parse(form, request.body, duplicates);
+  if (!patch.ok()) {
+    if (patch.error().code == Code::kExhausted) return TooLarge(patch.error().message);
     return BadRequestStatus(fmt::format("error decoding patch: {}", patch.error().message));
-  if (!patch->is_object())
-    return BadRequestStatus("error decoding patch: a merge patch is an object");
+  }
   if (validation == FieldValidation::kStrict && !duplicates.empty()) {
     return BadRequestStatus(
         fmt::format("strict decoding error: duplicate field {}", Quoted(duplicates.front())));
   }
   return std::move(patch).value();
+}
+
+ApiResult<bool> ApplyPatch(const Patch& patch, const crd::ResourceType& type, Json& object) {
+  const Status applied = patch.Apply(WithMetadataKeys(type.merge_keys), object);
+  if (applied.ok()) return true;
+  if (patch.type() == PatchType::kJson) return PatchRefused(applied.error().message);
+  return BadRequestStatus(fmt::format("error applying patch: {}", applied.error().message));
 }
 
 ApiResult<bool> CheckTypeMeta(const Json& object, const crd::ResourceType& type) {

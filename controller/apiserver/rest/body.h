@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "controller/apiserver/http/http.h"
+#include "controller/apiserver/patch/patch.h"
 #include "controller/apiserver/rest/api_status.h"
 #include "controller/apiserver/rest/options.h"
 #include "crd/json.h"
@@ -21,9 +22,14 @@ struct DecodedBody {
 // JSON or YAML by Content-Type; 415 for others, 400 for what cannot be parsed.
 ApiResult<DecodedBody> DecodeBody(const HttpRequest& request);
 
-// The body of a PATCH: a JSON merge patch (an object). 415 for other kinds of patch, 400 for what
-// cannot be parsed, or for duplicate keys when strict.
-ApiResult<crd::Json> DecodeMergePatch(const HttpRequest& request, FieldValidation validation);
+// The body of a PATCH of an object of this type. 415 for a form that is not taken (custom resources
+// have no strategic merge), 413 for a JSON patch of too many operations, 400 for what cannot be
+// parsed, or for duplicate keys when strict.
+ApiResult<Patch> DecodePatch(const HttpRequest& request, const crd::ResourceType& type,
+                             FieldValidation validation);
+
+// 422 for a JSON patch that does not fit the object, 400 for a strategic one.
+ApiResult<bool> ApplyPatch(const Patch& patch, const crd::ResourceType& type, crd::Json& object);
 
 // An object sent to a resource: apiVersion and kind must be there and fit. What the URL says
 // (namespace, name) is checked by the caller, who knows the verb.

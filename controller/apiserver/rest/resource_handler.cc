@@ -166,13 +166,13 @@ ApiResult<HttpResponse> ResourceHandler::Update(const RequestContext& context) {
   return response;
 }
 
-ApiResult<std::vector<std::string>> ResourceHandler::ApplyPatch(const RequestContext& context,
-                                                                const Json& patch,
-                                                                FieldValidation validation,
-                                                                Json& object) {
+ApiResult<std::vector<std::string>> ResourceHandler::PatchObject(const RequestContext& context,
+                                                                 const apiserver::Patch& patch,
+                                                                 FieldValidation validation,
+                                                                 Json& object) {
   object["apiVersion"] = context.type->ApiVersion();
   // Without a revision in the patch the object keeps the one that it was read at.
-  crd::MergePatch(object, patch);
+  RETURN_IF_ERROR(ApplyPatch(patch, *context.type, object));
   RETURN_IF_ERROR(CheckTypeMeta(object, *context.type));
   RETURN_IF_ERROR(CheckName(object, context));
   DecodedBody body{.json = std::make_shared<Json>(std::move(object)), .duplicates = {}};
@@ -184,10 +184,11 @@ ApiResult<std::vector<std::string>> ResourceHandler::ApplyPatch(const RequestCon
 ApiResult<HttpResponse> ResourceHandler::Patch(const RequestContext& context) {
   ASSIGN_OR_RETURN(const Renderer renderer, Renderer::Make(context.http, context.type, clock_));
   ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "PatchOptions"));
-  ASSIGN_OR_RETURN(const Json patch, DecodeMergePatch(context.http, query.validation));
+  ASSIGN_OR_RETURN(const apiserver::Patch patch,
+                   DecodePatch(context.http, *context.type, query.validation));
   std::vector<std::string> warnings;
   const auto edit = [&](Json& object) -> ApiResult<bool> {
-    ASSIGN_OR_RETURN(warnings, ApplyPatch(context, patch, query.validation, object));
+    ASSIGN_OR_RETURN(warnings, PatchObject(context, patch, query.validation, object));
     return true;
   };
   ASSIGN_OR_RETURN(

@@ -1,4 +1,4 @@
-// The verbs of a resource but watch: get, list, create, update, merge patch, delete,
+// The verbs of a resource but watch: get, list, create, update, patch, delete,
 // deletecollection; main resource and status subresource. The store has Kubernetes' object
 // semantics; here a request becomes a call of it and its result an answer.
 //
@@ -31,9 +31,10 @@ class ResourceHandler {
   // warnings for the client.
   ApiResult<std::vector<std::string>> Prepare(const RequestContext& context, DecodedBody& body,
                                               FieldValidation validation);
-  ApiResult<std::vector<std::string>> ApplyPatch(const RequestContext& context,
-                                                 const crd::Json& patch, FieldValidation validation,
-                                                 crd::Json& object);
+  // Changes the stored object as the patch says, and prepares what comes out of it.
+  ApiResult<std::vector<std::string>> PatchObject(const RequestContext& context,
+                                                  const apiserver::Patch& patch,
+                                                  FieldValidation validation, crd::Json& object);
   ApiResult<store::WriteResult> UpdateOrCreate(const RequestContext& context,
                                                const std::string& text, bool dry_run,
                                                bool& created);

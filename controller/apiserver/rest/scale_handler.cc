@@ -69,16 +69,9 @@ ApiResult<Json> ReadObject(store::ObjectStore& store, const RequestContext& cont
   return Lift(crd::ParseJson(object->text), context.Ref());
 }
 
-// Writes what the client asks for into the object: the replicas, and the revision that it asks for,
+// Writes what the Scale asks for into the object: the replicas, and the revision that it asks for,
 // if any.
-ApiResult<bool> SetReplicas(const RequestContext& context, const Json& body, bool merge,
-                            Json& object) {
-  const crd::ScaleSubresource& paths = *context.type->scale;
-  Json scale = body;
-  if (merge) {
-    scale = ScaleOf(object, paths);
-    crd::MergePatch(scale, body);
-  }
+ApiResult<bool> SetReplicas(const RequestContext& context, const Json& scale, Json& object) {
   const Json* name = crd::FindPath(scale, "metadata.name");
   if (name != nullptr && *name != context.info.name) {
     return BadRequestStatus(
@@ -86,7 +79,7 @@ ApiResult<bool> SetReplicas(const RequestContext& context, const Json& body, boo
                     name->is_string() ? name->get<std::string>() : "", context.info.name));
   }
   ASSIGN_OR_RETURN(const std::int64_t replicas, Replicas(scale, context));
-  SetAt(object, paths.spec_replicas_path, replicas);
+  SetAt(object, context.type->scale->spec_replicas_path, replicas);
   if (const std::string revision = RevisionIn(scale); !revision.empty()) {
     object["metadata"]["resourceVersion"] = revision;
   }
@@ -108,24 +101,31 @@ ApiResult<HttpResponse> ScaleHandler::Get(const RequestContext& context) {
 }
 
 ApiResult<HttpResponse> ScaleHandler::Update(const RequestContext& context) {
+  ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "UpdateOptions"));
   ASSIGN_OR_RETURN(const DecodedBody body, DecodeBody(context.http));
   if (!body.json->is_object()) return BadRequestStatus("the body must be a Scale");
-  return Write(context, *body.json, /*merge=*/false);
+  return Write(context, query, [&](Json& object) -> ApiResult<bool> {
+    return SetReplicas(context, *body.json, object);
+  });
 }
 
 ApiResult<HttpResponse> ScaleHandler::Patch(const RequestContext& context) {
-  ASSIGN_OR_RETURN(const Json patch, DecodeMergePatch(context.http, FieldValidation::kIgnore));
-  return Write(context, patch, /*merge=*/true);
+  ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "PatchOptions"));
+  ASSIGN_OR_RETURN(const apiserver::Patch patch,
+                   DecodePatch(context.http, *context.type, FieldValidation::kIgnore));
+  return Write(context, query, [&](Json& object) -> ApiResult<bool> {
+    Json scale = ScaleOf(object, *context.type->scale);
+    RETURN_IF_ERROR(ApplyPatch(patch, *context.type, scale));
+    if (!scale.is_object()) return BadRequestStatus("the result must be a Scale");
+    return SetReplicas(context, scale, object);
+  });
 }
 
-ApiResult<HttpResponse> ScaleHandler::Write(const RequestContext& context, const Json& body,
-                                            bool merge) {
-  ASSIGN_OR_RETURN(const WriteQuery query,
-                   ParseWriteQuery(context.http, merge ? "PatchOptions" : "UpdateOptions"));
+ApiResult<HttpResponse> ScaleHandler::Write(
+    const RequestContext& context, const WriteQuery& query,
+    const std::function<ApiResult<bool>(Json& object)>& edit) {
   ASSIGN_OR_RETURN(const store::WriteResult written,
-                   ModifyObject(store_, context, {.dry_run = query.dry_run}, [&](Json& object) {
-                     return SetReplicas(context, body, merge, object);
-                   }));
+                   ModifyObject(store_, context, {.dry_run = query.dry_run}, edit));
   ASSIGN_OR_RETURN(const Json object, Lift(crd::ParseJson(written.object->text), context.Ref()));
   return ScaleResponse(object, *context.type->scale);
 }

@@ -3,6 +3,8 @@
 // NOTE Threading: stateless; any number of threads.
 #pragma once
 
+#include <functional>
+
 #include "controller/apiserver/rest/body.h"
 #include "controller/apiserver/rest/options.h"
 #include "controller/apiserver/rest/request_context.h"
@@ -14,13 +16,13 @@ class ScaleHandler {
   explicit ScaleHandler(store::ObjectStore& store) : store_(store) {}
 
   ApiResult<HttpResponse> Get(const RequestContext& context);
-  // PUT: resourceVersion is optional. PATCH: merge patch only.
+  // PUT: resourceVersion is optional. PATCH: a patch on the Scale, not on the object.
   ApiResult<HttpResponse> Update(const RequestContext& context);
   ApiResult<HttpResponse> Patch(const RequestContext& context);
 
  private:
-  // Writes the replicas that the Scale asks for; `merge`: the body is a merge patch on the Scale.
-  ApiResult<HttpResponse> Write(const RequestContext& context, const crd::Json& body, bool merge);
+  ApiResult<HttpResponse> Write(const RequestContext& context, const WriteQuery& query,
+                                const std::function<ApiResult<bool>(crd::Json& object)>& edit);
 
   store::ObjectStore& store_;
 };

@@ -115,6 +115,24 @@ TEST_F(GoldenTest, Objects) {
           Delete(kMachines + "/ssa1", R"({"propagationPolicy":"Background"})"));
 }
 
+// The words are upstream's; why it is so stands in a cause, of which upstream has none.
+TEST_F(GoldenTest, JsonPatches) {
+  ASSERT_EQ(Post(kMachines, Machine("s1")).code, 201);
+  const auto patch = [&](const Json& operations) {
+    return Do("PATCH", kMachines + "/s1", operations.dump(),
+              {{"content-type", "application/json-patch+json"}});
+  };
+  for (const auto& [name, operation] :
+       {std::pair{"patch-json-testfail",
+                  Json{{"op", "test"}, {"path", "/spec/vcpus"}, {"value", 9}}},
+        {"patch-json-badpath", Json{{"op", "remove"}, {"path", "/spec/nope"}}}}) {
+    Reply reply = patch(Json::array({operation}));
+    EXPECT_EQ(reply.json["details"]["causes"].size(), 1U) << reply.text;
+    reply.json["details"].erase("causes");
+    Compare(name, reply);
+  }
+}
+
 TEST_F(GoldenTest, TableColumns) {
   const Json expected = Json::parse(Read("1.32/list-table.body"));
   const Reply table = Get(kMachines, {{"accept", kTableAccept}});

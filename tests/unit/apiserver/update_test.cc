@@ -84,19 +84,6 @@ TEST_F(UpdateTest, APatchWithAStaleVersionConflicts) {  // T111
   EXPECT_EQ(Get(kWidgets + "/a").json["spec"]["cpus"], 2);
 }
 
-TEST_F(UpdateTest, OnlyMergePatchesAreTaken) {  // T114 T117
-  MustCreate("a");
-  for (const char* type :
-       {"application/json", "application/strategic-merge-patch+json", "application/json-patch+json",
-        "application/apply-patch+yaml", "text/plain", ""}) {
-    const Reply reply = Do("PATCH", kWidgets + "/a", "{}", {{"content-type", type}});
-    EXPECT_EQ(reply.code, 415) << type;
-    EXPECT_EQ(reply.message(),
-              "the body of the request was in an unknown format - accepted media types include: "
-              "application/merge-patch+json");
-  }
-}
-
 TEST_F(UpdateTest, APatchMayNotBreakTheObject) {  // T118 T119
   MustCreate("a");
   EXPECT_EQ(Patch(kWidgets + "/a", {{"spec", {{"cpus", 99}}}}).code, 422);
