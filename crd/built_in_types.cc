@@ -13,9 +13,11 @@ namespace {
 PrinterColumn::Render RenderOf(std::string_view text) {
   using Render = PrinterColumn::Render;
   if (text == "Count") return Render::kCount;
-  if (text == "FirstOf") return Render::kFirstOf;
+  if (text == "Age") return Render::kAge;
+  if (text == "Times") return Render::kTimes;
   if (text == "ObjectRef") return Render::kObjectRef;
   if (text == "Source") return Render::kSource;
+  if (text == "Trimmed") return Render::kTrimmed;
   return Render::kPath;
 }
 

@@ -24,9 +24,11 @@ struct PrinterColumn {
   enum class Render : std::uint8_t {
     kPath,
     kCount,      // number of entries of the map at json_path (ConfigMap's Data)
-    kFirstOf,    // json_path is "a|b|c": the first that is present (Event's Last Seen)
+    kAge,        // of the time at json_path, "a|b|c": the first that is present (Event's Last Seen)
+    kTimes,      // the number there, found likewise; 1 when there is none (Event's Count)
     kObjectRef,  // "kind/name" in lower case of the reference at json_path (Event's Object)
     kSource,     // "component, host" of the source at json_path (Event's Source)
+    kTrimmed,    // text without blanks around it (Event's Message)
   };
   std::string name;
   std::string type;         // string, integer, number, boolean, date
@@ -75,7 +77,8 @@ struct ResourceType {
   // ("status.conditions"), with the member that tells their elements apart ("type").
   std::map<std::string, std::string, std::less<>> merge_keys;
   std::optional<ScaleSubresource> scale;
-  std::vector<PrinterColumn> columns;  // without Name, which always comes first
+  // Without Name, which comes first unless a built-in has one of this name elsewhere.
+  std::vector<PrinterColumn> columns;
   std::vector<std::string>
       selectable_fields;              // "status.phase"; metadata.name/.namespace are implied
   std::vector<std::string> warnings;  // parts of the CRD this server does not enforce

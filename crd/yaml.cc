@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
 #include "crd/yaml_scalar.h"
 
 namespace forkplane::crd {

@@ -35,4 +35,8 @@ Result<std::vector<YamlDocument>> ParseYaml(std::string_view text, const YamlLim
 // The same, for a text that must hold exactly one document.
 Result<Json> ParseOneYaml(std::string_view text, const YamlLimits& limits = {});
 
+// One document in block style, keys sorted, with a line end; ParseOneYaml and kubectl read the same
+// value from it. `value` is at most as deep as ParseJson reads.
+std::string DumpYaml(const Json& value);
+
 }  // namespace forkplane::crd

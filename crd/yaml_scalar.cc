@@ -75,30 +75,6 @@ bool LooksLikeFloat(std::string_view text) {
   return text.empty();
 }
 
-// Of the character that begins with this byte; 0: none does.
-std::size_t LengthBy(unsigned char first) {
-  if (first < 0x80) return 1;
-  if ((first & 0xe0) == 0xc0) return 2;
-  if ((first & 0xf0) == 0xe0) return 3;
-  return (first & 0xf8) == 0xf0 ? 4 : 0;
-}
-
-// Bytes of the first character; 0: it is none, overlong, past the end of Unicode, or a surrogate.
-std::size_t LengthOfCharacter(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text[0]);
-  const std::size_t length = LengthBy(first);
-  if (length == 0 || length > text.size()) return 0;
-  std::uint32_t code = length == 1 ? first : first & (0x7fU >> length);
-  for (const char c : text.substr(1, length - 1)) {
-    const auto next = static_cast<unsigned char>(c);
-    if ((next & 0xc0) != 0x80) return 0;
-    code = (code << 6) | (next & 0x3fU);
-  }
-  constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = code >= 0xd800 && code < 0xe000;
-  return code < kSmallest.at(length) || code > 0x10ffff || surrogate ? 0 : length;
-}
-
 }  // namespace
 
 Result<Json> TypePlainScalar(const std::string& text) {
@@ -128,15 +104,6 @@ Result<Json> TypePlainScalar(const std::string& text) {
     return Invalid(fmt::format("{} has no JSON form: quote it if text is meant", text));
   }
   return Json(text);
-}
-
-bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = LengthOfCharacter(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 }  // namespace forkplane::crd

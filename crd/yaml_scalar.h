@@ -14,6 +14,4 @@ namespace forkplane::crd {
 // and NaN have no JSON form: Invalid.
 Result<Json> TypePlainScalar(const std::string& text);
 
-bool IsUtf8(std::string_view text);
-
 }  // namespace forkplane::crd

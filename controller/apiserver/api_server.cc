@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/apiserver/auth/authorizer.h"
+#include "controller/apiserver/auth/reviews.h"
 #include "controller/apiserver/discovery/discovery.h"
 #include "controller/apiserver/discovery/openapi.h"
 #include "controller/apiserver/health.h"
@@ -11,6 +12,7 @@
 #include "controller/apiserver/rest/api_status.h"
 #include "controller/apiserver/rest/request_info.h"
 #include "controller/apiserver/rest/resource_handler.h"
+#include "controller/apiserver/rest/review_types.h"
 #include "controller/apiserver/rest/scale_handler.h"
 #include "controller/apiserver/rest/services.h"
 #include "controller/apiserver/rest/watch_handler.h"
@@ -95,7 +97,8 @@ class ApiServer::Impl {
   }
 
   bool IsServed(const RequestInfo& info) const {
-    return info.is_resource && (Find(info) != nullptr || IsServices(info));
+    return info.is_resource &&
+           (Find(info) != nullptr || FindReview(info) != nullptr || IsServices(info));
   }
 
   HttpResponse Dispatch(const HttpRequest& request, const RequestInfo& info) {
@@ -104,12 +107,18 @@ class ApiServer::Impl {
     }
     if (!info.is_resource) return Other(request);
     const crd::ResourceTypePtr type = Find(info);
-    if (type == nullptr) {
-      return IsServices(info) ? HandleServices(request, info, options_.store, options_.clock)
-                              : ToResponse(NoSuchPath());
+    if (type == nullptr && IsServices(info)) {
+      return HandleServices(request, info, options_.store, options_.clock);
     }
-    ApiResult<HttpResponse> response = Resource({request, info, type});
+    ApiResult<HttpResponse> response =
+        type == nullptr ? Review(request, info) : Resource({request, info, type});
     return response.ok() ? std::move(response).value() : ToResponse(response.error());
+  }
+
+  ApiResult<HttpResponse> Review(const HttpRequest& request, const RequestInfo& info) {
+    const crd::ResourceTypePtr type = FindReview(info);
+    if (type == nullptr) return NoSuchPath();
+    return AnswerReview({request, info, type});
   }
 
   // The verb of a resource; 404 where the path does not fit the type, 405 where the verb does not.

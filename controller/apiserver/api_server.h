@@ -5,7 +5,8 @@
 // NOTE Threading: Handle may run on any number of threads; a watch keeps its thread. What the
 //   options name must outlive the server.
 // NOTE Identity: the request's client certificate. Group system:masters may do everything; anybody
-//   else sees /version, /healthz, /livez and /readyz, and gets 401 (anonymous) or 403.
+//   else sees /version, /healthz, /livez and /readyz, may ask about themselves when they have a
+//   certificate, and gets 401 (anonymous) or 403.
 // NOTE Metrics: apiserver_request_total{verb,resource,code},
 //   apiserver_request_duration_seconds{verb}, apiserver_longrunning_requests. Long-running requests
 //   are counted at their start and have no duration.

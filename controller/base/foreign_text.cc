@@ -37,6 +37,15 @@ std::size_t Utf8Length(std::string_view text, std::size_t at) {
   return overlong || outside ? 0 : length;
 }
 
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = Utf8Length(text, 0);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string CleanForeignText(std::string_view text, std::size_t bytes_max) {
   CHECK(bytes_max >= kCut.size());
   std::string clean;

@@ -21,5 +21,6 @@ std::string_view CutUtf8(std::string_view text, std::size_t bytes_max);
 
 // Bytes of the character that begins at `at`; 0: it is not UTF-8.
 std::size_t Utf8Length(std::string_view text, std::size_t at);
+bool IsUtf8(std::string_view text);
 
 }  // namespace forkplane

@@ -2,17 +2,40 @@
 
 #include <algorithm>
 
+#include "controller/apiserver/rest/review_types.h"
 #include "controller/apiserver/rest/text.h"
 
 namespace forkplane::apiserver {
 namespace {
 
-bool IsPublic(const HttpRequest& request) {
-  if (request.method != "GET" && request.method != "HEAD") return false;
-  if (request.segments.empty()) return false;
-  const std::string& first = request.segments.front();
-  return (first == "version" && request.segments.size() == 1) || first == "healthz" ||
-         first == "livez" || first == "readyz";
+bool Names(const std::vector<std::string>& list, std::string_view wanted) {
+  return std::any_of(list.begin(), list.end(), [&](const std::string& one) {
+    if (!one.ends_with('*')) return one == wanted;
+    return wanted.starts_with(std::string_view(one).substr(0, one.size() - 1));
+  });
+}
+
+// The path as requests are routed by it: decoded, without empty segments. A slash inside of one
+// stays encoded, so that it is never taken for one between two.
+std::string RoutedPath(const HttpRequest& request) {
+  std::string path;
+  for (const std::string& segment : request.segments) {
+    path += '/';
+    for (const char c : segment) {
+      if (c == '/') {
+        path += "%2F";
+      } else {
+        path += c;
+      }
+    }
+  }
+  return path;
+}
+
+Attributes AttributesOf(const HttpRequest& request, const RequestInfo& info) {
+  if (!info.is_resource) return {.verb = Lower(request.method), .path = RoutedPath(request)};
+  const std::string part = info.subresource.empty() ? "" : "/" + info.subresource;
+  return {.verb = info.verb, .group = info.group, .resource = info.resource + part};
 }
 
 // `virtualmachines.forkplane.dev is forbidden: User "bob" cannot list resource "virtualmachines" in
@@ -36,10 +59,39 @@ std::string ForbiddenText(const std::string& user, const HttpRequest& request,
 
 }  // namespace
 
+Rules RulesOf(const std::optional<TlsPeer>& who) {
+  Rules rules;
+  rules.paths.push_back(
+      {{"get", "head"},
+       {"/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version"}});
+  if (!who) return rules;
+  for (const crd::ResourceTypePtr& type : ReviewTypes()) {
+    rules.resources.push_back({{"create"}, {type->group}, {type->plural}});
+  }
+  const std::vector<std::string>& groups = who->organizations;
+  if (std::find(groups.begin(), groups.end(), "system:masters") == groups.end()) return rules;
+  rules.resources.push_back({{"*"}, {"*"}, {"*"}});
+  rules.paths.push_back({{"*"}, {"*"}});
+  return rules;
+}
+
+bool MayDo(const std::optional<TlsPeer>& who, const Attributes& what) {
+  const Rules rules = RulesOf(who);
+  if (!what.path.empty() || what.resource.empty()) {
+    return std::any_of(rules.paths.begin(), rules.paths.end(), [&](const PathRule& rule) {
+      return Names(rule.verbs, what.verb) && Names(rule.paths, what.path);
+    });
+  }
+  return std::any_of(rules.resources.begin(), rules.resources.end(), [&](const ResourceRule& rule) {
+    return Names(rule.verbs, what.verb) && Names(rule.groups, what.group) &&
+           Names(rule.resources, what.resource);
+  });
+}
+
 std::optional<ApiStatus> Authorize(const HttpRequest& request, const RequestInfo& info) {
-  if (IsPublic(request)) return std::nullopt;
+  const bool may = MayDo(request.peer, AttributesOf(request, info));
+  if (may && MayDo(std::nullopt, AttributesOf(request, info))) return std::nullopt;
   if (!request.peer) return Unauthorized();
-  const std::vector<std::string>& groups = request.peer->organizations;
   const bool impersonates =
       std::any_of(request.headers.begin(), request.headers.end(),
                   [](const auto& header) { return header.first.starts_with("impersonate-"); });
@@ -49,9 +101,7 @@ std::optional<ApiStatus> Authorize(const HttpRequest& request, const RequestInfo
     // Acting as somebody else while rights are all or nothing would be a lie in the audit log.
     return ForbiddenStatus(ref, "impersonation is not supported");
   }
-  if (std::find(groups.begin(), groups.end(), "system:masters") != groups.end()) {
-    return std::nullopt;
-  }
+  if (may) return std::nullopt;
   return ForbiddenStatus(ref, ForbiddenText(request.peer->common_name, request, info, ref));
 }
 

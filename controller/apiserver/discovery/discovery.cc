@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "controller/apiserver/rest/review_types.h"
 #include "crd/json.h"
 
 namespace forkplane::apiserver {
@@ -19,12 +20,21 @@ struct Group {
 
 std::vector<Group> GroupTypes(const crd::TypeRegistry& registry) {
   std::vector<Group> groups;
-  for (const crd::ResourceTypePtr& type : registry.List()) {
-    if (!type->served) continue;
+  const auto add = [&groups](const crd::ResourceTypePtr& type) {
     if (groups.empty() || groups.back().name != type->group) groups.push_back({type->group, {}});
     groups.back().versions[type->version].push_back(type);
+  };
+  for (const crd::ResourceTypePtr& type : registry.List()) {
+    if (type->served) add(type);
   }
+  for (const crd::ResourceTypePtr& review : ReviewTypes()) add(review);
   return groups;
+}
+
+bool IsReview(const crd::ResourceType& type) {
+  const auto& reviews = ReviewTypes();
+  return std::any_of(reviews.begin(), reviews.end(),
+                     [&](const crd::ResourceTypePtr& review) { return review.get() == &type; });
 }
 
 Json SubresourceJson(const crd::ResourceType& type, const std::string& name) {
@@ -43,6 +53,7 @@ void AppendResource(const crd::ResourceType& type, Json& resources) {
       {"kind", type.kind},
       {"verbs",
        {"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"}}};
+  if (IsReview(type)) item["verbs"] = {"create"};
   if (!type.short_names.empty()) item["shortNames"] = type.short_names;
   if (!type.categories.empty()) item["categories"] = type.categories;
   resources.push_back(std::move(item));

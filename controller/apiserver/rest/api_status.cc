@@ -152,9 +152,10 @@ ApiStatus MethodNotAllowed(const ObjectRef& ref, std::string_view verb) {
 }
 
 ApiStatus NotAcceptable() {
-  return {.code = 406,
-          .reason = "NotAcceptable",
-          .message = "only the following media types are accepted: application/json"};
+  return {
+      .code = 406,
+      .reason = "NotAcceptable",
+      .message = "only the following media types are accepted: application/json, application/yaml"};
 }
 
 ApiStatus UnsupportedMediaType(std::string_view accepted) {

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/apiserver/proto/decoder.h"
+#include "controller/apiserver/proto/message_tables.h"
 #include "controller/apiserver/rest/negotiation.h"
 #include "controller/apiserver/rest/text.h"
 #include "crd/json_members.h"
@@ -29,11 +31,24 @@ ApiResult<PatchType> NegotiatePatch(const HttpRequest& request, const crd::Resou
   return UnsupportedMediaType(accepted);
 }
 
+// Sets a member that is absent, null or "".
+void FillIn(const char* name, const std::string& text, Json& object) {
+  Json& member = object[name];
+  if (member.is_null() || member == "") member = text;
+}
+
 }  // namespace
 
-ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
-  ASSIGN_OR_RETURN(const BodyFormat format, NegotiateBody(request.Header("content-type")));
+ApiResult<DecodedBody> DecodeBody(const HttpRequest& request, bool protobuf) {
+  ASSIGN_OR_RETURN(const BodyFormat format,
+                   NegotiateBody(request.Header("content-type"), protobuf));
   DecodedBody body;
+  if (format == BodyFormat::kProtobuf) {
+    Result<Json> json = DecodeProtobuf(request.body);
+    if (!json.ok()) return BadRequestStatus(json.error().message);
+    body.json = std::make_shared<Json>(std::move(json).value());
+    return body;
+  }
   if (format == BodyFormat::kYaml) {
     Result<std::vector<crd::YamlDocument>> documents = crd::ParseYaml(request.body);
     if (!documents.ok()) return BadRequestStatus(documents.error().message);
@@ -49,6 +64,18 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request) {
         fmt::format("couldn't get version/kind; json parse error: {}", json.error().message));
   }
   body.json = std::make_shared<Json>(std::move(json).value());
+  return body;
+}
+
+ApiResult<DecodedBody> DecodeObject(const HttpRequest& request, const crd::ResourceType& type) {
+  const bool protobuf =
+      !type.IsCustom() && FindMessageTable(type.ApiVersion(), type.kind) != nullptr;
+  ASSIGN_OR_RETURN(DecodedBody body, DecodeBody(request, protobuf));
+  if (!type.IsCustom() && body.json->is_object()) {
+    FillIn("kind", type.kind, *body.json);
+    FillIn("apiVersion", type.ApiVersion(), *body.json);
+  }
+  RETURN_IF_ERROR(CheckTypeMeta(*body.json, type));
   return body;
 }
 

@@ -19,8 +19,14 @@ struct DecodedBody {
   std::vector<std::string> duplicates;  // paths of keys that came twice
 };
 
-// JSON or YAML by Content-Type; 415 for others, 400 for what cannot be parsed.
-ApiResult<DecodedBody> DecodeBody(const HttpRequest& request);
+// JSON or YAML by Content-Type, or protobuf where `protobuf` says that it is read; 415 for others,
+// 400 for what cannot be parsed.
+ApiResult<DecodedBody> DecodeBody(const HttpRequest& request, bool protobuf = false);
+
+// The body of a POST or PUT, an object of this type: DecodeBody and CheckTypeMeta. Built-in kinds
+// may come as protobuf, and without kind and apiVersion (typed clients leave them out: the URL says
+// them); custom ones may not.
+ApiResult<DecodedBody> DecodeObject(const HttpRequest& request, const crd::ResourceType& type);
 
 // The body of a PATCH of an object of this type. 415 for a form that is not taken (custom resources
 // have no strategic merge), 413 for a JSON patch of too many operations, 400 for what cannot be

@@ -5,6 +5,9 @@
 namespace forkplane::apiserver {
 namespace {
 
+constexpr std::string_view kYamlType = "application/yaml";
+constexpr std::string_view kProtobufType = "application/vnd.kubernetes.protobuf";
+
 MediaType ParseMediaType(std::string_view clause) {
   MediaType media;
   bool first = true;
@@ -36,19 +39,29 @@ std::string Param(const MediaType& media, const std::string& name) {
 }
 
 // None: this clause cannot be served.
-std::optional<Negotiated> Serve(const MediaType& media, bool allow_table) {
-  if (!IsJson(media)) return std::nullopt;
+std::optional<Negotiated> Serve(const MediaType& media, const Offer& offer) {
+  Negotiated served;
+  if (offer.yaml && media.type == kYamlType) {
+    served.format = BodyFormat::kYaml;
+  } else if (!IsJson(media)) {
+    return std::nullopt;
+  }
   const std::string as = Param(media, "as");
-  if (as.empty()) return Negotiated{};
+  if (as.empty()) return served;
   const std::string version = Param(media, "v");
   if (Param(media, "g") != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) {
     return std::nullopt;
   }
-  if (as == "Table" && allow_table) return Negotiated{Transform::kTable, version};
-  if (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") {
-    return Negotiated{Transform::kPartialMetadata, version};
+  served.meta_version = version;
+  const bool partial = as == "PartialObjectMetadata" || as == "PartialObjectMetadataList";
+  if (offer.table && as == "Table") {
+    served.transform = Transform::kTable;
+  } else if (offer.partial && partial) {
+    served.transform = Transform::kPartialMetadata;
+  } else {
+    return std::nullopt;
   }
-  return std::nullopt;
+  return served;
 }
 
 }  // namespace
@@ -61,20 +74,23 @@ std::vector<MediaType> ParseAccept(std::string_view header) {
   return clauses;
 }
 
-ApiResult<Negotiated> NegotiateResponse(std::string_view accept, bool allow_table) {
+ApiResult<Negotiated> NegotiateResponse(std::string_view accept, const Offer& offer) {
   const std::vector<MediaType> clauses = ParseAccept(accept);
   if (clauses.empty()) return Negotiated{};
   for (const MediaType& clause : clauses) {
-    if (std::optional<Negotiated> served = Serve(clause, allow_table)) return *std::move(served);
+    if (std::optional<Negotiated> served = Serve(clause, offer)) return *std::move(served);
   }
   return NotAcceptable();
 }
 
-ApiResult<BodyFormat> NegotiateBody(std::string_view content_type) {
+ApiResult<BodyFormat> NegotiateBody(std::string_view content_type, bool protobuf) {
   const MediaType media = ParseMediaType(content_type);
   if (media.type.empty() || media.type == "application/json") return BodyFormat::kJson;
-  if (media.type == "application/yaml") return BodyFormat::kYaml;
-  return UnsupportedMediaType("application/json, application/yaml");
+  if (media.type == kYamlType) return BodyFormat::kYaml;
+  if (protobuf && media.type == kProtobufType) return BodyFormat::kProtobuf;
+  return UnsupportedMediaType(fmt::format("application/json, application/yaml{}{}",
+                                          protobuf ? ", " : "",
+                                          protobuf ? kProtobufType : std::string_view()));
 }
 
 }  // namespace forkplane::apiserver

@@ -20,19 +20,26 @@ std::vector<MediaType> ParseAccept(std::string_view header);
 
 enum class Transform : std::uint8_t { kNone, kTable, kPartialMetadata };
 
+enum class BodyFormat : std::uint8_t { kJson, kYaml, kProtobuf };
+
 struct Negotiated {
   Transform transform = Transform::kNone;
-  std::string meta_version = "v1";  // of meta.k8s.io, for Table and PartialObjectMetadata
+  std::string meta_version = "v1";        // of meta.k8s.io, for Table and PartialObjectMetadata
+  BodyFormat format = BodyFormat::kJson;  // or kYaml
 };
 
-// The first clause that can be served wins, whatever its q, as kube-apiserver does it. Only JSON is
-// served (YAML and protobuf answers are not: 406 when nothing else is asked for).
-// `allow_table`: false for a watch with sendInitialEvents, where upstream refuses Tables.
-ApiResult<Negotiated> NegotiateResponse(std::string_view accept, bool allow_table = true);
+// What an endpoint can answer with besides JSON of the object itself.
+struct Offer {
+  bool table = true;
+  bool partial = true;
+  bool yaml = true;
+};
 
-enum class BodyFormat : std::uint8_t { kJson, kYaml };
+// The first clause that can be served wins, whatever its q, as kube-apiserver does it. Protobuf is
+// read but not answered: 406 when nothing else is asked for.
+ApiResult<Negotiated> NegotiateResponse(std::string_view accept, const Offer& offer = {});
 
-// Of a POST, PUT or DELETE body. None given means JSON.
-ApiResult<BodyFormat> NegotiateBody(std::string_view content_type);
+// Of a POST, PUT or DELETE body. None given means JSON. `protobuf`: whether it is read here.
+ApiResult<BodyFormat> NegotiateBody(std::string_view content_type, bool protobuf = false);
 
 }  // namespace forkplane::apiserver

@@ -215,7 +215,7 @@ ApiResult<store::DeleteOptions> ParseDeleteOptions(const HttpRequest& request) {
     raw.orphan_dependents = QueryBool(request, "orphanDependents");
   }
   if (!request.body.empty()) {
-    ASSIGN_OR_RETURN(const DecodedBody body, DecodeBody(request));
+    ASSIGN_OR_RETURN(const DecodedBody body, DecodeBody(request, /*protobuf=*/true));
     RETURN_IF_ERROR(ReadDeleteBody(*body.json, raw, options));
   }
   ASSIGN_OR_RETURN(options.dry_run, ParseDryRun(raw.dry_run, "DeleteOptions"));

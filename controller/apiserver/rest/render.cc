@@ -4,6 +4,7 @@
 
 #include "controller/apiserver/rest/request_info.h"
 #include "controller/apiserver/rest/text.h"
+#include "crd/yaml.h"
 
 namespace forkplane::apiserver {
 
@@ -74,12 +75,12 @@ std::string ListMetaText(const store::ListResult& list) {
 }
 
 ApiResult<Renderer> Renderer::Make(const HttpRequest& request, crd::ResourceTypePtr type,
-                                   const Clock& clock, bool allow_table) {
+                                   const Clock& clock, const Offer& offer) {
   Renderer renderer;
   renderer.type_ = std::move(type);
   renderer.clock_ = &clock;
   renderer.pretty_ = QueryBool(request, "pretty");
-  ASSIGN_OR_RETURN(renderer.negotiated_, NegotiateResponse(request.Header("accept"), allow_table));
+  ASSIGN_OR_RETURN(renderer.negotiated_, NegotiateResponse(request.Header("accept"), offer));
   if (renderer.IsTable()) {
     ASSIGN_OR_RETURN(renderer.include_, ParseIncludeObject(request));
   }
@@ -90,14 +91,15 @@ std::string Renderer::PartialMetadata(const store::Object& object) const {
   return PartialMetadataText(ParseStored(object), negotiated_.meta_version);
 }
 
-namespace {
-
-void MakePretty(HttpResponse& response) {
-  Result<Json> json = crd::ParseJson(response.body, {.depth_max = 200, .bytes_max = SIZE_MAX});
-  if (json.ok()) response.body = crd::DumpPrettyJson(*json) + "\n";
+void Finish(const Negotiated& negotiated, bool pretty, HttpResponse& response) {
+  const bool yaml = negotiated.format == BodyFormat::kYaml;
+  if (!yaml && !pretty) return;
+  const Result<Json> json =
+      crd::ParseJson(response.body, {.depth_max = 200, .bytes_max = SIZE_MAX});
+  if (!json.ok()) return;
+  response.body = yaml ? crd::DumpYaml(*json) : crd::DumpPrettyJson(*json) + "\n";
+  if (yaml) response.content_type = "application/yaml";
 }
-
-}  // namespace
 
 HttpResponse Renderer::Object(const store::Object& object, int code) const {
   HttpResponse response{.status = code};
@@ -116,7 +118,7 @@ HttpResponse Renderer::Object(const store::Object& object, int code) const {
       break;
     }
   }
-  if (pretty_) MakePretty(response);
+  Finish(negotiated_, pretty_, response);
   return response;
 }
 
@@ -157,7 +159,7 @@ HttpResponse Renderer::List(const store::ListResult& list) const {
         Quoted(partial ? "meta.k8s.io/" + negotiated_.meta_version : type_->ApiVersion()), meta,
         items);
   }
-  if (pretty_) MakePretty(response);
+  Finish(negotiated_, pretty_, response);
   return response;
 }
 

@@ -20,10 +20,9 @@ std::string TextInVersion(const store::Object& object, const crd::ResourceType& 
 // One per request.
 class Renderer {
  public:
-  // 406 when nothing acceptable is asked for, 400 for a bad includeObject. `allow_table` as in
-  // NegotiateResponse.
+  // 406 when nothing acceptable is asked for, 400 for a bad includeObject.
   static ApiResult<Renderer> Make(const HttpRequest& request, crd::ResourceTypePtr type,
-                                  const Clock& clock, bool allow_table = true);
+                                  const Clock& clock, const Offer& offer = {});
 
   HttpResponse Object(const store::Object& object, int code) const;
   HttpResponse List(const store::ListResult& list) const;
@@ -44,6 +43,9 @@ class Renderer {
   const Clock* clock_ = nullptr;
   bool pretty_ = false;
 };
+
+// Turns a body of JSON into the form that was negotiated.
+void Finish(const Negotiated& negotiated, bool pretty, HttpResponse& response);
 
 // `{"resourceVersion":"7",...}` of a list.
 std::string ListMetaText(const store::ListResult& list);

@@ -118,8 +118,7 @@ ApiResult<std::vector<std::string>> ResourceHandler::Prepare(const RequestContex
 ApiResult<HttpResponse> ResourceHandler::Create(const RequestContext& context) {
   ASSIGN_OR_RETURN(const Renderer renderer, Renderer::Make(context.http, context.type, clock_));
   ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "CreateOptions"));
-  ASSIGN_OR_RETURN(DecodedBody body, DecodeBody(context.http));
-  RETURN_IF_ERROR(CheckTypeMeta(*body.json, *context.type));
+  ASSIGN_OR_RETURN(DecodedBody body, DecodeObject(context.http, *context.type));
   const ObjectRef ref = context.Ref(MetadataText(*body.json, "name"));
   ASSIGN_OR_RETURN(const std::vector<std::string> warnings,
                    Prepare(context, body, query.validation));
@@ -152,8 +151,7 @@ ApiResult<store::WriteResult> ResourceHandler::UpdateOrCreate(const RequestConte
 ApiResult<HttpResponse> ResourceHandler::Update(const RequestContext& context) {
   ASSIGN_OR_RETURN(const Renderer renderer, Renderer::Make(context.http, context.type, clock_));
   ASSIGN_OR_RETURN(const WriteQuery query, ParseWriteQuery(context.http, "UpdateOptions"));
-  ASSIGN_OR_RETURN(DecodedBody body, DecodeBody(context.http));
-  RETURN_IF_ERROR(CheckTypeMeta(*body.json, *context.type));
+  ASSIGN_OR_RETURN(DecodedBody body, DecodeObject(context.http, *context.type));
   RETURN_IF_ERROR(CheckName(*body.json, context));
   ASSIGN_OR_RETURN(const std::vector<std::string> warnings,
                    Prepare(context, body, query.validation));

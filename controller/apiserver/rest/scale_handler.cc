@@ -86,18 +86,20 @@ ApiResult<bool> SetReplicas(const RequestContext& context, const Json& scale, Js
   return true;
 }
 
-HttpResponse ScaleResponse(const Json& object, const crd::ScaleSubresource& paths) {
+HttpResponse ScaleResponse(const Json& object, const crd::ScaleSubresource& paths,
+                           const Negotiated& negotiated) {
   HttpResponse response;
   response.body = crd::DumpJson(ScaleOf(object, paths));
+  Finish(negotiated, /*pretty=*/false, response);
   return response;
 }
 
 }  // namespace
 
 ApiResult<HttpResponse> ScaleHandler::Get(const RequestContext& context) {
-  RETURN_IF_ERROR(NegotiateResponse(context.http.Header("accept")));
+  ASSIGN_OR_RETURN(const Negotiated negotiated, NegotiateResponse(context.http.Header("accept")));
   ASSIGN_OR_RETURN(const Json object, ReadObject(store_, context));
-  return ScaleResponse(object, *context.type->scale);
+  return ScaleResponse(object, *context.type->scale, negotiated);
 }
 
 ApiResult<HttpResponse> ScaleHandler::Update(const RequestContext& context) {
@@ -124,10 +126,11 @@ ApiResult<HttpResponse> ScaleHandler::Patch(const RequestContext& context) {
 ApiResult<HttpResponse> ScaleHandler::Write(
     const RequestContext& context, const WriteQuery& query,
     const std::function<ApiResult<bool>(Json& object)>& edit) {
+  ASSIGN_OR_RETURN(const Negotiated negotiated, NegotiateResponse(context.http.Header("accept")));
   ASSIGN_OR_RETURN(const store::WriteResult written,
                    ModifyObject(store_, context, {.dry_run = query.dry_run}, edit));
   ASSIGN_OR_RETURN(const Json object, Lift(crd::ParseJson(written.object->text), context.Ref()));
-  return ScaleResponse(object, *context.type->scale);
+  return ScaleResponse(object, *context.type->scale, negotiated);
 }
 
 }  // namespace forkplane::apiserver

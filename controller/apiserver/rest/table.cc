@@ -52,22 +52,33 @@ Json Typed(const Json& value, std::string_view type, WallTime now) {
 }
 
 Json ReferenceText(const Json& reference) {
-  return Lower(crd::TextOf(reference, "kind")) + "/" + crd::TextOf(reference, "name");
+  const std::string name = crd::TextOf(reference, "name");
+  return Lower(crd::TextOf(reference, "kind")) + (name.empty() ? "" : "/" + name);
 }
 
-Json SourceText(const Json& source) {
-  std::string text = crd::TextOf(source, "component");
-  const std::string host = crd::TextOf(source, "host");
-  if (!text.empty() && !host.empty()) text += ", ";
-  return text + host;
+std::string_view WithoutBlanksAround(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+// Who reported, of the older form of an Event, else of the newer one.
+Json SourceText(const Json& event) {
+  std::string component = crd::TextAt(event, "source.component");
+  std::string instance = crd::TextAt(event, "source.host");
+  if (component.empty()) component = crd::TextOf(event, "reportingComponent");
+  if (instance.empty()) instance = crd::TextOf(event, "reportingInstance");
+  return instance.empty() ? component : component + ", " + instance;
 }
 
 }  // namespace
 
-TableColumns::TableColumns(const crd::ResourceType& type) {
+TableColumns::TableColumns(const crd::ResourceType& type) : custom_(type.IsCustom()) {
   for (const crd::PrinterColumn& definition : type.columns) {
     Column column{.definition = definition, .paths = {}};
-    const bool several = definition.render == Render::kFirstOf;
+    const bool several = definition.render == Render::kAge || definition.render == Render::kTimes;
+    if (!custom_ && definition.name == "Name") name_first_ = false;
     for (const std::string_view text : several
                                            ? Split(definition.json_path, '|')
                                            : std::vector<std::string_view>{definition.json_path}) {
@@ -80,7 +91,9 @@ TableColumns::TableColumns(const crd::ResourceType& type) {
 
 std::string TableColumns::DefinitionsText() const {
   Json definitions = Json::array();
-  definitions.push_back(Definition("Name", "string", "name", kNameDescription, 0));
+  if (name_first_) {
+    definitions.push_back(Definition("Name", "string", "name", kNameDescription, 0));
+  }
   for (const Column& column : columns_) {
     const crd::PrinterColumn& definition = column.definition;
     definitions.push_back(Definition(definition.name, definition.type, definition.format,
@@ -89,26 +102,45 @@ std::string TableColumns::DefinitionsText() const {
   return crd::DumpJson(definitions);
 }
 
-Json TableColumns::Cell(const Column& column, const Json& object, WallTime now) const {
-  const Json* found = nullptr;
+const Json* TableColumns::First(const Column& column, const Json& object) {
   for (const JsonPath& path : column.paths) {
     const std::vector<const Json*> values = path.Find(object);
-    if (!values.empty() && !values.front()->is_null()) {
-      found = values.front();
-      break;
-    }
+    if (!values.empty() && !values.front()->is_null()) return values.front();
   }
-  if (column.definition.render == Render::kCount) return found == nullptr ? 0 : found->size();
-  if (found == nullptr) return nullptr;
-  if (column.definition.render == Render::kObjectRef) return ReferenceText(*found);
-  if (column.definition.render == Render::kSource) return SourceText(*found);
-  return Typed(*found, column.definition.type, now);
+  return nullptr;
+}
+
+Json TableColumns::Cell(const Column& column, const Json& object, WallTime now) const {
+  const Json* found = First(column, object);
+  const crd::PrinterColumn& definition = column.definition;
+  switch (definition.render) {
+    case Render::kCount:
+      return found == nullptr ? 0 : found->size();
+    case Render::kTimes:
+      return found != nullptr && found->is_number_integer() && *found != 0 ? *found : Json(1);
+    case Render::kSource:
+      return SourceText(object);
+    case Render::kAge:
+      return HumanAge(found != nullptr && found->is_string() ? found->get<std::string>() : "", now);
+    case Render::kPath:
+    case Render::kObjectRef:
+    case Render::kTrimmed:
+      break;
+  }
+  if (found == nullptr) return custom_ || definition.type != "string" ? Json(nullptr) : Json("");
+  if (definition.render == Render::kObjectRef) return ReferenceText(*found);
+  if (definition.render == Render::kTrimmed && found->is_string()) {
+    return Json(WithoutBlanksAround(found->get_ref<const std::string&>()));
+  }
+  return Typed(*found, definition.type, now);
 }
 
 std::string TableColumns::CellsText(const Json& object, WallTime now) const {
   Json cells = Json::array();
-  const Json* name = crd::FindPath(object, "metadata.name");
-  cells.push_back(name == nullptr ? Json(nullptr) : *name);
+  if (name_first_) {
+    const Json* name = crd::FindPath(object, "metadata.name");
+    cells.push_back(name == nullptr ? Json(nullptr) : *name);
+  }
   for (const Column& column : columns_) cells.push_back(Cell(column, object, now));
   return crd::DumpJson(cells);
 }

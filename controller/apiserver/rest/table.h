@@ -31,7 +31,11 @@ class TableColumns {
     std::vector<JsonPath> paths;  // several: the first that leads somewhere
   };
   crd::Json Cell(const Column& column, const crd::Json& object, WallTime now) const;
+  // What the first of the column's paths that leads somewhere leads to; null: none does.
+  static const crd::Json* First(const Column& column, const crd::Json& object);
 
+  bool name_first_ = true;
+  bool custom_ = true;  // absent text is null; upstream prints built-ins from Go, where it is ""
   std::vector<Column> columns_;
 };
 

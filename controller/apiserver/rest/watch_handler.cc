@@ -98,8 +98,10 @@ std::chrono::seconds DefaultTimeout(const Clock& clock) {
 
 ApiResult<HttpResponse> WatchHandler::Watch(const RequestContext& context) {
   ASSIGN_OR_RETURN(const ListQuery query, ParseListQuery(context.http, true));
-  ASSIGN_OR_RETURN(Renderer renderer, Renderer::Make(context.http, context.type, clock_,
-                                                     /*allow_table=*/!query.initial_events));
+  // Upstream has no Tables of initial events, and no YAML of a stream.
+  ASSIGN_OR_RETURN(Renderer renderer,
+                   Renderer::Make(context.http, context.type, clock_,
+                                  {.table = !query.initial_events, .yaml = false}));
   // sendInitialEvents asks for the state first, at whatever revision; sendInitialEvents=false with
   // a revision is an ordinary watch.
   const bool from_now = context.http.query.contains("sendInitialEvents") && query.initial_events;

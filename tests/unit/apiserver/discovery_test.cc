@@ -70,6 +70,8 @@ TEST_F(DiscoveryTest, WhatIsListedCanBeListed) {  // T010
     for (const Json& resource : resources) {
       const std::string name = resource["name"];
       if (name.find('/') != std::string::npos) continue;
+      // Reviews are created and kept nowhere.
+      if (resource["verbs"] == Json({"create"})) continue;
       EXPECT_EQ(Get(root + "/" + name).code, 200) << root << "/" << name;
     }
   }

@@ -5,9 +5,10 @@
 namespace forkplane::apiserver {
 namespace {
 
-std::string Negotiate(std::string_view accept, bool allow_table = true) {
-  ApiResult<Negotiated> result = NegotiateResponse(accept, allow_table);
+std::string Negotiate(std::string_view accept, const Offer& offer = {}) {
+  ApiResult<Negotiated> result = NegotiateResponse(accept, offer);
   if (!result.ok()) return std::to_string(result.error().code);
+  if (result->format == BodyFormat::kYaml) return "yaml";
   switch (result->transform) {
     case Transform::kNone:
       return "json";
@@ -36,9 +37,21 @@ TEST(Negotiation, NothingAcceptableIs406) {
   EXPECT_EQ(Negotiate("text/html"), "406");
   EXPECT_EQ(Negotiate("application/vnd.kubernetes.protobuf"), "406");
   EXPECT_EQ(Negotiate("application/json;as=Table;v=v9;g=meta.k8s.io"), "406");  // T063
-  EXPECT_EQ(Negotiate("application/json;as=Table;v=v1;g=meta.k8s.io", false), "406");
-  EXPECT_EQ(Negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false),
-            "json");
+  EXPECT_EQ(Negotiate("application/json;as=Table;v=v1;g=meta.k8s.io", {.table = false}), "406");
+  EXPECT_EQ(
+      Negotiate("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", {.table = false}),
+      "json");
+  EXPECT_EQ(
+      Negotiate("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", {.partial = false}),
+      "406");
+}
+
+TEST(Negotiation, YamlIsAnsweredWhereItIsOffered) {  // T067
+  EXPECT_EQ(Negotiate("application/yaml"), "yaml");
+  EXPECT_EQ(Negotiate("application/yaml, application/json"), "yaml");
+  EXPECT_EQ(Negotiate("application/yaml;as=Table;v=v1;g=meta.k8s.io"), "yaml");
+  EXPECT_EQ(Negotiate("application/yaml", {.yaml = false}), "406");
+  EXPECT_EQ(Negotiate("application/yaml, */*", {.yaml = false}), "json");
 }
 
 TEST(Negotiation, BodiesAreJsonOrYaml) {
@@ -46,7 +59,9 @@ TEST(Negotiation, BodiesAreJsonOrYaml) {
   EXPECT_EQ(NegotiateBody("application/json; charset=utf-8").value(), BodyFormat::kJson);
   EXPECT_EQ(NegotiateBody("application/yaml").value(), BodyFormat::kYaml);
   EXPECT_EQ(NegotiateBody("text/plain").error().code, 415);
-  EXPECT_EQ(NegotiateBody("application/vnd.kubernetes.protobuf").error().code, 415);
+  constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf";
+  EXPECT_EQ(NegotiateBody(kProtobuf).error().code, 415);
+  EXPECT_EQ(NegotiateBody(kProtobuf, true).value(), BodyFormat::kProtobuf);
 }
 
 }  // namespace
