@@ -74,7 +74,10 @@ Result<Json> RawJsonOf(const FieldRow& row, std::string_view bytes) {
 }
 
 // Whether an empty value of a plain field means that it was not set.
-bool IsEmptyValue(const Json& value) { return value == "" || value == 0 || value == false; }
+bool IsEmptyValue(const Json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value == 0 || value == false;
+}
 
 class Decoder {
  public:

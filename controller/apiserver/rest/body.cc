@@ -34,7 +34,8 @@ ApiResult<PatchType> NegotiatePatch(const HttpRequest& request, const crd::Resou
 // Sets a member that is absent, null or "".
 void FillIn(const char* name, const std::string& text, Json& object) {
   Json& member = object[name];
-  if (member.is_null() || member == "") member = text;
+  const bool empty = member.is_string() && member.get_ref<const std::string&>().empty();
+  if (member.is_null() || empty) member = text;
 }
 
 }  // namespace

@@ -110,8 +110,7 @@ TEST(YamlWriterTest, NoWordChangesItsMeaning) {
                                "x\xe2\x80\xa8y",
                                "\xe2\x80\xa9",
                                "\xef\xbb\xbf",
-                               "gr\xc3\xb6\xc3\x9f"
-                               "e",
+                               "gr\xc3\xb6\xc3\x9f",
                                "\xf0\x9f\x98\x80",
                                "---",
                                "--- a",
