@@ -71,6 +71,22 @@ Result<std::vector<Ipv4>> HookedRouteDriver::ListHostRoutes(std::uint32_t index)
   return CallThrough(hook_, {"route", "list_host_routes", false},
                      [&] { return inner_.ListHostRoutes(index); });
 }
+Result<CidrRoutes> HookedRouteDriver::ObserveCidr(std::uint32_t index, const Ipv4Prefix& cidr) {
+  return CallThrough(hook_, {"route", "observe_cidr", false},
+                     [&] { return inner_.ObserveCidr(index, cidr); });
+}
+Status HookedRouteDriver::AddBlackhole(const Ipv4Prefix& cidr) {
+  return CallThrough(hook_, {"route", "add_blackhole", true},
+                     [&] { return inner_.AddBlackhole(cidr); });
+}
+Status HookedRouteDriver::DeleteBlackhole(const Ipv4Prefix& cidr) {
+  return CallThrough(hook_, {"route", "delete_blackhole", true},
+                     [&] { return inner_.DeleteBlackhole(cidr); });
+}
+Status HookedRouteDriver::DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) {
+  return CallThrough(hook_, {"route", "delete_connected_route", true},
+                     [&] { return inner_.DeleteConnectedRoute(index, cidr); });
+}
 Result<bool> HookedRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
   return CallThrough(hook_, {"route", "has_host_route", false},
                      [&] { return inner_.HasHostRoute(index, address); });
@@ -230,6 +246,12 @@ Status HookedIdentityDriver::Detach(std::uint32_t index, Direction direction) {
                      [&] { return inner_.Detach(index, direction); });
 }
 
+Result<bool> HookedIdentityDriver::ArePinned() {
+  return CallThrough(hook_, {"identity", "are_pinned", false}, [&] { return inner_.ArePinned(); });
+}
+Status HookedIdentityDriver::Pin() {
+  return CallThrough(hook_, {"identity", "pin", true}, [&] { return inner_.Pin(); });
+}
 Result<ProgramState> HookedIdentityDriver::ObserveClassifier(std::uint32_t index) {
   return CallThrough(hook_, {"identity", "observe_classifier", false},
                      [&] { return inner_.ObserveClassifier(index); });
@@ -278,6 +300,13 @@ Result<bool> HookedSysctlDriver::Ipv6Disabled(const std::string& link) {
 Status HookedSysctlDriver::DisableIpv6(const std::string& link) {
   return CallThrough(hook_, {"sysctl", "disable_ipv6", true},
                      [&] { return inner_.DisableIpv6(link); });
+}
+Result<bool> HookedSysctlDriver::IsOn(const std::string& link, LinkSwitch which) {
+  return CallThrough(hook_, {"sysctl", "is_on", false}, [&] { return inner_.IsOn(link, which); });
+}
+Status HookedSysctlDriver::SwitchOn(const std::string& link, LinkSwitch which) {
+  return CallThrough(hook_, {"sysctl", "switch_on", true},
+                     [&] { return inner_.SwitchOn(link, which); });
 }
 
 }  // namespace forkplane::drivers

@@ -47,6 +47,10 @@ class HookedRouteDriver final : public RouteDriver {
   Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
   Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Result<CidrRoutes> ObserveCidr(std::uint32_t index, const Ipv4Prefix& cidr) override;
+  Status AddBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) override;
   Result<std::vector<Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
   Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
@@ -120,6 +124,8 @@ class HookedIdentityDriver final : public IdentityDriver {
   Result<AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, Direction direction) override;
   Status Detach(std::uint32_t index, Direction direction) override;
+  Result<bool> ArePinned() override;
+  Status Pin() override;
   Result<ProgramState> ObserveClassifier(std::uint32_t index) override;
   Status AttachClassifier(std::uint32_t index) override;
 
@@ -168,6 +174,8 @@ class HookedSysctlDriver final : public SysctlDriver {
   Status EnableIpv4Forwarding() override;
   Result<bool> Ipv6Disabled(const std::string& link) override;
   Status DisableIpv6(const std::string& link) override;
+  Result<bool> IsOn(const std::string& link, LinkSwitch which) override;
+  Status SwitchOn(const std::string& link, LinkSwitch which) override;
 
  private:
   SysctlDriver& inner_;

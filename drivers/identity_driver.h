@@ -125,6 +125,12 @@ class IdentityDriver {
   virtual Status Attach(std::uint32_t index, Direction direction) = 0;
   virtual Status Detach(std::uint32_t index, Direction direction) = 0;
 
+  // Whether a daemon that is started next would find every program and map. Not pinned by wish:
+  // true.
+  virtual Result<bool> ArePinned() = 0;
+  // Pins what is not; what stands there of others is replaced.
+  virtual Status Pin() = 0;
+
   // The classifier of the HTB (kHtbHandle) at the root of a link that need not be ours: a marked
   // packet is for the class of its TAP's minor, any other for kHostClassMinor. kForeign also
   // when other filters stand beside it. NotFound: no such HTB.

@@ -35,15 +35,17 @@ enum class LinkEventKind : std::uint8_t {
   kRoute,          // a host route through the link has gone, or another has taken its place
   kNeighbour,      // new, changed or gone
   kForwardingOff,  // IPv4, of the whole namespace
+  kSwitch,         // IPv4 forwarding or reverse path filter of the link: switched off by somebody
+  kBlackholeGone,  // of ours; `address`: of its net
   kLost,
 };
 
 struct LinkEvent {
   LinkEventKind kind = LinkEventKind::kLink;
-  std::uint32_t index = 0;   // of the link; 0 with kLost and kForwardingOff
+  std::uint32_t index = 0;   // of the link; 0 with kLost, kForwardingOff and kBlackholeGone
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
   bool turned = false;       // kLink: it is new, or went up or down
-  Ipv4 address = {};         // kRoute, kNeighbour
+  Ipv4 address = {};         // kRoute, kNeighbour, kBlackholeGone
   // kNeighbour: of a permanent one that stands now. One that is as it should be is no news.
   std::optional<MacAddress> mac = {};
   std::uint32_t parent = 0;  // kQdisc, kFilter: the class or root of our HTB it hangs below
@@ -55,7 +57,7 @@ class LinkEvents {
   using Callback = std::function<void(const LinkEvent&)>;
   virtual ~LinkEvents() = default;
   // Events from this moment on, of links in our ranges only; of others what happens to a HTB of
-  // ours (and kForwardingOff). Conflict: already started.
+  // ours (and kForwardingOff, kBlackholeGone). Conflict: already started.
   virtual Status Start(Callback callback) = 0;
   // When it returns, no callback runs any more. Safe to call twice.
   virtual void Stop() = 0;

@@ -37,16 +37,33 @@ struct Uplink {
   bool operator==(const Uplink&) const = default;
 };
 
+// The protocol (RTA_PROTOCOL) of our blackholes: by it they are told from others'.
+inline constexpr std::uint8_t kRouteProtocol = 70;
+
+// What leads to the addresses of a Network that nobody leases.
+struct CidrRoutes {
+  bool blackhole = false;  // ours
+  bool connected =
+      false;  // the kernel's, through the link: makes a neighbour entry of each address
+  bool operator==(const CidrRoutes&) const = default;
+};
+
 class RouteDriver {
  public:
   virtual ~RouteDriver() = default;
 
   // Addresses of one link. An absent link has none.
   virtual Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) = 0;
-  // The connected route is not made by the kernel for /32 addresses only: a bridge's gateway
-  // address with its cidr length brings the route of the whole cidr along.
+  // Without the route of the whole net that the kernel would bring along (IFA_F_NOPREFIXROUTE).
   virtual Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) = 0;
   virtual Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) = 0;
+
+  // `cidr` is a network. The blackhole is of no link and outlives all. Exists: there is a route of
+  // that very net.
+  virtual Result<CidrRoutes> ObserveCidr(std::uint32_t index, const Ipv4Prefix& cidr) = 0;
+  virtual Status AddBlackhole(const Ipv4Prefix& cidr) = 0;
+  virtual Status DeleteBlackhole(const Ipv4Prefix& cidr) = 0;
+  virtual Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) = 0;
 
   // Every unicast route of the main table, for the conflict check of a cidr.
   virtual Result<std::vector<Route>> ListRoutes() = 0;

@@ -2,11 +2,22 @@
 // namespace of the calling thread (proc resolves it at each open).
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "controller/base/result.h"
 
 namespace forkplane::drivers {
+
+// Of IPv4, of one link (net.ipv4.conf.<link>.*).
+enum class LinkSwitch : std::uint8_t {
+  kForwarding,         // forwarding: what comes in by it may leave by another link
+  kReversePathFilter,  // rp_filter=1: what comes in by it must have a source that it leads to
+};
+
+constexpr const char* ToString(LinkSwitch which) {
+  return which == LinkSwitch::kForwarding ? "forwarding" : "rp_filter";
+}
 
 class SysctlDriver {
  public:
@@ -20,6 +31,10 @@ class SysctlDriver {
   // Before the link goes up: no link-local address, no router solicitation. Links of ours only
   // (Invalid otherwise).
   virtual Status DisableIpv6(const std::string& link) = 0;
+
+  // Links of ours only (Invalid otherwise). NotFound: no such link.
+  virtual Result<bool> IsOn(const std::string& link, LinkSwitch which) = 0;
+  virtual Status SwitchOn(const std::string& link, LinkSwitch which) = 0;
 };
 
 }  // namespace forkplane::drivers

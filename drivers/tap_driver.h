@@ -16,10 +16,18 @@
 #include <cstdint>
 #include <string>
 
+#include "controller/base/net_address.h"
 #include "controller/base/result.h"
 #include "controller/base/unique_fd.h"
 
 namespace forkplane::drivers {
+
+// The device's own MAC. As a port of a bridge it is never used; one that equals a guest's or the
+// gateway's would take their frames.
+constexpr MacAddress TapMac(std::uint32_t number) {
+  const auto byte = [number](int shift) { return static_cast<std::uint8_t>(number >> shift); };
+  return {{0x02, 0xfd, byte(24), byte(16), byte(8), byte(0)}};
+}
 
 struct TapSpec {
   std::uint32_t number = 0;  // leased; index and name follow from it (network_names.h)
@@ -49,7 +57,7 @@ class TapDriver {
 
   virtual Result<TapFile> ObserveFile(std::uint32_t number) = 0;
 
-  // Makes the device and keeps its file. Exists: the index or the name is taken.
+  // Makes the device, with TapMac, and keeps its file. Exists: the index or the name is taken.
   virtual Status Create(const TapSpec& spec) = 0;
   // A duplicate for a VMM, close-on-exec. NotFound: this process holds no file of it.
   virtual Result<UniqueFd> Dup(std::uint32_t number) = 0;

@@ -125,7 +125,7 @@ Result<std::unique_ptr<BpfIdentityDriver>> BpfIdentityDriver::Open(const Identit
   ASSIGN_OR_RETURN(Programs programs, LoadPrograms(options.pin_directory));
   ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());
   return std::unique_ptr<BpfIdentityDriver>(
-      new BpfIdentityDriver(std::move(programs), std::move(socket), mode));
+      new BpfIdentityDriver(std::move(programs), std::move(socket), mode, options.pin_directory));
 }
 
 const Program& BpfIdentityDriver::ProgramFor(Direction direction) const {
@@ -276,6 +276,10 @@ Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   }
   return DeleteFilters(socket_, SpecOf(index, direction));
 }
+
+Result<bool> BpfIdentityDriver::ArePinned() { return bpf::ArePinned(programs_, pin_directory_); }
+
+Status BpfIdentityDriver::Pin() { return PinPrograms(programs_, pin_directory_); }
 
 // A HTB of ours has no other filters: whoever adds one decides about our packets.
 Result<ProgramState> BpfIdentityDriver::ObserveClassifier(std::uint32_t index) {

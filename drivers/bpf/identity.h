@@ -35,12 +35,18 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, drivers::Direction direction) override;
   Status Detach(std::uint32_t index, drivers::Direction direction) override;
+  Result<bool> ArePinned() override;
+  Status Pin() override;
   Result<drivers::ProgramState> ObserveClassifier(std::uint32_t index) override;
   Status AttachClassifier(std::uint32_t index) override;
 
  private:
-  BpfIdentityDriver(Programs programs, netlink::Socket socket, drivers::RedirectMode mode)
-      : programs_(std::move(programs)), socket_(std::move(socket)), mode_(mode) {}
+  BpfIdentityDriver(Programs programs, netlink::Socket socket, drivers::RedirectMode mode,
+                    std::string pin_directory)
+      : programs_(std::move(programs)),
+        socket_(std::move(socket)),
+        mode_(mode),
+        pin_directory_(std::move(pin_directory)) {}
   // The program for a direction in this mode.
   const Program& ProgramFor(drivers::Direction direction) const;
   drivers::ProgramState RedirectStateOf(const std::vector<Filter>& ingress,
@@ -49,6 +55,7 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   Programs programs_;
   netlink::SharedSocket socket_;
   drivers::RedirectMode mode_;
+  std::string pin_directory_;
 };
 
 // kBpf: true when a packet that is redirected to an IFB comes back without passing clsact again:

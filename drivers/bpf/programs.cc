@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -171,6 +172,43 @@ Result<UniqueFd> TakeMap(bpf_object* object, const char* name) {
   return Duplicate(bpf_map__fd(map), name);
 }
 
+struct Pinned {
+  const char* name;
+  int fd;
+};
+
+std::array<Pinned, 9> AllOf(const Programs& programs) {
+  return {Pinned{kIdentitiesMap, programs.identities.get()},
+          Pinned{kCountersMap, programs.counters.get()},
+          Pinned{kFragmentsMap, programs.fragments.get()},
+          Pinned{"from_guest", programs.from_guest.fd.get()},
+          Pinned{"from_guest_mirred", programs.from_guest_mirred.fd.get()},
+          Pinned{"from_guest_mark", programs.from_guest_mark.fd.get()},
+          Pinned{"class_of_mark", programs.class_of_mark.fd.get()},
+          Pinned{"match_all", programs.match_all.fd.get()},
+          Pinned{"to_guest", programs.to_guest.fd.get()}};
+}
+
+// The second word of what the kernel tells of a program and of a map alike is its number.
+Result<std::uint32_t> IdOf(int fd) {
+  std::array<std::uint32_t, 64> info = {};
+  static_assert(offsetof(bpf_prog_info, id) == sizeof(std::uint32_t));
+  static_assert(offsetof(bpf_map_info, id) == sizeof(std::uint32_t));
+  std::uint32_t size = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd, info.data(), &size) != 0) {
+    return FromErrno(errno, "information about a BPF object");
+  }
+  return info[1];
+}
+
+Result<bool> StandsAt(const std::string& path, int fd) {
+  const UniqueFd pinned(bpf_obj_get(path.c_str()));
+  if (!pinned.valid()) return false;
+  ASSIGN_OR_RETURN(const std::uint32_t theirs, IdOf(pinned.get()));
+  ASSIGN_OR_RETURN(const std::uint32_t ours, IdOf(fd));
+  return theirs == ours;
+}
+
 // The place where packets without an entry are counted.
 Status AddHostCounters(int counters) {
   const int cpus = libbpf_num_possible_cpus();
@@ -184,6 +222,25 @@ Status AddHostCounters(int counters) {
 }
 
 }  // namespace
+
+Result<bool> ArePinned(const Programs& programs, const std::string& pin_directory) {
+  if (pin_directory.empty()) return true;
+  for (const Pinned& object : AllOf(programs)) {
+    ASSIGN_OR_RETURN(const bool stands, StandsAt(pin_directory + "/" + object.name, object.fd));
+    if (!stands) return false;
+  }
+  return true;
+}
+
+Status PinPrograms(const Programs& programs, const std::string& pin_directory) {
+  RETURN_IF_ERROR(PreparePinDirectory(pin_directory));
+  for (const Pinned& object : AllOf(programs)) {
+    const std::string path = pin_directory + "/" + object.name;
+    ASSIGN_OR_RETURN(const bool stands, StandsAt(path, object.fd));
+    if (!stands) RETURN_IF_ERROR(PinOver(object.fd, path));
+  }
+  return OkStatus();
+}
 
 std::string ProgramName(std::uint32_t id) {
   const UniqueFd program(bpf_prog_get_fd_by_id(id));

@@ -35,6 +35,11 @@ struct Programs {
 // `pin_directory` empty: nothing is pinned or adopted.
 Result<Programs> LoadPrograms(const std::string& pin_directory);
 
+// Whether all of them stand in the directory. "": true.
+Result<bool> ArePinned(const Programs& programs, const std::string& pin_directory);
+// Makes it so.
+Status PinPrograms(const Programs& programs, const std::string& pin_directory);
+
 // Of any loaded program; "" when there is none of that id. At most 15 characters (the kernel's
 // BPF_OBJ_NAME_LEN).
 std::string ProgramName(std::uint32_t id);

@@ -55,6 +55,10 @@ class FakeRouteDriver final : public drivers::RouteDriver {
   Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
   Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Result<drivers::CidrRoutes> ObserveCidr(std::uint32_t index, const Ipv4Prefix& cidr) override;
+  Status AddBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
   Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
@@ -114,6 +118,8 @@ class FakeIdentityDriver final : public drivers::IdentityDriver {
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t index) override;
   Status Attach(std::uint32_t index, drivers::Direction direction) override;
   Status Detach(std::uint32_t index, drivers::Direction direction) override;
+  Result<bool> ArePinned() override;
+  Status Pin() override;
   Result<drivers::ProgramState> ObserveClassifier(std::uint32_t index) override;
   Status AttachClassifier(std::uint32_t index) override;
 
@@ -159,6 +165,8 @@ class FakeSysctlDriver final : public drivers::SysctlDriver {
   Status EnableIpv4Forwarding() override;
   Result<bool> Ipv6Disabled(const std::string& link) override;
   Status DisableIpv6(const std::string& link) override;
+  Result<bool> IsOn(const std::string& link, drivers::LinkSwitch which) override;
+  Status SwitchOn(const std::string& link, drivers::LinkSwitch which) override;
 
  private:
   FakeKernel& kernel_;

@@ -35,6 +35,17 @@ bool IsOurs(const std::string& link) { return link.starts_with("fk"); }
 
 }  // namespace
 
+Result<bool> FakeIdentityDriver::ArePinned() {
+  return kernel_.Change([](State& state) -> Result<bool> { return state.pinned; });
+}
+
+Status FakeIdentityDriver::Pin() {
+  return kernel_.Change([](State& state) -> Status {
+    state.pinned = true;
+    return OkStatus();
+  });
+}
+
 Lookup<IdentityEntry> FakeIdentityDriver::ObserveEntry(std::uint32_t index) {
   return kernel_.Change([&](State& state) -> Lookup<IdentityEntry> {
     const auto entry = state.entries.find(index);
@@ -203,6 +214,25 @@ Status FakeSysctlDriver::DisableIpv6(const std::string& link) {
     FakeLink* found = FindByName(state, link);
     if (found == nullptr) return NoLinkNamed(link);
     found->ipv6_disabled = true;
+    return OkStatus();
+  });
+}
+
+Result<bool> FakeSysctlDriver::IsOn(const std::string& link, drivers::LinkSwitch which) {
+  if (!IsOurs(link)) return Invalid(fmt::format("switch of {}: not a link of ours", link));
+  return kernel_.Change([&](State& state) -> Result<bool> {
+    const FakeLink* found = FindByName(state, link);
+    if (found == nullptr) return NoLinkNamed(link);
+    return found->switches.contains(which);
+  });
+}
+
+Status FakeSysctlDriver::SwitchOn(const std::string& link, drivers::LinkSwitch which) {
+  if (!IsOurs(link)) return Invalid(fmt::format("switch of {}: not a link of ours", link));
+  return kernel_.Change([&](State& state) -> Status {
+    FakeLink* found = FindByName(state, link);
+    if (found == nullptr) return NoLinkNamed(link);
+    found->switches.insert(which);
     return OkStatus();
   });
 }

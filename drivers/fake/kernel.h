@@ -27,6 +27,7 @@
 #include "drivers/link_events.h"
 #include "drivers/qdisc_driver.h"
 #include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
 #include "drivers/tap_driver.h"
 
 namespace forkplane::fake {
@@ -50,6 +51,8 @@ struct FakeLink {
   drivers::ProgramState classifier = drivers::ProgramState::kNone;  // of its HTB
   std::set<Ipv4Prefix> addresses = {};
   std::set<Ipv4> host_routes = {};
+  std::set<Ipv4Prefix> connected = {};          // routes of the nets of its addresses
+  std::set<drivers::LinkSwitch> switches = {};  // that are on
   std::map<Ipv4, MacAddress> neighbours = {};
 };
 
@@ -72,7 +75,9 @@ struct State {
   std::vector<FakeFlow> flows = {};
   std::vector<drivers::ForwardChain> forward_drops = {};  // of others
   bool ipv4_forwarding = false;
+  bool pinned = true;  // programs and maps
   std::vector<drivers::Route> foreign_routes = {};
+  std::set<Ipv4Prefix> blackholes = {};  // ours
   std::optional<drivers::Uplink> uplink = {};
   bool has_fq_codel = false;
   std::vector<drivers::LinkEvent> events = {};  // caused by the call under way

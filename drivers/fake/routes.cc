@@ -84,15 +84,44 @@ Result<std::vector<Route>> FakeRouteDriver::ListRoutes() {
     std::vector<Route> routes = state.foreign_routes;
     for (const auto& [index, link] : state.links) {
       if (!link.link.up) continue;
-      for (const Ipv4Prefix& address : link.addresses) {
-        if (address.length == 32) continue;  // only the local table knows it
-        routes.push_back({address.Network(), index, link.link.name, std::nullopt, 0});
+      for (const Ipv4Prefix& net : link.connected) {
+        routes.push_back({net, index, link.link.name, std::nullopt, 0});
       }
       for (const Ipv4& address : link.host_routes) {
         routes.push_back({{address, 32}, index, link.link.name, std::nullopt, 0});
       }
     }
     return routes;
+  });
+}
+
+Result<drivers::CidrRoutes> FakeRouteDriver::ObserveCidr(std::uint32_t index,
+                                                         const Ipv4Prefix& cidr) {
+  return kernel_.Change([&](State& state) -> Result<drivers::CidrRoutes> {
+    const FakeLink* link = Find(state, index);
+    return drivers::CidrRoutes{state.blackholes.contains(cidr),
+                               link != nullptr && link->connected.contains(cidr)};
+  });
+}
+
+Status FakeRouteDriver::AddBlackhole(const Ipv4Prefix& cidr) {
+  return kernel_.Change([&](State& state) -> Status {
+    if (!state.blackholes.insert(cidr).second) return Exists("add blackhole: File exists");
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteBlackhole(const Ipv4Prefix& cidr) {
+  return kernel_.Change([&](State& state) -> Status {
+    RETURN_IF_ERROR(EraseFrom(state.blackholes, cidr, "delete blackhole"));
+    state.events.push_back({LinkEventKind::kBlackholeGone, 0, 0, false, cidr.address});
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) {
+  return OnLink(kernel_, "delete connected route", index, std::nullopt, [&](FakeLink& link) {
+    return EraseFrom(link.connected, cidr, "delete connected route");
   });
 }
 

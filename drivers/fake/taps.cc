@@ -25,6 +25,7 @@ Status AttachTap(State& state, const TapSpec& spec, const TunFilePtr& file) {
   link.kind = LinkKind::kTap;
   link.alias = spec.alias;
   link.mtu = kMtuDefault;
+  link.mac = drivers::TapMac(spec.number);
   link.queue_length = kIfbQueueLength;
   RETURN_IF_ERROR(AddLink(state, link));
   file->number = spec.number;

@@ -19,6 +19,7 @@
 
 #include "controller/base/network_names.h"
 #include "drivers/netlink/message.h"
+#include "drivers/route_driver.h"
 
 namespace forkplane::netlink {
 namespace {
@@ -61,10 +62,14 @@ std::optional<LinkEvent> RouteEventOf(const nlmsghdr* message) {
   const auto* header = HeaderOf<rtmsg>(message);
   const bool lost =
       message->nlmsg_type == RTM_DELROUTE || (message->nlmsg_flags & NLM_F_REPLACE) != 0;
-  if (header == nullptr || !lost || header->rtm_family != AF_INET || header->rtm_dst_len != 32) {
-    return std::nullopt;
-  }
+  if (header == nullptr || !lost || header->rtm_family != AF_INET) return std::nullopt;
   const Attributes attributes(message, sizeof *header);
+  if (header->rtm_type == RTN_BLACKHOLE && header->rtm_protocol == drivers::kRouteProtocol) {
+    LinkEvent event{LinkEventKind::kBlackholeGone};
+    event.address = {ntohl(attributes.U32(RTA_DST).value_or(0))};
+    return event;
+  }
+  if (header->rtm_dst_len != 32) return std::nullopt;
   LinkEvent event{LinkEventKind::kRoute, attributes.U32(RTA_OIF).value_or(0)};
   event.address = {ntohl(attributes.U32(RTA_DST).value_or(0))};
   return event;
@@ -87,9 +92,16 @@ std::optional<LinkEvent> SwitchEventOf(const nlmsghdr* message) {
   if (header == nullptr || header->ncm_family != AF_INET) return std::nullopt;
   const Attributes attributes(message, sizeof *header);
   constexpr auto kAllLinks = static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL);
-  const bool all = attributes.U32(NETCONFA_IFINDEX) == kAllLinks;
-  if (!all || attributes.U32(NETCONFA_FORWARDING).value_or(1) != 0) return std::nullopt;
-  return LinkEvent{LinkEventKind::kForwardingOff};
+  const std::uint32_t index = attributes.U32(NETCONFA_IFINDEX).value_or(kAllLinks);
+  const auto forwarding = attributes.U32(NETCONFA_FORWARDING);
+  const auto filter = attributes.U32(NETCONFA_RP_FILTER);
+  // A link that is new tells all of its switches at once.
+  if (forwarding && filter) return std::nullopt;
+  const bool off = forwarding == 0U || (filter && filter != 1U);
+  if (index != kAllLinks) {
+    return off ? std::optional(LinkEvent{LinkEventKind::kSwitch, index}) : std::nullopt;
+  }
+  return forwarding == 0U ? std::optional(LinkEvent{LinkEventKind::kForwardingOff}) : std::nullopt;
 }
 
 std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
@@ -127,7 +139,8 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
 // Of links that are not ours only what happens to a HTB of ours.
 bool Concerns(const LinkEvent& event) {
   return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwardingOff ||
-         IsHtbHandle(event.handle) || IsHtbHandle(event.parent);
+         event.kind == LinkEventKind::kBlackholeGone || IsHtbHandle(event.handle) ||
+         IsHtbHandle(event.parent);
 }
 
 Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {

@@ -65,6 +65,29 @@ Message RouteMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4 ad
   return message;
 }
 
+rtmsg RouteOfNet(std::uint8_t type, std::uint8_t protocol, std::uint8_t scope) {
+  rtmsg header = {};
+  header.rtm_family = AF_INET;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_type = type;
+  header.rtm_protocol = protocol;
+  header.rtm_scope = scope;
+  return header;
+}
+
+const rtmsg kBlackhole = RouteOfNet(RTN_BLACKHOLE, drivers::kRouteProtocol, RT_SCOPE_UNIVERSE);
+const rtmsg kConnected = RouteOfNet(RTN_UNICAST, RTPROT_KERNEL, RT_SCOPE_LINK);
+
+// `index` 0: of no link.
+Message MessageOf(std::uint16_t type, int flags, rtmsg header, const Ipv4Prefix& destination,
+                  std::uint32_t index) {
+  header.rtm_dst_len = destination.length;
+  Message message(type, flags);
+  message.Header(header).U32(RTA_DST, Wire(destination.address));
+  if (index != 0) message.U32(RTA_OIF, index);
+  return message;
+}
+
 Message NeighbourMessage(std::uint16_t type, int flags, std::uint32_t index, Ipv4 address) {
   ndmsg header = {};
   header.ndm_family = AF_INET;
@@ -152,12 +175,64 @@ Result<std::vector<Ipv4Prefix>> NetlinkRouteDriver::ListAddresses(std::uint32_t 
 Status NetlinkRouteDriver::AddAddress(std::uint32_t index, const Ipv4Prefix& address) {
   ASSIGN_OR_RETURN(const std::string what, What("add address", address, index));
   Message message = AddressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address);
+  message.U32(IFA_FLAGS, IFA_F_NOPREFIXROUTE);
   return socket_.Request(message, what);
 }
 
 Status NetlinkRouteDriver::DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) {
   ASSIGN_OR_RETURN(const std::string what, What("delete address", address, index));
   Message message = AddressMessage(RTM_DELADDR, 0, index, address);
+  return socket_.Request(message, what);
+}
+
+Result<bool> NetlinkRouteDriver::HasRoute(const rtmsg& like, const Ipv4Prefix& destination,
+                                          std::uint32_t index) {
+  bool found = false;
+  const auto make = [&] {
+    rtmsg header = like;
+    header.rtm_scope = 0;  // not asked by
+    Message message(RTM_GETROUTE, 0);
+    message.Header(header).U32(RTA_TABLE, RT_TABLE_MAIN);
+    if (index != 0) message.U32(RTA_OIF, index);
+    return message;
+  };
+  RETURN_IF_ERROR(NothingIfGone(socket_.Dump(
+      make, fmt::format("list routes of {}", ToString(destination)), [&] { found = false; },
+      [&](const nlmsghdr* part) {
+        const auto* header = HeaderOf<rtmsg>(part);
+        if (header == nullptr || header->rtm_type != like.rtm_type ||
+            header->rtm_protocol != like.rtm_protocol) {
+          return;
+        }
+        const Attributes attributes(part, sizeof *header);
+        if (!IsMain(*header, attributes)) return;
+        const Route route = RouteOf(*header, attributes);
+        found = found || (route.destination == destination && route.index == index);
+      })));
+  return found;
+}
+
+Result<drivers::CidrRoutes> NetlinkRouteDriver::ObserveCidr(std::uint32_t index,
+                                                            const Ipv4Prefix& cidr) {
+  drivers::CidrRoutes routes;
+  ASSIGN_OR_RETURN(routes.blackhole, HasRoute(kBlackhole, cidr, 0));
+  ASSIGN_OR_RETURN(routes.connected, HasRoute(kConnected, cidr, index));
+  return routes;
+}
+
+Status NetlinkRouteDriver::AddBlackhole(const Ipv4Prefix& cidr) {
+  Message message = MessageOf(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, kBlackhole, cidr, 0);
+  return socket_.Request(message, fmt::format("add blackhole {}", ToString(cidr)));
+}
+
+Status NetlinkRouteDriver::DeleteBlackhole(const Ipv4Prefix& cidr) {
+  Message message = MessageOf(RTM_DELROUTE, 0, kBlackhole, cidr, 0);
+  return socket_.Request(message, fmt::format("delete blackhole {}", ToString(cidr)));
+}
+
+Status NetlinkRouteDriver::DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) {
+  ASSIGN_OR_RETURN(const std::string what, What("delete connected route", cidr, index));
+  Message message = MessageOf(RTM_DELROUTE, 0, kConnected, cidr, index);
   return socket_.Request(message, what);
 }
 

@@ -1,6 +1,8 @@
 // RouteDriver over rtnetlink (link speed: the ethtool ioctl).
 #pragma once
 
+#include <linux/rtnetlink.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +20,10 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
   Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
   Status DeleteAddress(std::uint32_t index, const Ipv4Prefix& address) override;
+  Result<drivers::CidrRoutes> ObserveCidr(std::uint32_t index, const Ipv4Prefix& cidr) override;
+  Status AddBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteBlackhole(const Ipv4Prefix& cidr) override;
+  Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
   Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;
@@ -35,6 +41,9 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
       : socket_(std::move(changes), std::move(looks)), ethtool_(std::move(ethtool)) {}
   // All unicast routes of the main table, of one link or (0) of all; device names are not filled.
   Result<std::vector<drivers::Route>> DumpRoutes(std::uint32_t index, bool host_routes_only);
+  // Whether the main table has a route that looks like `like`, which also tells the kernel what to
+  // list.
+  Result<bool> HasRoute(const rtmsg& like, const Ipv4Prefix& destination, std::uint32_t index);
 
   SharedSocket socket_;
   UniqueFd ethtool_;  // any socket of the namespace

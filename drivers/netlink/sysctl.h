@@ -13,6 +13,8 @@ class ProcSysctlDriver final : public drivers::SysctlDriver {
   Status EnableIpv4Forwarding() override;
   Result<bool> Ipv6Disabled(const std::string& link) override;
   Status DisableIpv6(const std::string& link) override;
+  Result<bool> IsOn(const std::string& link, drivers::LinkSwitch which) override;
+  Status SwitchOn(const std::string& link, drivers::LinkSwitch which) override;
 };
 
 }  // namespace forkplane::netlink

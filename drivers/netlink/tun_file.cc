@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,6 +46,16 @@ bool IsSameFile(pid_t pid, int a, int b) {
   return syscall(SYS_kcmp, pid, pid, kCompareFiles, a, b) == 0;
 }
 
+// By the file itself, which needs no look-up of the link.
+Status SetTapMac(int fd, const std::string& name, const MacAddress& mac) {
+  ifreq request = {};
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(request.ifr_hwaddr.sa_data, mac.bytes.data(), mac.bytes.size());
+  if (ioctl(fd, SIOCSIFHWADDR, &request) == 0) return OkStatus();
+  return FromErrno(errno, fmt::format("set MAC of {}", name));
+}
+
 }  // namespace
 
 Result<UniqueFd> OpenTun() {
@@ -72,6 +83,7 @@ Status AttachTap(int fd, const drivers::TapSpec& spec) {
     if (error.sys_errno == EBUSY || error.sys_errno == EINVAL) error.code = Code::kExists;
     return error;
   }
+  RETURN_IF_ERROR(SetTapMac(fd, name, drivers::TapMac(spec.number)));
   const int header = static_cast<int>(spec.vnet_header_bytes);
   const int send_buffer = static_cast<int>(spec.send_buffer_bytes);
   if (ioctl(fd, TUNSETVNETHDRSZ, &header) != 0 ||

@@ -38,6 +38,7 @@ struct Printer {
                        a.leaf.limit_bytes);
   }
   std::string operator()(const AttachClassifier&) const { return "AttachClassifier"; }
+  std::string operator()(const PinPrograms&) const { return "PinPrograms"; }
   std::string operator()(const LeaveLink& a) const { return fmt::format("LeaveLink {}", a.index); }
 };
 
@@ -228,6 +229,7 @@ std::string_view PartOf(const Action& action) {
     std::string_view operator()(const ChangeClass&) { return "class"; }
     std::string_view operator()(const SetLeaf&) { return "class"; }
     std::string_view operator()(const AttachClassifier&) { return "filter"; }
+    std::string_view operator()(const PinPrograms&) { return "pins"; }
     std::string_view operator()(const LeaveLink&) { return ""; }
   } part;
   return std::visit(part, action);
@@ -250,6 +252,7 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   for (const auto& [ifb, domain] : observed.domains) {
     if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
   }
+  if (!observed.pinned) plan.emplace_back(PinPrograms{});
   // Last: where it is refused, guests are bounded and reach the host all the same.
   if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   return plan;

@@ -66,6 +66,7 @@ struct UplinkObserved {
 
 struct Observed {
   bool forwarding = false;
+  bool pinned = true;  // programs and maps of the TAPs, for the next daemon
   std::map<std::uint32_t, DomainObserved> domains;  // by IFB number; also of those to be removed
   std::optional<UplinkObserved> uplink = {};        // when one is desired and there
   std::vector<std::uint32_t> left = {};             // other links with a HTB of ours
@@ -111,12 +112,13 @@ struct SetLeaf {
   drivers::Leaf leaf;
 };
 struct AttachClassifier {};  // to the uplink
-struct LeaveLink {           // that is not shaped on any more
+struct PinPrograms {};
+struct LeaveLink {  // that is not shaped on any more
   std::uint32_t index = 0;
 };
-using Action =
-    std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6, SetUp,
-                 DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf, AttachClassifier, LeaveLink>;
+using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
+                            SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf,
+                            AttachClassifier, PinPrograms, LeaveLink>;
 std::string ToString(const Action& action);
 // What the action puts back when it had stood before.
 std::string_view PartOf(const Action& action);

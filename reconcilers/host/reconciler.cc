@@ -34,6 +34,7 @@ struct Executor {
   Status operator()(const SetLeaf& a) {
     return on.qdiscs.SetLeaf(IfbIndex(a.ifb), a.minor, a.leaf);
   }
+  Status operator()(const PinPrograms&) { return on.identities.Pin(); }
   Status operator()(const AttachClassifier&) { return on.identities.AttachClassifier(want.uplink); }
   Status operator()(const LeaveLink& a) { return on.qdiscs.DeleteRoot(a.index); }
 };
@@ -86,7 +87,8 @@ HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
       drivers_(drivers),
       orphans_(orphans),
       options_(std::move(options)),
-      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class", "filter"}) {}
+      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class", "filter", "pins"}) {
+}
 
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
@@ -140,6 +142,7 @@ Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity
 Result<Observed> HostReconciler::Observe(const Desired& desired) {
   Observed observed;
   ASSIGN_OR_RETURN(observed.forwarding, drivers_.sysctls.Ipv4Forwarding());
+  ASSIGN_OR_RETURN(observed.pinned, drivers_.identities.ArePinned());
   RETURN_IF_ERROR(ObserveUplink(desired, observed));
   for (std::uint32_t ifb = 0; ifb < options_.domains; ++ifb) {
     DomainObserved domain;

@@ -28,6 +28,15 @@ struct Executor {
   Status operator()(const DisableIpv6&) { return on.sysctls.DisableIpv6(BridgeName(want.bridge)); }
   Status operator()(const DeleteAddress& a) { return on.routes.DeleteAddress(index, a.address); }
   Status operator()(const AddAddress&) { return on.routes.AddAddress(index, want.gateway); }
+  Status operator()(const SwitchOn& a) {
+    return on.sysctls.SwitchOn(BridgeName(want.bridge), a.which);
+  }
+  Status operator()(const AddBlackhole&) { return on.routes.AddBlackhole(*want.cidr); }
+  Status operator()(const DeleteBlackhole&) { return on.routes.DeleteBlackhole(*want.cidr); }
+  Status operator()(const DeleteConnectedRoute&) {
+    return on.routes.DeleteConnectedRoute(index, *want.cidr);
+  }
+  Status operator()(const AddProbeRoute&) { return on.routes.AddHostRoute(index, want.probe); }
   Status operator()(const SetUp&) { return on.links.SetUp(index, true); }
   Status operator()(const ReplaceFirewall&) {
     return on.firewall.Replace(want.firewall.value_or(drivers::FirewallRules()));
@@ -70,6 +79,8 @@ Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, con
   desired.mtu = parameters.mtu;
   desired.gateway = PrefixOf(parameters.cidr, parameters.gateway);
   if (!bridge.first) desired.gateway.length = kHostPrefixLength;
+  if (bridge.first) desired.cidr = PrefixOf(parameters.cidr, parameters.cidr.base);
+  desired.probe = InnerAddress(parameters.cidr);
   desired.firewall.reset();
   if (bridge.first) {
     ASSIGN_OR_RETURN(desired.firewall, DesireFirewall(observed));
@@ -77,18 +88,28 @@ Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, con
   return desired;
 }
 
-Result<Observed> NetworkReconciler::Observe(const Bridge& bridge) {
+Result<Observed> NetworkReconciler::Observe(const ledger::NetworkParameters& network,
+                                            const Bridge& bridge) {
   const std::uint32_t index = BridgeIndex(bridge.number);
   Observed observed;
   ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
   if (observed.link) {
     // The switch of a link that somebody renamed is not looked for under a name that is not ours.
     if (observed.link->name == BridgeName(bridge.number)) {
-      ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+      const std::string& name = observed.link->name;
+      using drivers::LinkSwitch;
+      ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(name));
+      ASSIGN_OR_RETURN(observed.forwards, drivers_.sysctls.IsOn(name, LinkSwitch::kForwarding));
+      ASSIGN_OR_RETURN(observed.filters_reverse,
+                       drivers_.sysctls.IsOn(name, LinkSwitch::kReversePathFilter));
     }
     ASSIGN_OR_RETURN(observed.addresses, drivers_.routes.ListAddresses(index));
   }
   if (bridge.first) {
+    ASSIGN_OR_RETURN(observed.routes,
+                     drivers_.routes.ObserveCidr(index, PrefixOf(network.cidr, network.cidr.base)));
+    ASSIGN_OR_RETURN(observed.probe_route,
+                     drivers_.routes.HasHostRoute(index, InnerAddress(network.cidr)));
     ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
   }
   return observed;
@@ -128,7 +149,7 @@ Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, cons
   if (!bridge.present) bridge_repairs_.Forget(bridge.number);
   RETURN_IF_ERROR(runtime::Converge<Observed>(
       [&]() -> Result<Observed> {
-        ASSIGN_OR_RETURN(Observed is, Observe(bridge));
+        ASSIGN_OR_RETURN(Observed is, Observe(lease.parameters, bridge));
         ASSIGN_OR_RETURN(desired, Desire(lease, bridge, is));
         return is;
       },

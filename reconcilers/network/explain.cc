@@ -26,6 +26,10 @@ Json JsonOf(const Observed& observed) {
           {"up", observed.link && observed.link->up},
           {"mac", observed.link ? Json(ToString(observed.link->mac)) : Json()},
           {"addresses", std::move(addresses)},
+          {"forwards", observed.forwards},
+          {"filtersReversePath", observed.filters_reverse},
+          {"blackhole", observed.routes.blackhole},
+          {"connectedRoute", observed.routes.connected},
           {"firewallNetworks", observed.firewall ? observed.firewall->networks.size() : 0}};
 }
 
@@ -36,14 +40,14 @@ Result<std::string> NetworkReconciler::Explain(const std::string& key) {
   const auto lease = ledger_.GetNetworkByName(key);
   if (!lease) return NotFound(fmt::format("network {} has no lease on this host", key));
   const Bridge first{lease->bridge, true, !lease->releasing};
-  ASSIGN_OR_RETURN(const Observed observed, Observe(first));
+  ASSIGN_OR_RETURN(const Observed observed, Observe(lease->parameters, first));
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease, first, observed));
   Json plan = Json::array();
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
   Json further = Json::array();
   for (const ledger::FurtherBridge& bridge : lease->further) {
     const Bridge other{bridge.number, false, !bridge.releasing && !lease->releasing};
-    ASSIGN_OR_RETURN(const Observed is, Observe(other));
+    ASSIGN_OR_RETURN(const Observed is, Observe(lease->parameters, other));
     ASSIGN_OR_RETURN(const Desired want, Desire(*lease, other, is));
     further.push_back({{"desired", JsonOf(want)},
                        {"observed", JsonOf(is)},

@@ -18,6 +18,13 @@ struct Printer {
     return "DeleteAddress " + ToString(a.address);
   }
   std::string operator()(const AddAddress&) const { return "AddAddress"; }
+  std::string operator()(const SwitchOn& a) const {
+    return fmt::format("SwitchOn {}", ToString(a.which));
+  }
+  std::string operator()(const AddBlackhole&) const { return "AddBlackhole"; }
+  std::string operator()(const DeleteBlackhole&) const { return "DeleteBlackhole"; }
+  std::string operator()(const DeleteConnectedRoute&) const { return "DeleteConnectedRoute"; }
+  std::string operator()(const AddProbeRoute&) const { return "AddProbeRoute"; }
   std::string operator()(const SetUp&) const { return "SetUp"; }
   std::string operator()(const ReplaceFirewall&) const { return "ReplaceFirewall"; }
   std::string operator()(const RemoveFirewall&) const { return "RemoveFirewall"; }
@@ -32,6 +39,19 @@ void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<
   }
 }
 
+void PlanRoutes(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
+  if (!desired.cidr) return;
+  if (!observed.routes.blackhole) plan.emplace_back(AddBlackhole{});
+  // Of an address that was added by an earlier version, or comes back when the link goes up.
+  if (observed.routes.connected) plan.emplace_back(DeleteConnectedRoute{});
+}
+
+void PlanSwitches(const Observed& observed, std::vector<Action>& plan) {
+  using drivers::LinkSwitch;
+  if (!observed.forwards) plan.emplace_back(SwitchOn{LinkSwitch::kForwarding});
+  if (!observed.filters_reverse) plan.emplace_back(SwitchOn{LinkSwitch::kReversePathFilter});
+}
+
 void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
   bool there = observed.link.has_value();
   if (there && observed.link->kind != drivers::LinkKind::kBridge) {
@@ -39,10 +59,10 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
     there = false;
   }
   if (!there) {
-    for (const Action& action :
-         {Action(CreateBridge{}), Action(DisableIpv6{}), Action(AddAddress{}), Action(SetUp{})}) {
-      plan.push_back(action);
-    }
+    plan.insert(plan.end(), {CreateBridge{}, DisableIpv6{}});
+    PlanSwitches({}, plan);
+    plan.insert(plan.end(), {AddAddress{}, SetUp{}});
+    if (desired.cidr) plan.emplace_back(AddProbeRoute{});
     return;
   }
   drivers::Link link = *observed.link;
@@ -55,6 +75,7 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
   if (link.mtu != desired.mtu) plan.emplace_back(SetMtu{});
   if (link.alias != desired.alias) plan.emplace_back(SetAlias{});
   if (!observed.ipv6_disabled) plan.emplace_back(DisableIpv6{});
+  PlanSwitches(observed, plan);
   bool addressed = false;
   for (const Ipv4Prefix& address : observed.addresses) {
     if (address == desired.gateway) {
@@ -65,6 +86,8 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
   }
   if (!addressed) plan.emplace_back(AddAddress{});
   if (!link.up) plan.emplace_back(SetUp{});
+  // A link that goes down loses its routes.
+  if (desired.cidr && (!link.up || !observed.probe_route)) plan.emplace_back(AddProbeRoute{});
 }
 
 }  // namespace
@@ -81,10 +104,12 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
   PlanFirewall(desired, observed, plan);
   if (desired.present) {
+    PlanRoutes(desired, observed, plan);
     PlanBridge(desired, observed, plan);
-  } else if (observed.link) {
-    plan.emplace_back(DeleteLink{});
+    return plan;
   }
+  if (observed.link) plan.emplace_back(DeleteLink{});
+  if (desired.cidr && observed.routes.blackhole) plan.emplace_back(DeleteBlackhole{});
   return plan;
 }
 

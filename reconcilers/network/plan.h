@@ -23,6 +23,8 @@
 
 #include "drivers/firewall_driver.h"
 #include "drivers/link_driver.h"
+#include "drivers/route_driver.h"
+#include "drivers/sysctl_driver.h"
 
 namespace forkplane::network {
 
@@ -31,9 +33,14 @@ struct Desired {
   std::uint32_t bridge = 0;  // number
   std::string alias;         // the Network's uid
   std::uint32_t mtu = 1500;
-  // With the cidr's length on the Network's first bridge, which so gets the route of the cidr; /32
-  // on a further one.
+  // With the cidr's length on the Network's first bridge; /32 on a further one.
   Ipv4Prefix gateway;
+  // A blackhole leads to it, so that an address that nobody leases makes no neighbour entry (each
+  // lease has a route of its own). Absent: not looked at (a further bridge).
+  std::optional<Ipv4Prefix> cidr = {};
+  // The reserved address of `cidr`, which leads to the bridge for the forwarding probe alone: a
+  // packet whose source leads into a blackhole is dropped before any rule sees it.
+  Ipv4 probe = {};
   // Of every Network of this host, canonical; no Network: no table. Absent: not looked at (a
   // further bridge).
   std::optional<drivers::FirewallRules> firewall = drivers::FirewallRules();
@@ -42,18 +49,23 @@ struct Desired {
 // Of it, what is this Network's alone.
 struct BridgeWish {
   explicit BridgeWish(const Desired& of)
-      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway) {}
+      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway), cidr(of.cidr) {}
   bool operator==(const BridgeWish&) const = default;
   std::uint32_t bridge;
   std::string alias;
   std::uint32_t mtu;
   Ipv4Prefix gateway;
+  std::optional<Ipv4Prefix> cidr;
 };
 
 struct Observed {
   std::optional<drivers::Link> link;
   bool ipv6_disabled = false;
+  bool forwards = false;         // IPv4 that comes in by it
+  bool filters_reverse = false;  // drops what has a source that does not lead back to it
   std::vector<Ipv4Prefix> addresses;
+  drivers::CidrRoutes routes;
+  bool probe_route = false;
   std::optional<drivers::FirewallRules> firewall;
 };
 
@@ -69,12 +81,20 @@ struct DeleteAddress {
   Ipv4Prefix address;
 };
 struct AddAddress {};
+struct SwitchOn {
+  drivers::LinkSwitch which = drivers::LinkSwitch::kForwarding;
+};
+struct AddBlackhole {};
+struct DeleteBlackhole {};
+struct DeleteConnectedRoute {};
+struct AddProbeRoute {};
 struct SetUp {};
 struct ReplaceFirewall {};
 struct RemoveFirewall {};
 using Action =
     std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
-                 DeleteAddress, AddAddress, SetUp, ReplaceFirewall, RemoveFirewall>;
+                 DeleteAddress, AddAddress, SwitchOn, AddBlackhole, DeleteBlackhole,
+                 DeleteConnectedRoute, AddProbeRoute, SetUp, ReplaceFirewall, RemoveFirewall>;
 std::string ToString(const Action& action);
 
 // The address with the cidr's length.

@@ -205,15 +205,19 @@ std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change)
 std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
   const bool lost = event.kind == LinkEventKind::kLost;
-  const bool of_tap =
-      event.kind == LinkEventKind::kRoute || event.kind == LinkEventKind::kNeighbour;
-  if (!lost && (!IsBridgeIndex(event.index) || of_tap)) return {};
+  // Host routes are the tap loop's but for that of the reserved address.
+  const bool route = event.kind == LinkEventKind::kRoute;
+  const bool of_tap = event.kind == LinkEventKind::kNeighbour;
+  const bool blackhole = event.kind == LinkEventKind::kBlackholeGone;
+  if (!lost && !blackhole && (!IsBridgeIndex(event.index) || of_tap)) return {};
   std::vector<std::string> keys;
   for (const auto& lease : ledger_.Networks()) {
     const bool its =
+        (blackhole && lease.parameters.cidr.base == event.address) ||
         BridgeIndex(lease.bridge) == event.index ||
         std::any_of(lease.further.begin(), lease.further.end(),
                     [&](const auto& bridge) { return BridgeIndex(bridge.number) == event.index; });
+    if (route && event.address != InnerAddress(lease.parameters.cidr)) continue;
     if (lost || its) keys.push_back(lease.parameters.name);
   }
   return keys;

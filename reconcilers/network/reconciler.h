@@ -94,7 +94,7 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<Desired> Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
                          const Observed& observed) const;
   Result<drivers::FirewallRules> DesireFirewall(const Observed& observed) const;
-  Result<Observed> Observe(const Bridge& bridge);
+  Result<Observed> Observe(const ledger::NetworkParameters& network, const Bridge& bridge);
   // Whether anything had to be changed.
   Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,
                            const std::stop_token& stop);

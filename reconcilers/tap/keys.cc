@@ -51,6 +51,11 @@ std::vector<std::string> TapReconciler::KeysOf(const drivers::LinkEvent& event) 
   }
   if (IsTapIndex(event.index)) {
     const auto lease = ledger_.GetInterfaceByNumber(NumberOfTap(event.index));
+    // What a port of a bridge has switched off is no matter; all links tell when all are.
+    if (lease && event.kind == LinkEventKind::kSwitch) {
+      const auto network = ledger_.GetNetwork(lease->network_uid);
+      if (!network || !network->parameters.routed) return {};
+    }
     return lease ? std::vector<std::string>{ledger::KeyOf(lease->id)} : std::vector<std::string>{};
   }
   // The filter that redirects to an IFB names it, and forgets it when it goes.

@@ -20,6 +20,9 @@ std::string_view NameOf(const SetName&) { return "SetName"; }
 std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
 std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
 std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
+std::string_view NameOf(const SwitchOn& a) {
+  return a.which == drivers::LinkSwitch::kForwarding ? "SwitchOn forwarding" : "SwitchOn rp_filter";
+}
 std::string_view NameOf(const DeleteIngress&) { return "DeleteIngress"; }
 std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
 std::string_view NameOf(const Attach& attach) {
@@ -115,8 +118,13 @@ class Builder {
     Dress(fresh);
     if (fresh && !is_.bridge_up) Translate(false);
     if (is_.bridge_up) {
-      want_.routed ? Stand(fresh) : Plug(fresh);
-      Reach();
+      if (want_.routed) {
+        Stand(fresh);
+        Reach();
+      } else {
+        Reach();  // nothing of a guest arrives before its way back stands
+        Plug(fresh);
+      }
     }
     return plan_;
   }
@@ -168,6 +176,7 @@ class Builder {
       return false;  // a new device would stand in the way of the one its VMM needs back
     }
     link_ = drivers::Link{};
+    link_.mac = drivers::TapMac(want_.spec.number);
     link_.mtu = kMtuDefault;
     link_.alias = want_.spec.alias;
     return true;
@@ -182,6 +191,7 @@ class Builder {
     if (link_.alias != want_.spec.alias) Add(SetAlias{});
     if (link_.mtu != want_.mtu) Add(SetMtu{});
     if (fresh || !is_.ipv6_disabled) Add(DisableIpv6{});
+    if (want_.routed) SwitchOnForwarding(fresh);
     const Root root = fresh ? Root::kNone : is_.root;
     if (root == Root::kTbf) return;
     if (root == Root::kOther) Add(DeleteRoot{});
@@ -201,7 +211,15 @@ class Builder {
     }
   }
 
+  // A TAP of a routed Network is the host's own link to its guest.
+  void SwitchOnForwarding(bool fresh) {
+    using drivers::LinkSwitch;
+    if (fresh || !is_.forwards) Add(SwitchOn{LinkSwitch::kForwarding});
+    if (fresh || !is_.filters_reverse) Add(SwitchOn{LinkSwitch::kReversePathFilter});
+  }
+
   void Plug(bool fresh) {
+    if (link_.mac != drivers::TapMac(want_.spec.number)) Add(SetMac{});
     if (link_.master != MasterOf(want_)) {
       Add(SetMaster{});
       if (fresh) Translate(false);

@@ -37,6 +37,7 @@
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
 #include "drivers/qdisc_driver.h"
+#include "drivers/sysctl_driver.h"
 #include "drivers/tap_driver.h"
 
 namespace forkplane::tap {
@@ -67,6 +68,8 @@ struct Observed {
   std::optional<drivers::Link> link;
   drivers::TapFile file = drivers::TapFile::kNone;
   bool ipv6_disabled = false;
+  bool forwards = false;         // routed: IPv4 that comes in by it
+  bool filters_reverse = false;  // routed
   bool clsact = false;
   bool foreign_ingress = false;  // another qdisc in its place
   Root root = Root::kNone;
@@ -94,6 +97,9 @@ struct SetName {};
 struct SetAlias {};
 struct SetMtu {};
 struct DisableIpv6 {};
+struct SwitchOn {  // routed
+  drivers::LinkSwitch which = drivers::LinkSwitch::kForwarding;
+};
 struct DeleteIngress {};  // what stands where clsact should
 struct AddClsact {};
 struct Attach {
@@ -104,7 +110,7 @@ struct AddTbf {};
 struct SetDown {};
 struct SetMaster {};
 struct SetPortUp {};
-struct SetMac {};  // routed: the guest's gateway is the TAP itself
+struct SetMac {};  // TapMac; routed: that of the gateway, which the TAP is
 struct SetUp {};   // routed
 struct SetPortIsolation {};
 struct AddHostRoute {};
@@ -115,7 +121,7 @@ struct DeleteEntry {};
 
 using Action =
     std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,
-                 SetName, SetAlias, SetMtu, DisableIpv6, DeleteIngress, AddClsact, Attach,
+                 SetName, SetAlias, SetMtu, DisableIpv6, SwitchOn, DeleteIngress, AddClsact, Attach,
                  DeleteRoot, AddTbf, SetDown, SetMaster, SetPortUp, SetMac, SetUp, SetPortIsolation,
                  AddHostRoute, SetNeighbour, DeleteHostRoute, DeleteNeighbour, DeleteEntry>;
 std::string ToString(const Action& action);

@@ -50,7 +50,10 @@ struct Executor {
   Status operator()(const SetDown&) { return on.links.SetUp(tap, false); }
   Status operator()(const SetMaster&) { return on.links.SetMaster(tap, bridge); }
   Status operator()(const SetPortUp&) { return on.links.SetPortUp(tap, want.isolated); }
-  Status operator()(const SetMac&) { return on.links.SetMac(tap, kGatewayMac); }
+  Status operator()(const SetMac&) {
+    return on.links.SetMac(tap, want.routed ? kGatewayMac : drivers::TapMac(number));
+  }
+  Status operator()(const SwitchOn& a) { return on.sysctls.SwitchOn(TapName(number), a.which); }
   Status operator()(const SetUp&) { return on.links.SetUp(tap, true); }
   Status operator()(const SetPortIsolation&) {
     return on.links.SetPortIsolation(tap, want.isolated);

@@ -94,7 +94,8 @@ class TapReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOfAddress(const drivers::LinkEvent& event) const;
   Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
   Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);
-  Status ObserveDevice(std::uint32_t index, Observed& observed);
+  Status ObserveDevice(const Desired& desired, Observed& observed);
+  Status ObserveSwitches(const std::string& name, Observed& observed);
   Status ObserveBridge(const Desired& desired, Observed& observed);
   void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
   Status Execute(const std::string& key, const Desired& desired, const Action& action);

@@ -54,17 +54,28 @@ Result<Observed> TapReconciler::Observe(const Desired& desired, const std::strin
   ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
   ASSIGN_OR_RETURN(observed.file, drivers_.taps.ObserveFile(number));
   ASSIGN_OR_RETURN(observed.entry, drivers_.identities.ObserveEntry(index));
-  if (observed.link) RETURN_IF_ERROR(ObserveDevice(index, observed));
+  if (observed.link) RETURN_IF_ERROR(ObserveDevice(desired, observed));
   RETURN_IF_ERROR(ObserveBridge(desired, observed));
   ObserveVmm(owner_uid, observed);
   return observed;
 }
 
-Status TapReconciler::ObserveDevice(std::uint32_t index, Observed& observed) {
+Status TapReconciler::ObserveSwitches(const std::string& name, Observed& observed) {
+  using drivers::LinkSwitch;
+  ASSIGN_OR_RETURN(observed.forwards, drivers_.sysctls.IsOn(name, LinkSwitch::kForwarding));
+  ASSIGN_OR_RETURN(observed.filters_reverse,
+                   drivers_.sysctls.IsOn(name, LinkSwitch::kReversePathFilter));
+  return OkStatus();
+}
+
+Status TapReconciler::ObserveDevice(const Desired& desired, Observed& observed) {
+  const std::uint32_t index = TapIndex(desired.spec.number);
   ASSIGN_OR_RETURN(observed.programs, drivers_.identities.ObservePrograms(index));
   // The switch of a link that somebody renamed is not looked for under a name that is not ours.
   if (observed.link->name == TapName(NumberOfTap(index))) {
-    ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(observed.link->name));
+    const std::string& name = observed.link->name;
+    ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(name));
+    if (desired.routed) RETURN_IF_ERROR(ObserveSwitches(name, observed));
   }
   ASSIGN_OR_RETURN(const bool bounded, drivers_.qdiscs.HasTbf(index));
   using drivers::ProgramState;

@@ -85,6 +85,8 @@ const std::vector<NamedDrift> kDrifts = {
     {"down", OnTap([](auto& t) { t.link.up = false; })},
     {"renamed", OnTap([](auto& t) { t.link.name = "mine0"; })},
     {"alias lost", OnTap([](auto& t) { t.link.alias = ""; })},
+    {"MAC of a guest", OnTap([](auto& t) { t.link.mac = kOuter; })},
+    {"forwards nothing", OnTap([](auto& t) { t.switches.clear(); })},
     {"mtu changed", OnTap([](auto& t) { t.link.mtu = 9000; })},
     {"ipv6 on", OnTap([](auto& t) { t.ipv6_disabled = false; })},
     {"entry deleted", [](fake::State& s) { s.entries.erase(kTap); }},
@@ -155,7 +157,10 @@ void BuildTap(const World& world, fake::FakeKernel& kernel) {
         drivers::ObservedRoot{"tbf", kTbfHandle, drivers::Tbf{625'000, 6'250, 65'536}, 0, {}};
     tap.link.master = world.routed ? 0 : kBridge;
     tap.link.isolated = !world.routed;
-    if (world.routed) tap.link.mac = kGatewayMac;
+    if (world.routed) {
+      tap.link.mac = kGatewayMac;
+      tap.switches = {drivers::LinkSwitch::kForwarding, drivers::LinkSwitch::kReversePathFilter};
+    }
     tap.link.up = true;
     state.entries[kTap] = kEntry;
     fake::FakeLink& way = state.links.at(world.routed ? kTap : kBridge);
@@ -193,9 +198,11 @@ std::string JudgeDevice(const World& world, const fake::FakeLink& tap) {
   if (link.mtu != 1500) return "wrong mtu";
   if (world.routed) {
     if (!link.up || link.master != 0 || link.mac != kGatewayMac) return "no gateway of its own, up";
+    if (tap.switches.size() != 2) return "not switched on";
   } else if (!link.up || !link.isolated || link.master != kBridge) {
     return "not an isolated port, up";
   }
+  if (!world.routed && link.mac != drivers::TapMac(kNumber)) return "wrong MAC";
   if (!tap.ipv6_disabled) return "speaks IPv6";
   if (!tap.clsact || tap.programs.ingress != ProgramState::kOurs ||
       tap.programs.egress != ProgramState::kOurs) {
@@ -511,6 +518,7 @@ const std::vector<Mutant<Planner>> kMutants = {
     {"never repairs the alias", Without<SetAlias>},
     {"never repairs the mtu", Without<SetMtu>},
     {"leaves IPv6 on", Without<DisableIpv6>},
+    {"never switches on", Without<SwitchOn>},
     {"never adds clsact", Without<AddClsact>},
     {"attaches one program of two", OneProgram},
     {"leaves a foreign root", Without<DeleteRoot>},

@@ -24,7 +24,7 @@ IdentityEntry EntryOf(Ipv4 outer) {
   return entry;
 }
 
-TEST_P(DriversContract, AnAddressBringsItsConnectedRoute) {
+TEST_P(DriversContract, AnAddressComesWithoutTheRouteOfItsNet) {
   OnHost([](World& world) {
     EXPECT_CODE(world.routes->AddAddress(kBridge, kGateway), Code::kNotFound);
     EXPECT_TRUE(world.routes->ListAddresses(kBridge)->empty());
@@ -32,14 +32,48 @@ TEST_P(DriversContract, AnAddressBringsItsConnectedRoute) {
     EXPECT_OK(world.routes->AddAddress(kBridge, kGateway));
     EXPECT_CODE(world.routes->AddAddress(kBridge, kGateway), Code::kExists);
     EXPECT_EQ(*world.routes->ListAddresses(kBridge), std::vector<Ipv4Prefix>{kGateway});
-    const auto routes = *world.routes->ListRoutes();
-    ASSERT_EQ(routes.size(), 1u);
-    EXPECT_EQ(routes[0].destination, kGateway.Network());
-    EXPECT_EQ(routes[0].index, kBridge);
-    EXPECT_EQ(routes[0].device, "fkbr0");
+    EXPECT_TRUE(world.routes->ListRoutes()->empty());
+    EXPECT_EQ(*world.routes->ObserveCidr(kBridge, kGateway.Network()), CidrRoutes());
+    EXPECT_CODE(world.routes->DeleteConnectedRoute(kBridge, kGateway.Network()), Code::kNotFound);
+    EXPECT_OK(world.links->SetUp(kBridge, false));
+    EXPECT_OK(world.links->SetUp(kBridge, true));
+    EXPECT_TRUE(world.routes->ListRoutes()->empty()) << "nor when the link comes up again";
     EXPECT_OK(world.routes->DeleteAddress(kBridge, kGateway));
     EXPECT_CODE(world.routes->DeleteAddress(kBridge, kGateway), Code::kNotFound);
+  });
+}
+
+TEST_P(DriversContract, ABlackholeIsOfNoLinkAndNoConflict) {
+  OnHost([](World& world) {
+    const Ipv4Prefix net = kGateway.Network();
+    EXPECT_OK(world.routes->AddBlackhole(net));
+    EXPECT_CODE(world.routes->AddBlackhole(net), Code::kExists);
+    EXPECT_EQ(*world.routes->ObserveCidr(kMissing, net), (CidrRoutes{true, false}));
+    EXPECT_FALSE(world.routes->ObserveCidr(kMissing, *ParsePrefix("10.77.0.0/24"))->blackhole);
     EXPECT_TRUE(world.routes->ListRoutes()->empty());
+    MakeBridge(world);
+    EXPECT_OK(world.routes->AddHostRoute(kBridge, kAddress));
+    EXPECT_TRUE(*world.routes->HasHostRoute(kBridge, kAddress));
+    EXPECT_FALSE(*world.routes->HasHostRoute(kBridge, kOther));
+    EXPECT_OK(world.links->Delete(kBridge));
+    EXPECT_OK(world.routes->DeleteBlackhole(net));
+    EXPECT_CODE(world.routes->DeleteBlackhole(net), Code::kNotFound);
+  });
+}
+
+TEST_P(DriversContract, SwitchesOfALinkOfOurs) {
+  OnHost([](World& world) {
+    for (const LinkSwitch which : {LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter}) {
+      EXPECT_CODE(world.sysctls->IsOn("lo", which), Code::kInvalid);
+      EXPECT_CODE(world.sysctls->SwitchOn("lo", which), Code::kInvalid);
+      EXPECT_CODE(world.sysctls->IsOn("fkbr0", which), Code::kNotFound);
+      EXPECT_CODE(world.sysctls->SwitchOn("fkbr0", which), Code::kNotFound);
+    }
+    MakeBridge(world);
+    for (const LinkSwitch which : {LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter}) {
+      EXPECT_OK(world.sysctls->SwitchOn("fkbr0", which));
+      EXPECT_TRUE(*world.sysctls->IsOn("fkbr0", which));
+    }
   });
 }
 

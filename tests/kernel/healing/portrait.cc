@@ -73,7 +73,7 @@ std::string LinkLine(const Json& link) {
   picture["up"] = std::find(flags.begin(), flags.end(), "UP") != flags.end();
   const Json info = link.value("linkinfo", Json::object());
   picture["kind"] = info.value("info_kind", "");
-  if (picture["kind"] == "bridge") picture["address"] = link.value("address", "");
+  if (picture["kind"] != "ifb") picture["address"] = link.value("address", "");  // never used
   picture["isolated"] = info.value("info_slave_data", Json::object()).value("isolated", Json());
   for (const Json& address : link.value("addr_info", Json::array())) {
     picture["addresses"].push_back(fmt::format("{}/{} {}", address.value("local", ""),
@@ -97,7 +97,8 @@ std::string Links() {
 std::string Routes() {
   std::vector<std::string> lines;
   for (Json route : LookJson("ip -j -4 route show table main")) {
-    if (route.value("dev", "") != "fkbr0") continue;
+    const bool blackhole = route.value("type", "") == "blackhole";
+    if (!blackhole && route.value("dev", "") != "fkbr0") continue;
     route.erase("flags");
     lines.push_back(route.dump());
   }
@@ -154,6 +155,7 @@ std::string Filters() {
 std::string Sysctls() {
   return Look(
       "sysctl net.ipv4.ip_forward net.ipv6.conf.fkbr0.disable_ipv6 "
+      "net.ipv4.conf.fkbr0.forwarding net.ipv4.conf.fkbr0.rp_filter "
       "net.ipv6.conf.fkifb0.disable_ipv6 net.ipv6.conf.fk46000001.disable_ipv6");
 }
 

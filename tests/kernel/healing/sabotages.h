@@ -3,31 +3,44 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "drivers/link_events.h"
 #include "tests/kernel/healing/portrait.h"
 
 namespace forkplane::healing {
 
-// What brings it back.
-enum class Back : std::uint8_t {
-  kByEvent,   // the kernel tells of it: at once
-  kByResync,  // no group that we hear tells of it: map entries, nft rules, IPv6 switches
+// By which group of its events the kernel tells of it; then it comes back at once.
+enum class Told : std::uint8_t {
+  kLink,
+  kTc,
+  kAddress,
+  kRoute,
+  kNeighbour,
+  kSwitch,
+  kResync,  // none that we hear: map entries, nft rules, IPv6 switches, pins
 };
+std::string_view ToString(Told told);
+Told ToldBy(const drivers::LinkEvent& event);
 
 struct Sabotage {
   const char* name;
   // Command lines, in turn. "map delete" and "map change" are done to the pinned map with bpf(2);
-  // {drop}, {answers} stand for the handles of those rules.
+  // {drop}, {answers} stand for the handles of those rules, {pins} for
+  // the folder of the pins.
   std::vector<std::string> commands;
   // Where the damage shows; all of them must be whole again.
   std::vector<Part> parts;
-  Back back = Back::kByEvent;
+  Told told = Told::kLink;
 };
 void PrintTo(const Sabotage& sabotage, std::ostream* out);
 
 std::vector<Sabotage> OfTaps();
 std::vector<Sabotage> OfUplink();
 std::vector<Sabotage> OfNetwork();
+
+// All of them, as docs/healing.md has it.
+std::string HealingTable();
 
 }  // namespace forkplane::healing

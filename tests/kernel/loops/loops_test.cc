@@ -79,10 +79,15 @@ void RunAll() {
   EXPECT_TRUE(loops.ledger_->ListAll().vms.empty());
   EXPECT_EQ(loops.qdiscs->ObserveUplink(IfbIndex(0))->classes.size(), 2u) << "root and default";
   EXPECT_TRUE(loops.identities->ListEntries()->empty());
-  EXPECT_TRUE(loops.routes->ListHostRoutes(BridgeIndex(0))->empty());
+  EXPECT_THAT(*loops.routes->ListHostRoutes(BridgeIndex(0)),
+              ::testing::ElementsAre(ParseIpv4("10.77.0.2").value()))
+      << "that of the forwarding probe";
+  const Ipv4Prefix cidr = ParsePrefix("10.77.0.0/24").value();
+  EXPECT_TRUE(loops.routes->ObserveCidr(BridgeIndex(0), cidr)->blackhole);
   loops.objects.network_.metadata.deletion_timestamp = "2026-01-01T00:00:00Z";
   Loops::Must(loops.network_->Reconcile("default", {}), "network");
   EXPECT_FALSE(loops.objects.network_.metadata.HasFinalizer(network::kFinalizer));
+  EXPECT_EQ(*loops.routes->ObserveCidr(BridgeIndex(0), cidr), drivers::CidrRoutes());
   EXPECT_EQ(loops.firewall->Observe()->has_value(), false);
   const auto owned = *loops.links->ListOwned();
   ASSERT_EQ(owned.size(), 1u) << "the IFB stays";
@@ -130,9 +135,9 @@ TEST(LoopsTest, WhatAnInterfaceAsksOfTheKernelDoesNotGrowWithTheirNumber) {  // 
   testing::RunInNetworkNamespace([&] { many = CostOfOneMore(50); });
   EXPECT_THAT(few.changes,
               ::testing::ElementsAre("identity.set_entry", "tap.create", "qdisc.add_clsact",
-                                     "sysctl.disable_ipv6", "qdisc.add_tbf", "link.set_master",
-                                     "identity.attach", "identity.attach", "link.set_port_up",
-                                     "route.add_host_route", "route.set_neighbour"));
+                                     "sysctl.disable_ipv6", "qdisc.add_tbf", "route.add_host_route",
+                                     "route.set_neighbour", "link.set_master", "identity.attach",
+                                     "identity.attach", "link.set_port_up"));
   EXPECT_THAT(few.looks, ::testing::IsEmpty());
   EXPECT_EQ(many.changes, few.changes);
   EXPECT_EQ(many.looks, few.looks);
@@ -167,13 +172,13 @@ TEST(LoopsTest, ACidrThatOverlapsARouteChangesNothing) {
     // A route that is not ours: an IFB plays the foreign link.
     ASSERT_TRUE(loops.links->CreateIfb({9, "foreign"}).ok());
     ASSERT_TRUE(loops.links->SetUp(IfbIndex(9), true).ok());
-    ASSERT_TRUE(loops.routes->AddAddress(IfbIndex(9), ParsePrefix("10.77.0.129/25").value()).ok());
+    ASSERT_TRUE(loops.routes->AddHostRoute(IfbIndex(9), ParseIpv4("10.77.0.129").value()).ok());
     Loops::Must(loops.network_->Reconcile("default", {}), "network");
     const auto* conflict =
         crd::FindCondition(loops.objects.status_.conditions, crd::condition::kConflict);
     ASSERT_NE(conflict, nullptr);
     EXPECT_THAT(conflict->message,
-                ::testing::HasSubstr("overlaps the route 10.77.0.128/25 dev fkifb9"));
+                ::testing::HasSubstr("overlaps the route 10.77.0.129/32 dev fkifb9"));
     EXPECT_EQ(loops.ledger_->GetNetwork("net"), std::nullopt);
     EXPECT_EQ(loops.links->Observe(BridgeIndex(0))->has_value(), false);
   });

@@ -97,7 +97,8 @@ void RunRouted() {
     ASSERT_TRUE(echo.has_value());
     EXPECT_EQ(traffic::Read32(*echo, traffic::kIp + 16), kInner.value);
   }
-  EXPECT_TRUE(loops.routes->ListHostRoutes(BridgeIndex(0))->empty());
+  EXPECT_THAT(*loops.routes->ListHostRoutes(BridgeIndex(0)), ::testing::ElementsAre(kInner))
+      << "that of the forwarding probe";
 
   EXPECT_FALSE(machines.Reaches());
   loops.objects.network_.spec.isolation = false;

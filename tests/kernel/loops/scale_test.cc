@@ -51,7 +51,7 @@ void RunWide() {
   loops.Pass();
   EXPECT_THAT(PortsByBridge(loops), ElementsAre(::testing::Pair(BridgeIndex(0), 1000),
                                                 ::testing::Pair(BridgeIndex(1), 100)));
-  EXPECT_EQ(loops.routes->ListHostRoutes(BridgeIndex(0))->size(), 1000u);
+  EXPECT_EQ(loops.routes->ListHostRoutes(BridgeIndex(0))->size(), 1001u) << "and the probe's";
   EXPECT_EQ(loops.routes->ListHostRoutes(BridgeIndex(1))->size(), 100u);
   EXPECT_EQ(loops.routes->ListNeighbours(BridgeIndex(1))->size(), 100u);
   EXPECT_THAT(*loops.routes->ListAddresses(BridgeIndex(1)),

@@ -32,7 +32,7 @@ Observed Converged() {
       drivers::ObservedRoot{"htb", kHtbHandle, std::nullopt, kDefaultClassMinor, {}};
   domain.qdiscs.classes = {{want.Root(), std::nullopt, {}},
                            {want.Default(), want.DefaultLeaf(), {}}};
-  return {true, {{0, domain}}};
+  return {true, true, {{0, domain}}};
 }
 
 std::string Printed(const std::vector<Action>& plan) {
@@ -68,6 +68,7 @@ const Case kCases[] = {
     {"nothing there", [](Observed& o) { o = {}; },
      "CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild + "; EnableForwarding"},
     {"forwarding switched off", [](Observed& o) { o.forwarding = false; }, "EnableForwarding"},
+    {"a pin deleted", [](Observed& o) { o.pinned = false; }, "PinPrograms"},
     {"no HTB: down first", [](Observed& o) { o.domains[0].qdiscs = {}; },
      "SetDown fkifb0; " + kBuild},
     {"foreign root: down first",

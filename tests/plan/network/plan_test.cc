@@ -13,6 +13,7 @@ Desired Wanted() {
   Desired desired;
   desired.alias = "uid-net";
   desired.gateway = ParsePrefix("10.0.0.1/24").value();
+  desired.cidr = ParsePrefix("10.0.0.0/24").value();
   desired.firewall = drivers::FirewallRules{{{.cidr = ParsePrefix("10.0.0.0/24").value()}}};
   return desired;
 }
@@ -28,6 +29,10 @@ Observed Converged() {
   link.up = true;
   observed.link = link;
   observed.ipv6_disabled = true;
+  observed.forwards = true;
+  observed.filters_reverse = true;
+  observed.routes.blackhole = true;
+  observed.probe_route = true;
   observed.addresses = {Wanted().gateway};
   observed.firewall = Wanted().firewall;
   return observed;
@@ -59,8 +64,16 @@ TEST_P(NetworkPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Desired&, Observed&) {}, ""},
     {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
-     "ReplaceFirewall, CreateBridge, DisableIpv6, AddAddress, SetUp"},
-    {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; }, "SetDown, SetName, SetUp"},
+     "ReplaceFirewall, AddBlackhole, CreateBridge, DisableIpv6, SwitchOn forwarding, "
+     "SwitchOn rp_filter, AddAddress, SetUp, AddProbeRoute"},
+    {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; },
+     "SetDown, SetName, SetUp, AddProbeRoute"},
+    {"forwarding switched off", [](Desired&, Observed& o) { o.forwards = false; },
+     "SwitchOn forwarding"},
+    {"main table flushed", [](Desired&, Observed& o) { o.routes.blackhole = false; },
+     "AddBlackhole"},
+    {"the kernel's route of the net, as earlier versions had it",
+     [](Desired&, Observed& o) { o.routes.connected = true; }, "DeleteConnectedRoute"},
     {"mac drifted", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
     {"mtu changed", [](Desired& d, Observed&) { d.mtu = 1400; }, "SetMtu"},
     {"gateway moved", [](Desired& d, Observed&) { d.gateway = ParsePrefix("10.0.0.9/24").value(); },
@@ -68,9 +81,10 @@ const Case kCases[] = {
     {"foreign address",
      [](Desired&, Observed& o) { o.addresses.push_back(ParsePrefix("10.9.0.1/24").value()); },
      "DeleteAddress 10.9.0.1/24"},
-    {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetUp"},
+    {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetUp, AddProbeRoute"},
     {"not a bridge", [](Desired&, Observed& o) { o.link->kind = drivers::LinkKind::kOther; },
-     "DeleteLink, CreateBridge, DisableIpv6, AddAddress, SetUp"},
+     "DeleteLink, CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, AddAddress, "
+     "SetUp, AddProbeRoute"},
     {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
      "ReplaceFirewall"},
     {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); }, "ReplaceFirewall"},
@@ -79,15 +93,16 @@ const Case kCases[] = {
     {"a further bridge has no part in the rules",
      [](Desired& d, Observed& o) {
        d.firewall.reset();
+       d.cidr.reset();
        o = {};
      },
-     "CreateBridge, DisableIpv6, AddAddress, SetUp"},
+     "CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, AddAddress, SetUp"},
     {"removed, and the last: rules first",
      [](Desired& d, Observed&) {
        d.present = false;
        d.firewall->networks.clear();
      },
-     "RemoveFirewall, DeleteLink"},
+     "RemoveFirewall, DeleteLink, DeleteBlackhole"},
     {"removed and gone",
      [](Desired& d, Observed& o) {
        d.present = false;

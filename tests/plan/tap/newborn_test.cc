@@ -99,10 +99,11 @@ TEST_F(NewbornTest, NothingIsAskedBeforeItIsReady) {
   const auto lease = Claim("a");
   EXPECT_EQ(Pass(lease), "ready");
   EXPECT_THAT(calls_.looks, IsEmpty());
-  EXPECT_THAT(calls_.changes, ElementsAre("identity.set_entry", "tap.create", "qdisc.add_clsact",
-                                          "sysctl.disable_ipv6", "qdisc.add_tbf", "link.set_master",
-                                          "identity.attach", "identity.attach", "link.set_port_up",
-                                          "route.add_host_route", "route.set_neighbour"));
+  EXPECT_THAT(
+      calls_.changes,
+      ElementsAre("identity.set_entry", "tap.create", "qdisc.add_clsact", "sysctl.disable_ipv6",
+                  "qdisc.add_tbf", "route.add_host_route", "route.set_neighbour", "link.set_master",
+                  "identity.attach", "identity.attach", "link.set_port_up"));
   EXPECT_EQ(Pass(lease), "ready");
   EXPECT_THAT(calls_.looks, Contains("link.observe")) << "the next pass looks";
   EXPECT_THAT(calls_.changes, IsEmpty());

@@ -30,6 +30,7 @@ Observed Converged() {
   link.name = TapName(1);
   link.kind = LinkKind::kTap;
   link.alias = "uid-a";
+  link.mac = drivers::TapMac(1);
   link.mtu = 1500;
   link.master = BridgeIndex(0);
   link.up = true;
@@ -62,8 +63,8 @@ std::string Printed(const std::vector<Action>& plan) {
 }
 
 constexpr const char* kDress =
-    "AddClsact, DisableIpv6, AddTbf, SetMaster, AttachIngress, AttachEgress, SetPortUp, "
-    "AddHostRoute, SetNeighbour";
+    "AddClsact, DisableIpv6, AddTbf, AddHostRoute, SetNeighbour, SetMaster, AttachIngress, "
+    "AttachEgress, SetPortUp";
 
 struct Case {
   const char* name;
@@ -88,6 +89,8 @@ void Route(Desired& desired, Observed& observed) {
   observed.link->master = 0;
   observed.link->isolated = false;
   observed.link->mac = kGatewayMac;
+  observed.forwards = true;
+  observed.filters_reverse = true;
 }
 
 const Case kCases[] = {
@@ -98,8 +101,8 @@ const Case kCases[] = {
        d.routed = true;
        o = Empty();
      },
-     "SetEntry, CreateTap, AddClsact, DisableIpv6, AddTbf, AttachIngress, AttachEgress, SetMac, "
-     "SetUp, AddHostRoute, SetNeighbour"},
+     "SetEntry, CreateTap, AddClsact, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, "
+     "AddTbf, AttachIngress, AttachEgress, SetMac, SetUp, AddHostRoute, SetNeighbour"},
     {"routed, put into a bridge by somebody",
      [](Desired& d, Observed& o) {
        Route(d, o);
@@ -112,6 +115,14 @@ const Case kCases[] = {
        o.link->mac = OuterMac(9);
      },
      "SetMac"},
+    {"routed, its switches off",
+     [](Desired& d, Observed& o) {
+       Route(d, o);
+       o.forwards = false;
+       o.filters_reverse = false;
+     },
+     "SwitchOn forwarding, SwitchOn rp_filter"},
+    {"with the MAC of a guest", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
     {"nothing there", [](Desired&, Observed& o) { o = Empty(); },
      std::string("SetEntry, CreateTap, ") + kDress},
     {"no bridge yet",

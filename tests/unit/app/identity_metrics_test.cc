@@ -32,6 +32,8 @@ class Counting final : public drivers::IdentityDriver {
   Result<IdentityCounters> Counters(std::uint32_t index) override { return by_index[index]; }
   Result<drivers::AttachedPrograms> ObservePrograms(std::uint32_t) override { return No(); }
   Status Attach(std::uint32_t, drivers::Direction) override { return No(); }
+  Result<bool> ArePinned() override { return true; }
+  Status Pin() override { return OkStatus(); }
   Result<drivers::ProgramState> ObserveClassifier(std::uint32_t) override {
     return drivers::ProgramState::kNone;
   }
