@@ -36,6 +36,15 @@ Notice Reverted(const Manifest& manifest, const Json& before, const store::Objec
           .about = stored};
 }
 
+Notice MadeAgain(const Manifest& manifest, const store::ObjectPtr& made) {
+  return {.warning = true,
+          .reason = reason::kReverted,
+          .message = fmt::format("made again, as {} says: somebody had deleted it; take it out of "
+                                 "the file to delete it",
+                                 Where(manifest)),
+          .about = made};
+}
+
 }  // namespace
 
 Record Applier::RecordOf(const Wanted& wanted, const RootIdentity& root) const {
@@ -46,6 +55,7 @@ Record Applier::RecordOf(const Wanted& wanted, const RootIdentity& root) const {
           .path = wanted.manifest.path,
           .line = wanted.manifest.line,
           .root = root,
+          .mount = wanted.manifest.mount,
           .last_applied = {}};
 }
 
@@ -113,9 +123,12 @@ Result<store::ObjectPtr> Applier::Create(const Wanted& wanted, ApplyReport& repo
   const ApplyAction action = PlanApply(wanted, nullptr, nullptr);
   const auto* create = std::get_if<CreateObject>(&action);
   CHECK(create != nullptr);
+  const Record* known = records_.Find(wanted.key);
+  const bool was_there = known != nullptr && !known->uid.empty() && !known->confirmed;
   ASSIGN_OR_RETURN(const store::WriteResult made,
                    objects_.Create(wanted.key.resource, wanted.key.ns, create->text));
   ++report.created;
+  if (was_there) report.notices.push_back(MadeAgain(wanted.manifest, made.object));
   return made.object;
 }
 

@@ -72,6 +72,7 @@ Desired Understand(ParsedTree tree, const crd::TypeRegistry& types) {
   desired.refused = std::move(tree.refused);
   desired.passed_over = std::move(tree.passed_over);
   desired.files = std::move(tree.files);
+  desired.mounts = std::move(tree.mounts);
   const std::set<std::string> defined = DefinedKinds(tree);
   for (Manifest& manifest : tree.manifests) {
     const std::string where = Where(manifest);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Desired {
   std::vector<Problem> waiting;
   std::vector<Problem> passed_over;
   std::map<std::string, FileFacts> files;
+  std::set<std::string> mounts = {};  // as in TreeScan
 
   bool Wants(const store::ObjectKey& key) const { return keys.contains(key); }
   std::map<store::ObjectKey, std::string> keys = {};  // with the place

@@ -68,6 +68,7 @@ class Parser {
       Refuse(problem.path.empty() ? "the directory" : problem.path, problem.message);
     }
     for (const ScannedFile& file : scan.files) ParseFile(file);
+    tree_.mounts = scan.mounts;
     std::stable_sort(
         tree_.manifests.begin(), tree_.manifests.end(),
         [](const Manifest& a, const Manifest& b) { return ApplyRank(a.kind) < ApplyRank(b.kind); });
@@ -91,12 +92,13 @@ class Parser {
       if (!document.duplicates.empty()) {
         Refuse(where, "key given twice: " + document.duplicates.front());
       } else {
-        ParseDocument(file.path, document.line, *document.value);
+        ParseDocument(file, document.line, *document.value);
       }
     }
   }
 
-  void ParseDocument(const std::string& path, int line, const Json& document) {
+  void ParseDocument(const ScannedFile& file, int line, const Json& document) {
+    const std::string& path = file.path;
     const std::string where = fmt::format("{}:{}", path, line);
     FileFacts& facts = tree_.files[path];
     if (IsForeign(document)) {
@@ -108,11 +110,12 @@ class Parser {
     const Json* items = crd::FindPath(document, "items");
     if (crd::TextAt(document, "kind").ends_with("List") && items != nullptr && items->is_array()) {
       facts.blank = facts.blank || items->empty();
-      for (const Json& item : *items) ParseDocument(path, line, item);  // depth was bounded
+      for (const Json& item : *items) ParseDocument(file, line, item);  // depth was bounded
       return;
     }
     Manifest manifest{.path = path,
                       .line = line,
+                      .mount = file.mount,
                       .group = {},
                       .version = {},
                       .kind = crd::TextAt(document, "kind"),

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ inline constexpr const char* kAnnotationPrefix = "manifests.forkplane.dev/";
 inline constexpr const char* kSourceAnnotation = "manifests.forkplane.dev/source";
 
 struct Manifest {
-  std::string path;  // relative to the root
-  int line = 0;      // where the document begins
+  std::string path;        // relative to the root
+  int line = 0;            // where the document begins
+  std::string mount = {};  // as in ScannedFile
   std::string group;
   std::string version;
   std::string kind;
@@ -55,6 +57,7 @@ struct ParsedTree {
   // What is meant for somebody else, or said where we do not read it; it holds nothing.
   std::vector<Problem> passed_over;
   std::map<std::string, FileFacts> files;  // by path
+  std::set<std::string> mounts = {};       // as in TreeScan
 };
 
 // No Kubernetes object: kinds of kustomize (`kustomize.config.k8s.io`) and documents that are a

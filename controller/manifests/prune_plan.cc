@@ -34,6 +34,9 @@ std::optional<Hold> JudgeRoot(const Record& record, const Observed& observed) {
     return Hold{reason::kRootReplaced, fmt::format("it was last seen in {}; that is now {}",
                                                    Describe(record.root), Describe(observed.root))};
   }
+  if (!record.mount.empty() && !observed.mounts.contains(record.mount)) {
+    return Hold{reason::kRootReplaced, record.mount + " was a mount below it, and is none now"};
+  }
   if (observed.understood == 0) {
     return Hold{reason::kDirectoryEmptied, "the directory holds no object at all"};
   }

@@ -2,8 +2,8 @@
 //
 // Invariants (tests/unit/manifests/prune_plan_test.cc):
 //   - While anything is not understood (Observed::hold) nothing is pruned at all.
-//   - An object is pruned unasked only when it left the very root in which it was last seen (or a
-//     root that a swapped link on the same file system replaced), that root still holds documents,
+//   - An object is pruned unasked only when it left the very root, and the very mount below it, in
+//     which it was last seen (or a link to it was swapped), that root still holds documents,
 //     its file is gone or whole, nothing of others goes with it, and no more than the bound leave
 //     with it.
 //   - A confirmation counts for exactly the set of objects that its word was given for. A set that
@@ -13,6 +13,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Observed {
   std::size_t owned = 0;       // objects of this source, those that are gone among them
   std::size_t understood = 0;  // documents
   std::map<std::string, FileFacts> files = {};
+  std::set<std::string> mounts = {};          // below the root
   std::optional<Hold> hold = {};              // of the whole pass
   std::optional<std::size_t> prune_max = {};  // empty: half of what is owned
   std::vector<Gone> gone = {};

@@ -62,6 +62,7 @@ Result<Observed> Pruner::Observe(const Desired& desired) {
   observed.source = options_.source;
   observed.understood = desired.objects.size();
   observed.files = desired.files;
+  observed.mounts = desired.mounts;
   observed.prune_max = options_.prune_max;
   observed.held = records_.held();
   std::vector<store::ObjectKey> drop;

@@ -30,6 +30,7 @@ CREATE TABLE records (
   root_inode INTEGER NOT NULL,
   root_born_ns INTEGER NOT NULL,
   root_path TEXT NOT NULL,
+  mount TEXT NOT NULL,
   last_applied TEXT NOT NULL,
   confirmed INTEGER NOT NULL CHECK (confirmed IN (0, 1)),
   PRIMARY KEY (api_group, plural, ns, name)
@@ -37,14 +38,14 @@ CREATE TABLE records (
 )sql";
 
 constexpr const char* kPut =
-    "INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    "INSERT OR REPLACE INTO records VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 constexpr const char* kDrop =
     "DELETE FROM records WHERE api_group=? AND plural=? AND ns=? AND name=?";
 constexpr const char* kPutMeta =
     "INSERT INTO meta VALUES (?,?) ON CONFLICT (key) DO UPDATE SET value=excluded.value";
 constexpr const char* kRead =
     "SELECT api_group, plural, ns, name, kind, source, uid, path, line, root_device, root_inode, "
-    "root_born_ns, root_path, last_applied, confirmed FROM records";
+    "root_born_ns, root_path, mount, last_applied, confirmed FROM records";
 
 void BindKey(SqliteStatement& statement, const store::ObjectKey& key) {
   statement.Bind(1, std::string_view(key.resource.group));
@@ -64,6 +65,7 @@ Status Put(SqliteStatement& statement, const Record& record) {
   statement.Bind(at++, static_cast<std::int64_t>(record.root.inode));
   statement.Bind(at++, record.root.born_ns);
   statement.Bind(at++, std::string_view(record.root.path));
+  statement.Bind(at++, std::string_view(record.mount));
   statement.Bind(at++, std::string_view(record.last_applied));
   statement.Bind(at, static_cast<std::int64_t>(record.confirmed));
   return statement.Run();
@@ -80,8 +82,9 @@ Record ReadRow(const SqliteStatement& row) {
                    .inode = static_cast<std::uint64_t>(row.Int(10)),
                    .born_ns = row.Int(11),
                    .path = row.Text(12)},
-          .last_applied = row.Text(13),
-          .confirmed = row.Int(14) != 0};
+          .mount = row.Text(13),
+          .last_applied = row.Text(14),
+          .confirmed = row.Int(15) != 0};
 }
 
 // A file of ours, or one that was made just now and is empty.

@@ -28,6 +28,7 @@ struct Record {
   std::string path;    // the file, relative to the root
   int line = 0;
   RootIdentity root;         // where the document was last seen
+  std::string mount = {};    // below it, as in ScannedFile
   std::string last_applied;  // the document, compact JSON; "": not known
   bool confirmed = false;    // an operator confirmed that it is pruned
   bool operator==(const Record&) const = default;

@@ -57,7 +57,7 @@ class Scanner {
       return std::move(scan_);
     }
     Identify();
-    pending_.push_back({"", 0});
+    pending_.push_back({"", 0, "", MountOf(root_.get())});
     while (!pending_.empty() && !full_) {
       const Directory next = pending_.back();
       pending_.pop_back();
@@ -72,7 +72,17 @@ class Scanner {
   struct Directory {
     std::string path;
     int depth = 0;
+    std::string mount = {};  // as in ScannedFile
+    std::uint64_t mount_id = 0;
   };
+
+  // The kernel's number of the mount that the descriptor was opened through; 0 before Linux 5.8.
+  static std::uint64_t MountOf(int fd) {
+    struct statx info {};
+    const bool known = ::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &info) == 0 &&
+                       (info.stx_mask & STATX_MNT_ID) != 0;
+    return known ? info.stx_mnt_id : 0;
+  }
 
   void Add(const std::string& path, std::string message) {
     scan_.problems.push_back({path, std::move(message)});
@@ -155,18 +165,23 @@ class Scanner {
       if (directory.depth + 1 > kTreeDepthMax) {
         return StopFull(path, fmt::format("more than {} directories deep", kTreeDepthMax));
       }
-      pending_.push_back({path, directory.depth + 1});
+      Directory below{path, directory.depth + 1, directory.mount, MountOf(fd.get())};
+      if (below.mount_id != directory.mount_id) {
+        below.mount = path;
+        scan_.mounts.insert(path);
+      }
+      pending_.push_back(std::move(below));
     } else if (is_manifest && S_ISREG(info.st_mode)) {
       Note(path, info);
-      ReadFile(path, fd.get());
+      ReadFile(directory, path, fd.get());
     }
   }
 
-  void ReadFile(const std::string& path, int fd) {
+  void ReadFile(const Directory& directory, const std::string& path, int fd) {
     if (scan_.files.size() == kFilesMax) {
       return StopFull(path, fmt::format("more than {} files", kFilesMax));
     }
-    ScannedFile file{path, {}};
+    ScannedFile file{path, {}, directory.mount};
     std::array<char, std::size_t{64} * 1024> part;
     for (;;) {
       const ssize_t n = ::read(fd, part.data(), part.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ inline constexpr int kTreeDepthMax = 16;
 struct ScannedFile {
   std::string path;  // relative to the root
   std::string text;
+  std::string mount = {};  // the folder below the root where its file system is mounted; "": none
 };
 
 // Something that keeps us from knowing all that the directory says.
@@ -45,8 +47,9 @@ struct TreeScan {
   // the tree was changed. Compared with the scan before, it does not depend on the clock of the
   // file system (a server's).
   std::uint64_t fingerprint = 0;
-  std::string newest;    // what was changed last, by ctime; "" is the root
-  std::string git_busy;  // git_state.h
+  std::set<std::string> mounts;  // folders below the root where something is mounted
+  std::string newest;            // what was changed last, by ctime; "" is the root
+  std::string git_busy;          // git_state.h
 };
 
 // Files are *.yaml, *.yml and *.json; names that begin with a dot are passed over (.git, and the

@@ -109,8 +109,10 @@ TEST_F(DirectorySourceTest, ReplicasThatLeaveTheFileStayAsTheyAre) {
 TEST_F(DirectorySourceTest, AnObjectDeletedByOthersComesBack) {
   Write("a.yaml", ConfigMap("a", "1"));
   Pass();
+  EXPECT_THAT(Told(reason::kReverted), IsEmpty());
   ASSERT_TRUE(store_->Delete(KeyOf("a")).ok());
   EXPECT_EQ(Pass().created, 1);
+  EXPECT_THAT(Told(reason::kReverted), ElementsAre(HasSubstr("made again, as a.yaml:1 says")));
 }
 
 TEST_F(DirectorySourceTest, ARestartPrunesWhatVanishedWhileDownOnceItHasSettled) {

@@ -276,29 +276,120 @@ TEST_F(HeldTest, ARecordThatCannotBeReadHoldsEverything) {
   EXPECT_EQ(held_, std::nullopt);
 }
 
-// Goal: the mount goes, and the folder below it is what the path means then. Method: a bind mount
-// in a mount namespace of this thread.
-TEST_F(HeldTest, ABindMountThatGoesAwayPrunesNothing) {
-  std::jthread([this] {
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-      GTEST_SKIP() << "needs CAP_SYS_ADMIN";
-    }
-    const std::string real = directory_.File("real");
-    fs::create_directory(real);
-    ASSERT_EQ(::mount(real.c_str(), root_.c_str(), nullptr, MS_BIND, nullptr), 0);
+// Goal: the mount goes, and the folder below it is what the path means then. Method: bind mounts in
+// a mount namespace of this thread.
+class MountTest : public HeldTest {
+ protected:
+  void Inside(const std::function<void()>& body) {
+    std::jthread([&body] {
+      if (::unshare(CLONE_NEWNS) != 0 ||
+          ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+        GTEST_SKIP() << "needs CAP_SYS_ADMIN";
+      }
+      body();
+    }).join();
+  }
+  void Bind(const std::string& at) {
+    fs::create_directories(directory_.File("real"));
+    ASSERT_EQ(::mount(directory_.File("real").c_str(), at.c_str(), nullptr, MS_BIND, nullptr), 0);
+  }
+};
+
+TEST_F(MountTest, ABindMountThatGoesAwayPrunesNothing) {
+  Inside([this] {
+    Bind(root_);
     Fill(3);
     ASSERT_EQ(::umount(root_.c_str()), 0);
     Settled();
     EXPECT_EQ(Living(3), 3);
     EXPECT_EQ(HeldReason(), reason::kRootReplaced);
-    ASSERT_EQ(::mount(real.c_str(), root_.c_str(), nullptr, MS_BIND, nullptr), 0);
+    Bind(root_);
     Settled();
     EXPECT_EQ(held_, std::nullopt);
     Remove("c0.yaml");
     EXPECT_EQ(Settled().pruned, 1) << "back in its root";
     EXPECT_EQ(::umount(root_.c_str()), 0);
-  }).join();
+  });
+}
+
+TEST_F(MountTest, AMountBelowTheDirectoryThatGoesAwayPrunesNothing) {
+  Inside([this] {
+    Fill(3);
+    const std::string team = root_ + "/team";
+    fs::create_directory(team);
+    Bind(team);
+    Write("team/a.yaml", ConfigMap("a", "1"));
+    Write("team/b.yaml", ConfigMap("b", "1"));
+    Settled();
+    ASSERT_EQ(::umount(team.c_str()), 0);
+    Settled();
+    EXPECT_TRUE(Has("a") && Has("b"));
+    EXPECT_EQ(HeldReason(), reason::kRootReplaced);
+    EXPECT_THAT(held_->message, HasSubstr("team was a mount below it, and is none now"));
+    Remove("c0.yaml");
+    EXPECT_EQ(Settled().pruned, 1) << "what left the directory itself goes";
+    Bind(team);
+    Remove("team/b.yaml");
+    EXPECT_EQ(Settled().pruned, 1);
+    EXPECT_TRUE(Has("a") && !Has("b"));
+    EXPECT_EQ(held_, std::nullopt);
+    EXPECT_EQ(::umount(team.c_str()), 0);
+  });
+}
+
+// A real disk that is full: the checkout writes what it can, and leaves the rest empty.
+TEST_F(MountTest, ACheckoutOntoAFullDiskPrunesNothing) {
+  Inside([this] {
+    ASSERT_EQ(::mount("none", root_.c_str(), "tmpfs", 0, "size=64k"), 0);
+    Fill(6);
+    // Each file anew, as git does, while something else takes the room.
+    std::ofstream(root_ + "/filler") << std::string(std::size_t{128} * 1024, 'x');
+    int empty = 0;
+    for (int i = 0; i < 2; ++i) {
+      const std::string name = "c" + std::to_string(i);
+      Remove(name + ".yaml");
+      std::ofstream(root_ + "/filler", std::ios::app) << std::string(std::size_t{64} * 1024, 'x');
+      Write(name + ".yaml", ConfigMap(name, "2"));
+      empty += fs::file_size(root_ + "/" + name + ".yaml") == 0 ? 1 : 0;
+    }
+    ASSERT_GT(empty, 0) << "the disk was not full";
+    Settled();
+    EXPECT_EQ(Living(6), 6);
+    EXPECT_EQ(HeldReason(), reason::kFileWithoutObjects);
+    source_.reset();
+    EXPECT_EQ(::umount(root_.c_str()), 0);
+  });
+}
+
+// Goal: a crash between the record's intent and the object leaves nothing that is nobody's, and
+// makes nothing ours that others made. Method: the record as the crash leaves it.
+TEST_F(HeldTest, WhatACrashLeftOfACreationIsOwnedAndAnObjectOfOthersIsNot) {
+  Write("z.yaml", ConfigMap("z", "1"));
+  Settled();
+  source_.reset();
+  const auto stored = [&](const std::string& name, const std::string& annotations) {
+    Create({"", "configmaps"}, "default",
+           R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")" + name +
+               R"(","annotations":{)" + annotations + "}}}");
+  };
+  stored("ours", R"("manifests.forkplane.dev/source":"ours.yaml")");
+  stored("theirs", R"("manifests.forkplane.dev/source":"other.yaml")");
+  {
+    RecordStore records = RecordStore::Open(directory_.File("manifests.db")).value();
+    RecordBatch batch;
+    for (const std::string name : {"ours", "theirs"}) {
+      Record intent = *records.Find(KeyOf("z"));
+      intent.key = KeyOf(name);
+      intent.path = name + ".yaml";
+      intent.uid.clear();
+      batch.put.push_back(intent);
+    }
+    ASSERT_TRUE(records.Commit(batch).ok());
+  }
+  NewSource();
+  EXPECT_EQ(Settled().pruned, 1);
+  EXPECT_FALSE(Has("ours"));
+  EXPECT_TRUE(Has("theirs"));
 }
 
 }  // namespace

@@ -81,6 +81,7 @@ TEST(PrunePlanTest, EachCauseHoldsItsObjectAlone) {
   EXPECT_EQ(with([](Observed& o) { o.gone[0].record.root.inode = 9; }), "RootReplaced");
   EXPECT_EQ(with([](Observed& o) { o.gone[0].record.root.born_ns = 9; }), "RootReplaced")
       << "the inode was given again";
+  EXPECT_EQ(with([](Observed& o) { o.gone[0].record.mount = "team"; }), "RootReplaced");
   EXPECT_EQ(with([](Observed& o) { o.gone[0].takes = {"ConfigMap a/b"}; }), "ContentOfOthers");
   EXPECT_EQ(with([](Observed& o) { o.files["vm.yaml"].blank = true; }), "FileWithoutObjects");
   EXPECT_EQ(with([](Observed& o) { o.files["vm.yaml"].foreign = true; }), "FileWithoutObjects");

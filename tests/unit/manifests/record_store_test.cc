@@ -24,6 +24,7 @@ Record Some(const std::string& name) {
           .path = "vms.yaml",
           .line = 12,
           .root = {.device = 0xffff'ffff'ffff'ffff, .inode = 2, .born_ns = 3, .path = "/srv/x"},
+          .mount = "team",
           .last_applied = R"({"a":"'\""})",
           .confirmed = true};
 }
