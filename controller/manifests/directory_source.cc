@@ -116,6 +116,9 @@ void DirectorySource::ApplyAndPrune(const TreeScan& scan, const Desired& desired
   Append(report.problems, pruned->unwritten);
   report.notices.insert(report.notices.end(), pruned->notices.begin(), pruned->notices.end());
   report.told = WhatIsTold(report, *pruned);
+  // A definition that is refused, or whose names are taken, is never served.
+  const bool lasts = held_since_ && clock_.Now() - *held_since_ >= options_.patience;
+  if (lasts) Append(report.problems, desired.waiting);
 }
 
 std::optional<Hold> DirectorySource::WhyNothingIsPruned(const TreeScan& scan,

@@ -1,8 +1,14 @@
 // How the directory source tells of a pass: log, metrics, notices, and the Host's condition.
+#include "controller/base/foreign_text.h"
 #include "controller/base/log.h"
 #include "controller/manifests/directory_source.h"
 
 namespace forkplane::manifests {
+namespace {
+
+constexpr std::size_t kNoticeBytesMax = 1024;  // as the API bounds an Event's message
+
+}  // namespace
 
 DirectorySource::Metrics::Metrics(metrics::Registry* registry) {
   if (registry == nullptr) return;
@@ -91,7 +97,10 @@ void DirectorySource::Count(const SyncReport& report) {
 }
 
 void DirectorySource::Notify(const Notice& notice) const {
-  if (options_.on_notice) options_.on_notice(notice);
+  if (!options_.on_notice) return;
+  Notice shown = notice;  // file names and texts of documents are anybody's
+  shown.message = CleanForeignText(notice.message, kNoticeBytesMax);
+  options_.on_notice(shown);
 }
 
 }  // namespace forkplane::manifests

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "controller/base/foreign_text.h"
+
 namespace forkplane::manifests {
 namespace {
 
@@ -58,25 +60,31 @@ std::string Remedy(const PruneReport& report, const std::string& host_name) {
   return text;
 }
 
+// File names and texts of documents are anybody's, and a condition has a bound.
+Hold Shown(const std::string& reason, const std::string& message) {
+  constexpr std::size_t kMessageBytesMax = 4096;
+  return {reason, CleanForeignText(message, kMessageBytesMax)};
+}
+
 }  // namespace
 
 std::optional<Hold> DescribeHold(const std::optional<Hold>& pass, const PruneReport& report,
                                  const std::string& host_name) {
   if (pass) {
-    Hold told = *pass;
-    told.message += "; nothing is pruned until then";
+    std::string message = pass->message + "; nothing is pruned until then";
     if (!report.kept.empty()) {
-      told.message += fmt::format("; waiting ({}): {}", report.kept.size(), Listed(report.kept));
+      message += fmt::format("; waiting ({}): {}", report.kept.size(), Listed(report.kept));
     }
-    return told;
+    return Shown(pass->reason, message);
   }
   if (report.kept.empty()) return std::nullopt;
   const auto first = std::min_element(
       report.kept.begin(), report.kept.end(),
       [](const Kept& a, const Kept& b) { return Rank(a.hold.reason) < Rank(b.hold.reason); });
-  return Hold{first->hold.reason,
-              fmt::format("in no document, and kept: {}: {}. Remedy: {}", Listed(report.kept),
-                          Causes(report.kept), Remedy(report, host_name))};
+  // The remedy comes first, so that no cut takes it away.
+  return Shown(first->hold.reason,
+               fmt::format("in no document, and kept: {}. Remedy: {}. Objects: {}",
+                           Causes(report.kept), Remedy(report, host_name), Listed(report.kept)));
 }
 
 }  // namespace forkplane::manifests

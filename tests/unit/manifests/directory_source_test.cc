@@ -266,6 +266,28 @@ TEST_F(DirectorySourceTest, ADefinitionOf300KilobytesIsAppliedAndItsKindBesideIt
   EXPECT_EQ(Pass().updated, 1);
 }
 
+TEST_F(DirectorySourceTest, ADefinitionThatIsNeverServedIsToldAtLast) {
+  Write("crd.yaml",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+        "metadata: {name: widgets.example.com}\nspec:\n  group: example.com\n"
+        "  scope: Namespaced\n  names: {plural: widgets, kind: Widget}\n"
+        "  versions:\n  - {name: v1, served: true, storage: true, schema: "
+        "{openAPIV3Schema: {type: object}}}\n");
+  Write("w.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n");
+  EXPECT_THAT(Pass().problems, IsEmpty()) << "it takes a moment";
+  clock_.Advance(std::chrono::minutes(2));
+  const SyncReport report = Pass();
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].where, "w.yaml:1");
+}
+
+TEST_F(DirectorySourceTest, WhatAFileNameSaysIsShownClean) {
+  Write("a\n\x1b[31m\xff.yaml", "a: [");
+  Pass();
+  EXPECT_THAT(Told(reason::kManifestRefused), ElementsAre(HasSubstr("a  [31m?.yaml: line 1")));
+  EXPECT_THAT(held_->message, HasSubstr("a  [31m?.yaml"));
+}
+
 TEST_F(DirectorySourceTest, DefinitionsOfOurOwnKindsArePassedOver) {
   Write("crd.yaml",
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"

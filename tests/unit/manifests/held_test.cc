@@ -120,6 +120,7 @@ TEST_F(HeldTest, AWordThatCameTooLateDoesNotConfirmTheNextAccident) {
   Annotate(kPruneAnnotation, word);
   RemoveFirst(5);  // the same objects
   EXPECT_EQ(Settled().pruned, 0);
+  EXPECT_EQ(Pass().pruned, 0);
   EXPECT_EQ(Living(8), 8);
 }
 
