@@ -63,18 +63,30 @@ Status SabotageMap(const std::string& pins, bool remove) {
   return rc == 0 ? OkStatus() : Status(FromErrno(errno, "change the map"));
 }
 
+Status Run(const World& world, const std::string& command) {
+  RETURN_IF_ERROR(RunLine(Filled(command, world.pins())));
+  return OkStatus();
+}
+
 Status Do(const World& world, const std::string& command) {
   if (command == "map delete") return SabotageMap(world.pins(), true);
   if (command == "map change") return SabotageMap(world.pins(), false);
-  RETURN_IF_ERROR(RunLine(Filled(command, world.pins())));
-  return OkStatus();
+  const Status done = Run(world, command);
+  const std::size_t name = command.find(" name ");
+  if (done.ok() || !command.starts_with("ip link set dev ") || name == std::string::npos) {
+    return done;
+  }
+  // Linux 6.1 renames only what is down: EBUSY.
+  RETURN_IF_ERROR(Run(world, command.substr(0, name) + " down"));
+  return Run(world, command);
 }
 
 // The picture where it shows the damage, "" where it does not.
 std::string Damage(const World& world, const Sabotage& sabotage) {
   std::string damage;
   for (const Part part : sabotage.parts) {
-    if (!world.IsWhole(part)) damage += "is\n" + PortraitOf(part, world.pins());
+    if (world.IsWhole(part)) continue;
+    damage += "is\n" + PortraitOf(part, world.pins()) + "was\n" + world.Golden(part);
   }
   return damage;
 }
