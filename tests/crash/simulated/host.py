@@ -50,9 +50,21 @@ def programs(tap):
                for side in ("ingress", "egress"))
 
 
+RESERVED = "10.90.0.2"  # of the Network: its route is for the forwarding probe, and goes with the bridge
+
+
+def _routes():
+    return json.loads(run("ip", "-j", "route").stdout or "[]")
+
+
 def host_routes():
-    return {route["dst"]: route["dev"] for route in json.loads(run("ip", "-j", "route").stdout)
-            if route["dev"].startswith("fk") and "/" not in route["dst"]}
+    """Those of guests."""
+    return {route["dst"]: route["dev"] for route in _routes()
+            if route.get("dev", "").startswith("fk") and "/" not in route["dst"] and route["dst"] != RESERVED}
+
+
+def blackholes():
+    return [route["dst"] for route in _routes() if route.get("type") == "blackhole"]
 
 
 def neighbours():

@@ -97,7 +97,8 @@ def judge_rates(vms, ports):
 
 def judge_addresses(ports):
     inner_mac, inner, gateway = INNER
-    problems = differ("host routes", {port["ip"]: BRIDGE for port in ports.values()}, host.host_routes())
+    problems = differ("blackholes", ["10.90.0.0/24"], host.blackholes())
+    problems += differ("host routes", {port["ip"]: BRIDGE for port in ports.values()}, host.host_routes())
     problems += differ("neighbours", {port["ip"]: port["mac"] for port in ports.values()}, host.neighbours())
     identities = {int(port["tap"][2:], 16): (inner_mac, port["mac"], inner, port["ip"], gateway)
                   for port in ports.values()}
@@ -143,6 +144,7 @@ def judge_empty(api, state):
     problems += differ("links", [host.IFB], sorted(host.links()))
     problems += differ("classes, limits, routes, neighbours, identities", ({}, {}, {}, {}, {}),
                        (host.classes(), host.tbfs(), host.host_routes(), host.neighbours(), host.identities()))
+    problems += differ("blackholes", [], host.blackholes())
     problems += differ("firewall", "", host.firewall())
     for kind in ("vms", "snapshots", "templates"):
         problems += differ(f"{kind}/", set(), host.directories(state, kind))
