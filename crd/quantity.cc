@@ -1,5 +1,6 @@
 #include "crd/quantity.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -41,62 +42,70 @@ constexpr auto kSuffixes = std::to_array<Suffix>({
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// "e3", "E-2", or one of the table.
+// "e3", "E-2", or one of the table. "E" alone is 10^18, and with digits behind it an exponent.
 std::optional<Suffix> ParseSuffix(std::string_view text) {
   for (const Suffix& suffix : kSuffixes) {
     if (suffix.text == text) return suffix;
   }
   if (text.size() < 2 || (text[0] != 'e' && text[0] != 'E')) return std::nullopt;
-  text.remove_prefix(text[1] == '+' ? 2 : 1);
+  text.remove_prefix(text[1] == '+' && text.size() > 2 && IsDigit(text[2]) ? 2 : 1);
   int exponent = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
   if (error != std::errc() || stop != text.data() + text.size()) return std::nullopt;
-  if (exponent < -30 || exponent > 30) return std::nullopt;
-  return Suffix{"", 0, exponent};
+  constexpr int kExponentMax = 1000;  // far beyond 64 bits either way
+  return Suffix{"", 0, std::clamp(exponent, -kExponentMax, kExponentMax)};
 }
 
+// digits * 10^tens, and a bit more when `more`.
 struct Decimal {
-  Wide digits = 0;   // without the point
-  int fraction = 0;  // how many of them stand behind it
+  Wide digits = 0;
+  int tens = 0;
+  bool more = false;
 };
 
-// Up to 18 digits, which no real quantity exceeds; more are refused rather than rounded.
+// So many that 2^60 times them fits 128 bits; further ones only count for rounding up.
+constexpr int kDigitsMax = 20;
+
+// "1.5", ".5", "1.": any number of digits, at least one.
 std::optional<Decimal> ParseDecimal(std::string_view text) {
   Decimal decimal;
   bool point = false;
+  bool any = false;
   int count = 0;
   for (const char c : text) {
     if (c == '.' && !point) {
       point = true;
       continue;
     }
-    if (!IsDigit(c) || (++count > 19)) return std::nullopt;
+    if (!IsDigit(c)) return std::nullopt;
+    any = true;
+    if (count == kDigitsMax) {
+      decimal.more = decimal.more || c != '0';
+      if (!point) ++decimal.tens;
+      continue;
+    }
     decimal.digits = decimal.digits * 10 + (c - '0');
-    if (point) ++decimal.fraction;
+    if (decimal.digits != 0) ++count;
+    if (point) --decimal.tens;
   }
-  if (count == 0) return std::nullopt;
+  if (!any) return std::nullopt;
   return decimal;
 }
 
 // Rounded up; nothing when it does not fit 64 bits.
 std::optional<std::int64_t> Scale(const Decimal& decimal, const Suffix& suffix) {
-  Wide value = decimal.digits;
-  int tens = suffix.power_of_ten - decimal.fraction;
-  for (int i = 0; i < suffix.power_of_two; ++i) {
-    value *= 2;
-    if (tens < 0 && value % 10 == 0) {
-      value /= 10;
-      ++tens;
-    }
-    if (value > kMax * 1'000'000'000) return std::nullopt;
-  }
+  Wide value = decimal.digits << suffix.power_of_two;
+  bool more = decimal.more;
+  int tens = decimal.tens + suffix.power_of_ten;
   for (; tens > 0 && value != 0; --tens) {
-    value *= 10;
     if (value > kMax) return std::nullopt;
+    value *= 10;
   }
-  Wide divisor = 1;
-  for (; tens < 0 && divisor <= value; ++tens) divisor *= 10;
-  value = (value + divisor - 1) / divisor;
+  for (; tens < 0 && value != 0; ++tens) {
+    more = more || value % 10 != 0;
+    value /= 10;
+  }
+  if (more) ++value;
   if (value > kMax) return std::nullopt;
   return static_cast<std::int64_t>(value);
 }
@@ -139,7 +148,8 @@ std::optional<std::int64_t> TakeTerm(std::string_view& rest) {
     if (!rest.starts_with(unit.text)) continue;
     rest.remove_prefix(unit.text.size());
     Wide value = number->digits * unit.nanoseconds;
-    for (int i = 0; i < number->fraction; ++i) value /= 10;
+    if (number->tens > 0) return std::nullopt;
+    for (int i = number->tens; i < 0; ++i) value /= 10;
     if (value > kMax) return std::nullopt;
     return static_cast<std::int64_t>(value);
   }
@@ -170,7 +180,10 @@ Result<Quantity> Quantity::Parse(std::string_view text) {
     return Invalid(fmt::format("'{}' is negative: write zero or more", text.substr(0, 64)));
   }
   const auto value = Scale(*number, *suffix);
-  if (!value) return Invalid(fmt::format("'{}' does not fit into 64 bits", text.substr(0, 64)));
+  if (!value) {
+    return Invalid(fmt::format("'{}' is more than {}: write that or less", text.substr(0, 64),
+                               std::numeric_limits<std::int64_t>::max()));
+  }
   return Quantity(std::string(text), *value);
 }
 

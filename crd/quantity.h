@@ -1,5 +1,6 @@
-// Kubernetes quantities ("256Mi", "100M", "1500m", "1e3") and Go durations ("30s", "1h30m"), kept
-// with the text they were written in: an object read and written again does not change.
+// Kubernetes quantities ("256Mi", ".5Gi", "100M", "1500m", "129e6") and Go durations ("30s",
+// "1h30m"), kept with the text they were written in: an object read and written again does not
+// change.
 #pragma once
 
 #include <chrono>
@@ -12,7 +13,9 @@
 namespace forkplane::crd {
 
 // A number of bytes, bits per second, or pieces. Value() is the integer rounded up, as
-// resource.Quantity does. Two quantities are equal when their values are: 1Gi == 1024Mi.
+// resource.Quantity does (apimachinery 1.32), whose notation this is but for negative numbers. What
+// exceeds 64 bits is refused, where resource.Quantity would use the largest number instead. Two
+// quantities are equal when their values are: 1Gi == 1024Mi.
 class Quantity {
  public:
   Quantity() = default;  // "0"

@@ -28,6 +28,27 @@ TEST(QuantityTest, ReadsKubernetesNotation) {
       {"1n", 1},
       {"0Ei", 0},
       {"+5", 5},
+      {"+96Mi", 100663296},
+      {".5Gi", 536870912},
+      {"0.1Gi", 107374183},
+      {"1.", 1},
+      {"1.Ki", 1024},
+      {"129E6", 129'000'000},
+      {"129e+6", 129'000'000},
+      {"1E", 1'000'000'000'000'000'000},
+      {"1E0", 1},
+      {"1u", 1},
+      {"1500000u", 2},
+      {"2000000000n", 2},
+      {"128000k", 128'000'000},
+      {"512M", 512'000'000},
+      {"000000000000000000000001", 1},
+      {"1.0000000000000000000000000", 1},
+      {"1.0000000000000000000000001", 2},
+      {"100000000000000000000n", 100'000'000'000},
+      {"10000000000000000000000000e-9", 10'000'000'000'000'000},
+      {"1e-30", 1},
+      {"0e1000", 0},
   };
   for (const auto& [text, value] : table) {
     const auto quantity = Quantity::Parse(text);
@@ -38,11 +59,41 @@ TEST(QuantityTest, ReadsKubernetesNotation) {
 }
 
 TEST(QuantityTest, RefusesWhatKubernetesRefusesAndWhatDoesNotFit) {
-  for (const std::string_view text :
-       {"", " 1", "1 ", "Mi", "1mi", "1KI", "1.2.3", "1e", "0x10", "-1", "8Ei", "1e30",
-        "9223372036854775808", "99999999999999999999999999", "1Mib", "."}) {
+  for (const std::string_view text : {"",
+                                      " 1",
+                                      "1 ",
+                                      "Mi",
+                                      "1mi",
+                                      "1KI",
+                                      "1.2.3",
+                                      "1e",
+                                      "0x10",
+                                      "-1",
+                                      "8Ei",
+                                      "1e30",
+                                      "9223372036854775808",
+                                      "99999999999999999999999999",
+                                      "1Mib",
+                                      ".",
+                                      "+",
+                                      "1e+",
+                                      "1e++3",
+                                      "1e+-3",
+                                      "1e1.5",
+                                      "1EE",
+                                      "1E3Ki",
+                                      "1ki",
+                                      "+-1",
+                                      "1_000",
+                                      "1e99999999999999999999"}) {
     EXPECT_FALSE(Quantity::Parse(text).ok()) << text;
   }
+}
+
+TEST(QuantityTest, SaysTheBoundThatIsExceeded) {
+  EXPECT_EQ(Quantity::Parse("8Ei").error().message,
+            "'8Ei' is more than 9223372036854775807: write that or less");
+  EXPECT_EQ(Quantity::Parse("-1").error().message, "'-1' is negative: write zero or more");
 }
 
 TEST(QuantityTest, ComparesByValueAndPrintsTheShortestForm) {
