@@ -36,7 +36,8 @@ class Decoder {
     if (const Json* member = Find(object_, name)) Decode(*member, path_.Child(name), field);
   }
   template <typename T>
-  void Always(std::string_view name, T& field) {
+  void UnlessAbsent(std::string_view name, T& field, bool& absent) {
+    absent = Find(object_, name) == nullptr;
     (*this)(name, field);
   }
   template <typename T>
@@ -120,8 +121,8 @@ class Encoder {
   }
   // Also when empty: an empty list that differs from an absent one.
   template <typename T>
-  void Always(std::string_view name, const T& field) {
-    Encode(Add(name), field);
+  void UnlessAbsent(std::string_view name, const T& field, bool absent) {
+    if (!absent) Encode(Add(name), field);
   }
   template <typename T>
   void OmitZero(std::string_view name, const T& field) {

@@ -107,6 +107,7 @@ void VisitFields(V& v, Like<V, Vsock>& s) {
 
 template <typename V>
 void VisitFields(V& v, Like<V, Timings>& s) {
+  v("capture", s.capture);
   v("slotWait", s.slot_wait);
   v("network", s.network);
   v("spawn", s.spawn);

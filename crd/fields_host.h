@@ -80,6 +80,7 @@ void VisitFields(V& v, Like<V, NetworkHostStatus>& s) {
 template <typename V>
 void VisitFields(V& v, Like<V, NetworkStatus>& s) {
   v.OmitZero("observedGeneration", s.observed_generation);
+  v("gateway", s.gateway);
   v("hosts", s.hosts);
   v("conditions", s.conditions);
 }

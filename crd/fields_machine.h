@@ -27,7 +27,7 @@ void VisitFields(V& v, Like<V, VirtualMachineSpec>& s) {
   v("memory", s.memory);
   v("boot", s.boot);
   v("disks", s.disks);
-  v.Always("interfaces", s.interfaces);
+  v.UnlessAbsent("interfaces", s.interfaces, s.interfaces_absent);
   v("vsock", s.vsock);
   v("restoreFrom", s.restore_from);
   v("identity", s.identity);
@@ -71,6 +71,9 @@ template <typename V>
 void VisitFields(V& v, Like<V, VirtualMachineStatus>& s) {
   v.OmitZero("observedGeneration", s.observed_generation);
   v("phase", s.phase);
+  v("hypervisor", s.hypervisor);
+  v.OmitZero("cpus", s.cpus);
+  v("memory", s.memory);
   v("interfaces", s.interfaces);
   v.OmitZero("vsockCID", s.vsock_cid);
   v("vmm", s.vmm);

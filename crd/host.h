@@ -38,13 +38,11 @@ struct HostUplink {
 
 // Promised over present.
 struct Overcommit {
-  double cpu = 4;
-  double memory = 1;
+  std::optional<double> cpu;     // absent: not bounded
+  std::optional<double> memory;  // absent: not bounded
   double network = 2;
   bool operator==(const Overcommit&) const = default;
 };
-
-inline constexpr std::int64_t kMaxConcurrentRestoresDefault = 32;
 
 struct HostSpec {
   bool unschedulable = false;
@@ -55,9 +53,8 @@ struct HostSpec {
   Overcommit overcommit;
   std::map<std::string, bool> features;
 
-  std::int64_t MaxConcurrentRestores(const std::string& hypervisor) const;
-  // A switch that is not named is on.
-  bool Feature(const std::string& name, bool otherwise = true) const;
+  // Takes no machine that is not bound to it yet.
+  bool TakesMachines() const { return !unschedulable && drain == Drain::kNone; }
   bool operator==(const HostSpec&) const = default;
 };
 

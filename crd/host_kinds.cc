@@ -35,14 +35,4 @@ Status NetworkAddresses::CheckLeasable(Ipv4 address) const {
   return OkStatus();
 }
 
-std::int64_t HostSpec::MaxConcurrentRestores(const std::string& hypervisor) const {
-  const auto found = max_concurrent_restores.find(hypervisor);
-  return found == max_concurrent_restores.end() ? kMaxConcurrentRestoresDefault : found->second;
-}
-
-bool HostSpec::Feature(const std::string& name, bool otherwise) const {
-  const auto found = features.find(name);
-  return found == features.end() ? otherwise : found->second;
-}
-
 }  // namespace forkplane::crd

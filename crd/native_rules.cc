@@ -271,14 +271,6 @@ void ValidateNetwork(const Json& object, const Json*, std::vector<Cause>& causes
     } else {
       CheckGateway(spec, *cidr, check);
     }
-    if (spec.per_host_prefix && *spec.per_host_prefix <= cidr->prefix) {
-      check.Refuse("spec.perHostPrefix", std::to_string(*spec.per_host_prefix),
-                   fmt::format("must be longer than the prefix of {}", spec.cidr));
-    }
-  }
-  if (spec.per_host_prefix && spec.mode != NetworkMode::kRouted) {
-    check.Refuse("spec.perHostPrefix", std::to_string(*spec.per_host_prefix),
-                 "is for mode Routed: leave it out");
   }
   CheckAccess(spec, check);
   check.Limits("spec.defaultBandwidth", spec.default_bandwidth, spec.mtu);
@@ -294,7 +286,6 @@ void ValidateHost(const Json& object, const Json*, std::vector<Cause>& causes) {
     if (!capacity) continue;
     const std::string field = fmt::format("spec.uplinks[{}].capacity", i);
     check.Rate(field + ".upload", capacity->upload, "the speed of the link");
-    check.Rate(field + ".download", capacity->download, "the speed of the link");
   }
 }
 

@@ -123,6 +123,7 @@ struct NetworkHostStatus {
 
 struct NetworkStatus {
   std::int64_t observed_generation = 0;
+  std::string gateway;  // in use: spec.gateway, or the first host address
   std::vector<NetworkHostStatus> hosts;
   Conditions conditions;
   bool operator==(const NetworkStatus&) const = default;

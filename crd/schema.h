@@ -32,9 +32,17 @@ struct Rule {
     kImmutable,         // self == oldSelf
     kImmutableOnceSet,  // oldSelf == '' || self == oldSelf
     kPresenceFixed,     // has(self.x) == has(oldSelf.x): may be neither added nor removed
+    // Of these, which do not speak of oldSelf, what was stored before and is unchanged passes, as
+    // it does with CRDValidationRatcheting (Kubernetes 1.30, on by default).
+    kIs,          // self == 'A', self == true, self == false
+    kIsNot,       // self != 'A'
+    kSizeAtMost,  // size(self) <= 2, size(self) == 0
+    kNever,       // false: may not be given at all
   };
   Form form = Form::kUnknown;
-  std::string field;  // of kPresenceFixed
+  std::string field;                    // of kPresenceFixed
+  std::shared_ptr<const Json> operand;  // of kIs, kIsNot and kSizeAtMost
+  bool forbidden = false;               // reason: FieldValueForbidden
   std::string text;
   std::string message;
 };

@@ -1,6 +1,7 @@
 // openAPIV3Schema to Schema, refusing what is not structural (KEP-1979's rules).
 #include <re2/re2.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "crd/schema.h"
@@ -38,18 +39,57 @@ std::string TakeBetween(std::string_view text, std::string_view before, std::str
   return std::string(text.substr(before.size(), text.size() - before.size() - after.size()));
 }
 
+// 'text', true or false as CEL writes them; nothing for any other expression.
+std::optional<Json> ReadLiteral(std::string_view text) {
+  if (text == "true" || text == "false") return Json(text == "true");
+  if (text.size() < 2 || !text.starts_with('\'') || !text.ends_with('\'')) return std::nullopt;
+  text = text.substr(1, text.size() - 2);
+  if (text.find_first_of("'\\") != std::string_view::npos) return std::nullopt;
+  return Json(text);
+}
+
+std::optional<Json> ReadCount(std::string_view text) {
+  std::int64_t count = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || stop != text.data() + text.size()) return std::nullopt;
+  return Json(count);
+}
+
+// Forms that judge a value without its old self.
+void RecogniseValueForm(Rule& rule) {
+  const std::string_view text = rule.text;
+  std::optional<Json> operand;
+  const auto take = [&](Rule::Form form, std::string_view prefix, const auto& read) {
+    if (operand || !text.starts_with(prefix)) return;
+    operand = read(text.substr(prefix.size()));
+    if (operand) rule.form = form;
+  };
+  take(Rule::Form::kIs, "self == ", ReadLiteral);
+  take(Rule::Form::kIsNot, "self != ", ReadLiteral);
+  take(Rule::Form::kSizeAtMost, "size(self) <= ", ReadCount);
+  take(Rule::Form::kSizeAtMost, "size(self) == 0",
+       [](std::string_view rest) { return rest.empty() ? std::optional<Json>(0) : std::nullopt; });
+  if (operand) rule.operand = std::make_shared<const Json>(*std::move(operand));
+}
+
 // The forms that run natively, by their text; see Rule.
 void RecogniseForm(Rule& rule) {
   if (rule.text == "self == oldSelf") {
     rule.form = Rule::Form::kImmutable;
   } else if (rule.text == "oldSelf == '' || self == oldSelf") {
     rule.form = Rule::Form::kImmutableOnceSet;
-  } else if (const auto at = rule.text.find(" == "); at != std::string::npos) {
+  } else if (rule.text == "false") {
+    rule.form = Rule::Form::kNever;
+  } else if (rule.text.starts_with("has(self.")) {
+    const auto at = rule.text.find(" == ");
+    if (at == std::string::npos) return;
     const std::string now = TakeBetween(rule.text.substr(0, at), "has(self.", ")");
     const std::string then = TakeBetween(rule.text.substr(at + 4), "has(oldSelf.", ")");
     if (now.empty() || now != then) return;
     rule.form = Rule::Form::kPresenceFixed;
     rule.field = now;
+  } else {
+    RecogniseValueForm(rule);
   }
 }
 
@@ -314,6 +354,7 @@ class Parser {
       if (item.is_object()) {
         rule.text = ReadText(item, "rule", field);
         rule.message = ReadText(item, "message", field);
+        rule.forbidden = ReadText(item, "reason", field) == "FieldValueForbidden";
       }
       if (rule.text.empty()) {
         Add(RequiredCause(field + ".rule", "rule is not specified"));

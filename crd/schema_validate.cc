@@ -95,7 +95,7 @@ class Validator {
     if (value.is_array()) CheckArray(schema, value, old, path);
     if (value.is_object()) CheckObject(schema, value, old, path);
     CheckCombinations(schema, value, path);
-    if (old != nullptr) CheckRules(schema, value, *old, path);
+    CheckRules(schema, value, old, path);
   }
 
   std::vector<Cause> Take() {
@@ -288,27 +288,44 @@ class Validator {
     }
   }
 
-  static bool Breaks(const Rule& rule, const Json& value, const Json& old) {
+  static bool BreaksTransition(const Rule& rule, const Json& value, const Json& old) {
+    if (rule.form == Rule::Form::kImmutable) return value != old;
+    if (rule.form == Rule::Form::kImmutableOnceSet) {
+      return !(old.is_string() && old.get_ref<const std::string&>().empty()) && value != old;
+    }
+    return value.is_object() && old.is_object() &&
+           value.contains(rule.field) != old.contains(rule.field);
+  }
+
+  static bool Breaks(const Rule& rule, const Json& value, const Json* old) {
+    const bool unchanged = old != nullptr && *old == value;
     switch (rule.form) {
       case Rule::Form::kImmutable:
-        return value != old;
       case Rule::Form::kImmutableOnceSet:
-        return !(old.is_string() && old.get_ref<const std::string&>().empty()) && value != old;
       case Rule::Form::kPresenceFixed:
-        return value.is_object() && old.is_object() &&
-               value.contains(rule.field) != old.contains(rule.field);
+        return old != nullptr && BreaksTransition(rule, value, *old);
+      case Rule::Form::kIs:
+        return !unchanged && value != *rule.operand;
+      case Rule::Form::kIsNot:
+        return !unchanged && value == *rule.operand;
+      case Rule::Form::kSizeAtMost:
+        return !unchanged && value.size() > rule.operand->get<std::size_t>();
+      case Rule::Form::kNever:
+        return !unchanged;
       case Rule::Form::kUnknown:
         break;
     }
     return false;
   }
 
-  void CheckRules(const Schema& schema, const Json& value, const Json& old, const FieldPath& path) {
+  void CheckRules(const Schema& schema, const Json& value, const Json* old, const FieldPath& path) {
     for (const Rule& rule : schema.rules) {
       if (!Breaks(rule, value, old)) continue;
       const std::string& message =
           rule.message.empty() ? "failed rule: " + rule.text : rule.message;
-      causes_.push_back(InvalidCause(path.ToString(), Quoted(TypeName(value)), message));
+      causes_.push_back(rule.forbidden
+                            ? ForbiddenCause(path.ToString(), message)
+                            : InvalidCause(path.ToString(), Quoted(TypeName(value)), message));
     }
   }
 

@@ -87,6 +87,9 @@ struct Bandwidth {
   bool operator==(const Bandwidth&) const = default;
 };
 
+// Each part as `wanted` says, else as `otherwise` does; of a ceil only when the rate leaves it.
+Bandwidth Merged(const std::optional<Bandwidth>& wanted, const std::optional<Bandwidth>& otherwise);
+
 struct Interface {
   std::string name;
   std::string network;
@@ -114,6 +117,7 @@ struct VirtualMachineSpec {
   Boot boot;
   std::vector<Disk> disks;
   std::vector<Interface> interfaces = {{"eth0", "default", "", std::nullopt}};
+  bool interfaces_absent = false;  // the object names none: then the one above
   Vsock vsock;
   std::optional<RestoreFrom> restore_from;
   Identity identity = Identity::kTranslated;
@@ -124,6 +128,8 @@ struct VirtualMachineSpec {
 
   // OnFailure, or Never for a restored VM: what holds when restart_policy is absent.
   RestartPolicy EffectiveRestartPolicy() const;
+  // Those of its snapshot are still to be written into the spec, by the scheduler.
+  bool AwaitsInterfaces() const { return interfaces_absent && restore_from.has_value(); }
   bool operator==(const VirtualMachineSpec&) const = default;
 };
 
@@ -152,8 +158,10 @@ struct VmmStatus {
   bool operator==(const VmmStatus&) const = default;
 };
 
-// Milliseconds; absent: that step did not happen. Of a VirtualMachine and of a Fork.
+// Milliseconds; absent: that step did not happen. Of a VirtualMachine and of a Fork, whose total is
+// that of its VirtualMachine and the capture.
 struct Timings {
+  std::optional<std::int64_t> capture;  // of a Fork whose source is a VirtualMachine
   std::optional<std::int64_t> slot_wait;
   std::optional<std::int64_t> network;
   std::optional<std::int64_t> spawn;
@@ -172,6 +180,9 @@ struct SnapshotAliasStatus {
 struct VirtualMachineStatus {
   std::int64_t observed_generation = 0;
   VmPhase phase = VmPhase::kPending;
+  std::string hypervisor;          // of the machine there is, else of the next start
+  std::int64_t cpus = 0;           // the same; 0: not known yet
+  std::optional<Quantity> memory;  // the same: spec.memory rounded up to what the hypervisor takes
   std::vector<InterfaceStatus> interfaces;
   std::int64_t vsock_cid = 0;  // 0: none
   std::optional<VmmStatus> vmm;

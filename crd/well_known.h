@@ -18,4 +18,8 @@ inline constexpr std::string_view kSnapshotUidAnnotation = "forkplane.dev/snapsh
 inline constexpr std::string_view kForkSetLabel = "forkplane.dev/fork-set";
 inline constexpr std::string_view kTemplateHashLabel = "forkplane.dev/template-hash";
 
+// On a Fork made by a ForkSet and on a VirtualMachine made by a Fork: what was last taken from the
+// template (applied_template.h).
+inline constexpr std::string_view kAppliedTemplateAnnotation = "forkplane.dev/applied-template";
+
 }  // namespace forkplane::crd

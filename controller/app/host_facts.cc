@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -36,13 +37,20 @@ std::vector<std::string> CapabilityNames(const vmm::Capabilities& has) {
 
 }  // namespace
 
-crd::HostStatus ReadHostFacts(const HostDrivers& drivers) {
-  crd::HostStatus status;
+runtime::ComputeAmount ReadCompute() {
   const long cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   const long pages = ::sysconf(_SC_PHYS_PAGES);
   const long page = ::sysconf(_SC_PAGESIZE);
-  if (cpus > 0) status.capacity["cpu"] = crd::Quantity::FromDecimal(cpus);
-  if (pages > 0 && page > 0) status.capacity["memory"] = crd::Quantity::FromBytes(pages * page);
+  return {std::max(cpus, 0L), pages > 0 && page > 0 ? pages * page : 0};
+}
+
+crd::HostStatus ReadHostFacts(const HostDrivers& drivers) {
+  crd::HostStatus status;
+  const runtime::ComputeAmount compute = ReadCompute();
+  if (compute.cpus > 0) status.capacity["cpu"] = crd::Quantity::FromDecimal(compute.cpus);
+  if (compute.memory_bytes > 0) {
+    status.capacity["memory"] = crd::Quantity::FromBytes(compute.memory_bytes);
+  }
   status.pressure = {PressureOf("cpu"), PressureOf("memory"), PressureOf("io")};
   utsname name{};
   if (::uname(&name) == 0) {

@@ -3,6 +3,7 @@
 
 #include "controller/base/clock.h"
 #include "controller/base/result.h"
+#include "controller/runtime/compute_budget.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/informer.h"
 #include "controller/store/object_store.h"
@@ -37,6 +38,7 @@ struct Boards {
   runtime::AliasFactBoard aliases;
   runtime::OrphanFactBoard orphans;
   runtime::HostConditionBoard host_conditions;
+  runtime::ComputeBudget compute;
 };
 
 // Where an object of ours lives in the store.

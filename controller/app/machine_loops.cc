@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "controller/app/host_facts.h"
 #include "reconcilers/fork/reconciler.h"
 #include "reconcilers/fork_set/reconciler.h"
 #include "reconcilers/orphan/reconciler.h"
@@ -61,13 +62,16 @@ virtual_machine::Deps VmDeps(const LoopNeeds& n, runtime::EventRecorder& events)
           .vms = n.informers.vms,
           .networks = n.informers.networks,
           .snapshots = n.informers.snapshots,
+          .hosts = n.informers.hosts,
           .interface_facts = n.boards.interfaces,
           .vmm_facts = n.boards.vmms,
           .alias_facts = n.boards.aliases,
+          .compute = n.boards.compute,
           .statuses = n.statuses,
           .events = events,
           .clock = n.clock,
-          .host_name = n.options.host_name};
+          .host_name = n.options.host_name,
+          .capacity = ReadCompute()};
 }
 
 snapshot::Deps SnapshotDeps(const LoopNeeds& n, runtime::EventRecorder& events) {
@@ -93,6 +97,7 @@ fork::Deps ForkDeps(const LoopNeeds& n, runtime::EventRecorder& events) {
           .vms = n.informers.vms,
           .snapshots = n.informers.snapshots,
           .networks = n.informers.networks,
+          .hosts = n.informers.hosts,
           .statuses = n.statuses,
           .events = events,
           .clock = n.clock,
@@ -107,7 +112,8 @@ struct MachineLoops::Loops {
         host_name(needs.options.host_name),
         pools(Constant(needs.drivers.hypervisors)),
         placement(needs, "scheduler", kForkWorkers,
-                  scheduler::Deps{needs.objects, needs.informers.vms, needs.statuses, needs.clock,
+                  scheduler::Deps{needs.objects, needs.informers.vms, needs.informers.snapshots,
+                                  needs.informers.hosts, needs.statuses, needs.clock,
                                   needs.options.host_name}),
         vms(needs, "virtual_machine", kVmWorkers, VmDeps(needs, events)),
         snapshots(needs, "snapshot", kSnapshotWorkers, SnapshotDeps(needs, events)),
@@ -161,6 +167,7 @@ void MachineLoops::Attach() {
 }
 
 void MachineLoops::Start() {
+  loops_->vms.reconciler.HoldRunning();
   loops_->ForEach([](auto& loop) { loop.controller.Start(); });
 }
 

@@ -97,6 +97,7 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                       },
                   .moved = [this] { AddAll(shaping_, shaping_loop_.AllKeys()); },
                   .conditions = &needs.boards.host_conditions,
+                  .compute = &needs.boards.compute,
                   .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
@@ -181,6 +182,7 @@ void NetworkLoops::AttachFacts() {
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
   });
   const auto look_at_host = [this](const std::string&) { host_.Add(host::kKey); };
+  needs_.boards.compute.Subscribe([this] { host_.AddMerged(host::kKey, kCountMergeWindow); });
   needs_.boards.orphans.Subscribe(look_at_host);
   needs_.boards.host_conditions.Subscribe(look_at_host);
 }

@@ -56,6 +56,7 @@ struct Capabilities {
   bool warm_slots = false;
   bool balloon = false;
   std::uint64_t memory_bytes_min = 0;
+  std::uint64_t memory_bytes_step = 1;  // a machine's memory is a multiple of it
   int cpus_max = 1;
 };
 

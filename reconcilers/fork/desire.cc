@@ -6,6 +6,7 @@
 #include <ctime>
 #include <utility>
 
+#include "crd/applied_template.h"
 #include "crd/well_known.h"
 
 namespace forkplane::fork {
@@ -38,10 +39,23 @@ std::optional<Obstacle> Unsupported(const crd::ForkSpec& spec) {
   return std::nullopt;
 }
 
+// A host that is named is not asked whether it takes new machines, as in spec.hostName of a VM.
+std::optional<Obstacle> ClosedObstacle(const Scene& scene) {
+  if (!scene.host || scene.host->spec.TakesMachines()) return std::nullopt;
+  const bool drained = scene.host->spec.drain != crd::Drain::kNone;
+  return Late(
+      drained ? "HostDrained" : "HostUnschedulable",
+      fmt::format("Host {} takes no new machines: {}, or name it in "
+                  "spec.template.spec.hostName",
+                  scene.host_name,
+                  drained ? "set its spec.drain to None" : "set its spec.unschedulable to false"));
+}
+
 // The clone runs where its snapshot lies.
 std::optional<Obstacle> HostObstacle(const Scene& scene) {
   const std::string& wanted = scene.fork->spec.vm_template.spec.host_name;
-  if (wanted.empty() || wanted == scene.host_name) return std::nullopt;
+  if (wanted.empty()) return ClosedObstacle(scene);
+  if (wanted == scene.host_name) return std::nullopt;
   return Stuck("HostNotFound", fmt::format("spec.template.spec.hostName: there is no host {}: name "
                                            "{} or leave it empty",
                                            wanted, scene.host_name));
@@ -152,27 +166,64 @@ crd::OwnerReference OwnerOf(const crd::Fork& fork) {
           true};
 }
 
-// Each direction as the Fork says, else as the source had it.
-std::optional<crd::Bandwidth> Merged(const std::optional<crd::Bandwidth>& captured,
-                                     const std::optional<crd::Bandwidth>& wanted) {
-  if (!captured || !wanted) return wanted ? wanted : captured;
-  return crd::Bandwidth{wanted->download ? wanted->download : captured->download,
-                        wanted->upload ? wanted->upload : captured->upload};
+// What the clone's interface has: as the Fork says, else as captured.
+std::optional<crd::Bandwidth> BandwidthOf(const crd::ForkSpec& spec, const std::string& interface,
+                                          const std::optional<crd::Bandwidth>& captured) {
+  for (const crd::InterfaceOverride& wanted : spec.vm_template.spec.interfaces) {
+    if (wanted.name != interface) continue;
+    const crd::Bandwidth merged = crd::Merged(wanted.bandwidth, captured);
+    if (!(merged == crd::Bandwidth{})) return merged;
+  }
+  return captured;
 }
 
 std::vector<crd::Interface> InterfacesOf(const Scene& scene) {
   std::vector<crd::Interface> interfaces;
-  const auto& overrides = scene.fork->spec.vm_template.spec.interfaces;
   for (const crd::MachineInterface& captured : scene.snapshot->status.machine->interfaces) {
-    crd::Interface interface { captured.name, captured.network, "", captured.bandwidth };
-    for (const crd::InterfaceOverride& wanted : overrides) {
-      if (wanted.name == captured.name) {
-        interface.bandwidth = Merged(captured.bandwidth, wanted.bandwidth);
-      }
-    }
-    interfaces.push_back(std::move(interface));
+    interfaces.push_back({captured.name, captured.network, "",
+                          BandwidthOf(scene.fork->spec, captured.name, captured.bandwidth)});
   }
   return interfaces;
+}
+
+// Of what reaches the VM.
+std::string HashOf(const crd::ForkSpec& spec) {
+  crd::Fork carrier;
+  carrier.spec.target_state = spec.target_state;
+  carrier.spec.vm_template = spec.vm_template;
+  carrier.spec.admission_policy = spec.admission_policy;
+  return crd::TemplateHash(carrier.ToText());
+}
+
+// What the template says of a VM that is there, and cannot be brought to it.
+std::vector<std::string> NotUpdated(const crd::ForkSpec& spec, const crd::VirtualMachine& vm) {
+  std::vector<std::string> fields;
+  const std::string created =
+      crd::AppliedTo(vm.metadata).value_or(crd::AppliedTemplate{}).target_state;
+  if (!created.empty() && created != crd::ToString(spec.target_state)) {
+    fields.push_back(
+        fmt::format("spec.targetState ({}): applies when the machine is made: set spec.powerState "
+                    "of VirtualMachine \"{}\"",
+                    crd::ToString(spec.target_state), vm.metadata.name));
+  }
+  const crd::VmOverrides& wanted = spec.vm_template.spec;
+  if (!wanted.host_name.empty() && wanted.host_name != vm.spec.host_name) {
+    fields.push_back(
+        fmt::format("spec.template.spec.hostName ({}): the machine is bound to {}: "
+                    "make a new Fork",
+                    wanted.host_name, vm.spec.host_name));
+  }
+  for (std::size_t i = 0; i < wanted.interfaces.size(); ++i) {
+    const bool known = std::any_of(
+        vm.spec.interfaces.begin(), vm.spec.interfaces.end(),
+        [&](const crd::Interface& one) { return one.name == wanted.interfaces[i].name; });
+    if (known) continue;
+    fields.push_back(
+        fmt::format("spec.template.spec.interfaces[{}].name: the machine has no "
+                    "interface \"{}\"",
+                    i, wanted.interfaces[i].name));
+  }
+  return fields;
 }
 
 }  // namespace
@@ -207,6 +258,11 @@ void Judge(Scene& scene, WallTime now) {
                          scene.snapshot->status.phase == crd::SnapshotPhase::kReady;
   sight.vm = scene.vm && IsOurs(scene.vm->metadata, fork);
   sight.vm_terminating = sight.vm && scene.vm->metadata.IsBeingDeleted();
+  if (sight.vm) {
+    const std::optional<crd::AppliedTemplate> applied = crd::AppliedTo(scene.vm->metadata);
+    sight.vm_outdated = !applied || applied->hash != HashOf(fork.spec);
+    scene.not_updated = NotUpdated(fork.spec, *scene.vm);
+  }
   if (!sight.vm) scene.obstacle = FindObstacle(scene);
   sight.blocked = scene.obstacle.has_value();
 }
@@ -220,8 +276,10 @@ crd::VirtualMachine MakeVm(const Scene& scene) {
   crd::VirtualMachine vm;
   vm.metadata.name = VmName(fork);
   vm.metadata.ns = fork.metadata.ns;
-  vm.metadata.labels = fork.spec.vm_template.metadata.labels;
-  vm.metadata.annotations = fork.spec.vm_template.metadata.annotations;
+  crd::AppliedTemplate applied;
+  applied.hash = HashOf(fork.spec);
+  applied.target_state = crd::ToString(fork.spec.target_state);
+  crd::ApplyTemplate(fork.spec.vm_template.metadata, std::move(applied), vm.metadata);
   vm.metadata.annotations[std::string(crd::kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
   vm.metadata.owner_references = {OwnerOf(fork)};
   vm.metadata.finalizers = {std::string(crd::kVmFinalizer)};
@@ -243,6 +301,26 @@ crd::VirtualMachine MakeVm(const Scene& scene) {
     vm.spec.termination_grace_period_seconds = *machine.termination_grace_period_seconds;
   }
   return vm;
+}
+
+void UpdateFromTemplate(const Scene& scene, crd::VirtualMachine& vm) {
+  const crd::ForkSpec& spec = scene.fork->spec;
+  crd::AppliedTemplate applied = crd::AppliedTo(vm.metadata).value_or(crd::AppliedTemplate{});
+  applied.hash = HashOf(spec);
+  crd::ApplyTemplate(spec.vm_template.metadata, std::move(applied), vm.metadata);
+  const crd::VmOverrides& wanted = spec.vm_template.spec;
+  vm.spec.identity = wanted.identity.value_or(crd::Identity::kTranslated);
+  vm.spec.restart_policy = wanted.restart_policy;
+  vm.spec.restart_mode = wanted.restart_mode.value_or(crd::RestartMode::kBoot);
+  vm.spec.admission_policy = spec.admission_policy;
+  const bool captured = scene.snapshot && scene.snapshot->status.machine;
+  if (!captured) return;  // without it nobody knows what an override that is gone falls back to
+  for (const crd::MachineInterface& one : scene.snapshot->status.machine->interfaces) {
+    for (crd::Interface& interface : vm.spec.interfaces) {
+      if (interface.name != one.name) continue;
+      interface.bandwidth = BandwidthOf(spec, one.name, one.bandwidth);
+    }
+  }
 }
 
 crd::Snapshot MakeSnapshot(const crd::Fork& fork) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "controller/base/clock.h"
 #include "controller/runtime/informer.h"
@@ -27,9 +28,12 @@ struct Scene {
   std::shared_ptr<const crd::Snapshot> snapshot;  // the one to restore from
   std::shared_ptr<const crd::VirtualMachine> vm;  // of the child's name, ours or not
   std::shared_ptr<const crd::VirtualMachine> source_vm;
-  std::shared_ptr<const crd::Network> network;  // of the first captured interface
+  std::shared_ptr<const crd::Network> network;       // of the first captured interface
+  std::shared_ptr<const crd::Host> host;             // the one there is; null: not there (yet)
+  std::optional<std::int64_t> capture_milliseconds;  // how long its snapshot took
   std::optional<Obstacle> obstacle;
   std::optional<WallTime> expires;
+  std::vector<std::string> not_updated;  // "spec.field: why", of an edit its VM cannot take
   Sight sight;
 };
 
@@ -42,6 +46,8 @@ void Judge(Scene& scene, WallTime now);
 
 // Bound already and with its finalizer: no second write follows.
 crd::VirtualMachine MakeVm(const Scene& scene);
+// Brings the VM to the template, as far as its own fields may change.
+void UpdateFromTemplate(const Scene& scene, crd::VirtualMachine& vm);
 crd::Snapshot MakeSnapshot(const crd::Fork& fork);
 
 // The form of creationTimestamp; nothing when it is not that.

@@ -30,6 +30,7 @@ Plan MakePlan(const Sight& sight) {
   if (sight.gone) return {};
   if (sight.expired) return {{DeleteSelf{}}, Waiting::kNothing};
   if (sight.vm_terminating) return {{}, Waiting::kVm};
+  if (sight.vm_outdated) return {{UpdateVm{}}, Waiting::kNothing};
   if (sight.vm) return {};
   if (sight.blocked) return {{}, Waiting::kBlocked};
   if (sight.takes_snapshot && !sight.snapshot) return {{CreateSnapshot{}}, Waiting::kSnapshot};

@@ -1,7 +1,8 @@
 // What to do about one Fork: a pure function of what is wanted and what was seen.
 //
 // Invariants (held by tests/plan/fork):
-//   Fixpoint   a Fork whose VM is there gives no action; later changes go to the VM.
+//   Fixpoint   a Fork whose VM is there and has what the template says gives no action. What
+//              somebody writes into the VM stays until the template changes.
 //   One child  at most one VirtualMachine and one Snapshot are ever created, with names that follow
 //              from the Fork's, and only while nothing stands in the way.
 //   Pinned     the VM is created only for a snapshot that is whole, and names its uid.
@@ -25,6 +26,7 @@ struct Sight {
   bool snapshot_ready = false;
   bool vm = false;  // our VirtualMachine is there
   bool vm_terminating = false;
+  bool vm_outdated = false;  // the template was edited since it was last applied
 };
 
 enum class Waiting : std::uint8_t { kNothing, kBlocked, kSnapshot, kVm };
@@ -36,11 +38,15 @@ struct CreateSnapshot {
 struct CreateVm {
   static constexpr std::string_view kName = "create vm";
 };
+// What a VM's own fields may take of the template.
+struct UpdateVm {
+  static constexpr std::string_view kName = "update vm";
+};
 struct DeleteSelf {
   static constexpr std::string_view kName = "delete self";
 };
 
-using Action = std::variant<CreateSnapshot, CreateVm, DeleteSelf>;
+using Action = std::variant<CreateSnapshot, CreateVm, UpdateVm, DeleteSelf>;
 std::string ToString(const Action& action);
 
 struct Plan {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/edit_typed.h"
 #include "crd/json.h"
 
 namespace forkplane::fork {
@@ -41,7 +42,7 @@ Status Create(store::ObjectStore& store, const T& object) {
 
 }  // namespace
 
-Scene ForkReconciler::Observe(const std::shared_ptr<const crd::Fork>& fork) const {
+Scene ForkReconciler::Observe(const std::shared_ptr<const crd::Fork>& fork) {
   const std::string& ns = fork->metadata.ns;
   Scene scene;
   scene.host_name = deps_.host_name;
@@ -55,8 +56,38 @@ Scene ForkReconciler::Observe(const std::shared_ptr<const crd::Fork>& fork) cons
       !scene.snapshot->status.machine->interfaces.empty()) {
     scene.network = deps_.networks.Get(scene.snapshot->status.machine->interfaces.front().network);
   }
+  scene.host = deps_.hosts.Get(deps_.host_name);
   Judge(scene, deps_.clock.WallNow());
+  scene.capture_milliseconds = MeasureCapture(scene);
   return scene;
+}
+
+std::optional<std::int64_t> ForkReconciler::MeasureCapture(const Scene& scene) {
+  const crd::Fork& fork = *scene.fork;
+  if (!scene.sight.takes_snapshot) return std::nullopt;
+  if (fork.status.timings && fork.status.timings->capture) return fork.status.timings->capture;
+  const MonotonicTime now = deps_.clock.Now();
+  MutexLock lock(mu_);
+  // One that an earlier daemon began with was not timed.
+  const bool fresh = !scene.sight.vm && !scene.sight.snapshot_ready;
+  if (fresh) captures_.try_emplace(fork.metadata.uid, Capture{now});
+  const auto found = captures_.find(fork.metadata.uid);
+  if (found == captures_.end()) return std::nullopt;
+  Capture& capture = found->second;
+  if (scene.sight.snapshot_ready && !capture.milliseconds) {
+    capture.milliseconds =
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - capture.begun).count();
+  }
+  return capture.milliseconds;
+}
+
+Status ForkReconciler::Update(const Scene& scene) {
+  const crd::VirtualMachine& vm = *scene.vm;
+  return runtime::EditTyped<crd::VirtualMachine>(deps_.store, KeyOf(vm), vm.metadata.uid,
+                                                 [&scene](crd::VirtualMachine& stored) {
+                                                   UpdateFromTemplate(scene, stored);
+                                                   return true;
+                                                 });
 }
 
 Status ForkReconciler::Do(const Scene& scene, const Action& action) {
@@ -67,6 +98,7 @@ Status ForkReconciler::Do(const Scene& scene, const Action& action) {
   if (std::holds_alternative<CreateVm>(action)) {
     return Create(deps_.store, MakeVm(scene));
   }
+  if (std::holds_alternative<UpdateVm>(action)) return Update(scene);
   deps_.events.Record(ReferenceTo(fork), runtime::EventType::kNormal, "Expired",
                       "spec.ttl is over: the Fork and its VirtualMachine are deleted");
   store::DeleteOptions options;
@@ -83,7 +115,10 @@ Result<Next> ForkReconciler::Reconcile(const std::string& key, const std::stop_t
   const Plan plan = MakePlan(scene.sight);
   for (const Action& action : plan.actions) {
     if (stop.stop_requested()) return Cancelled("the pass was stopped");
-    RETURN_IF_ERROR(Do(scene, action));
+    Status done = Do(scene, action);
+    if (done.ok()) continue;
+    Say(scene);  // what is as it should be is not said while it could not be brought about
+    return std::move(done).error();
   }
   Say(scene);
   return NextLook(scene, plan.waiting);
@@ -120,15 +155,29 @@ Result<std::string> ForkReconciler::Explain(const std::string& key) {
                           {"observed",
                            {{"snapshot", scene.sight.snapshot},
                             {"snapshotReady", scene.sight.snapshot_ready},
-                            {"virtualMachine", scene.sight.vm}}},
+                            {"virtualMachine", scene.sight.vm},
+                            {"outdated", scene.sight.vm_outdated}}},
                           {"plan", actions},
                           {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
 }
 
 void ForkReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
-  deps_.forks.AddHandler(
-      [enqueue](const runtime::Informer<crd::Fork>::Change& change) { enqueue(change.key); });
+  deps_.forks.AddHandler([this, enqueue](const runtime::Informer<crd::Fork>::Change& change) {
+    if (!change.after) {
+      MutexLock lock(mu_);
+      captures_.erase(change.before->metadata.uid);
+    }
+    enqueue(change.key);
+  });
+  deps_.hosts.AddHandler([this, enqueue](const runtime::Informer<crd::Host>::Change& change) {
+    const bool differs =
+        !change.before || !change.after || !(change.before->spec == change.after->spec);
+    if (change.key != deps_.host_name || !differs) return;
+    for (const auto& fork : deps_.forks.List()) {
+      if (fork->status.virtual_machine_name.empty()) enqueue(fork->metadata.Key());
+    }
+  });
   // A child has its Fork's name.
   deps_.vms.AddHandler(
       [enqueue](const runtime::Informer<crd::VirtualMachine>::Change& c) { enqueue(c.key); });

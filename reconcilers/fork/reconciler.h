@@ -3,14 +3,17 @@
 // collector takes them when the Fork goes.
 //
 // NOTE Budget: one API write per Fork of a Snapshot, the child, already bound and with its
-// finalizer.
+// finalizer. An edit of the template is one more.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "controller/base/clock.h"
+#include "controller/base/mutex.h"
 #include "controller/runtime/event_recorder.h"
 #include "controller/runtime/informer.h"
 #include "controller/runtime/reconciler.h"
@@ -27,6 +30,7 @@ struct Deps {
   runtime::Informer<crd::VirtualMachine>& vms;
   runtime::Informer<crd::Snapshot>& snapshots;
   runtime::Informer<crd::Network>& networks;
+  runtime::Informer<crd::Host>& hosts;
   runtime::StatusWriter& statuses;
   runtime::EventRecorder& events;
   Clock& clock;
@@ -44,12 +48,23 @@ class ForkReconciler final : public runtime::Reconciler {
   void Attach(const std::function<void(const std::string& key)>& enqueue);
 
  private:
-  Scene Observe(const std::shared_ptr<const crd::Fork>& fork) const;
+  Scene Observe(const std::shared_ptr<const crd::Fork>& fork);
+  // How long its snapshot took, as far as this daemon has seen it.
+  std::optional<std::int64_t> MeasureCapture(const Scene& scene) EXCLUDES(mu_);
+  Status Update(const Scene& scene);
   Status Do(const Scene& scene, const Action& action);
   void Say(const Scene& scene);
   runtime::Next NextLook(const Scene& scene, Waiting waiting) const;
 
+  // Of a Fork whose source is a VM, from the first look at it.
+  struct Capture {
+    MonotonicTime begun{};
+    std::optional<std::int64_t> milliseconds = {};
+  };
+
   Deps deps_;
+  Mutex mu_;
+  std::map<std::string, Capture> captures_ GUARDED_BY(mu_);  // by the Fork's uid
 };
 
 crd::ForkStatus BuildStatus(const Scene& scene);

@@ -1,4 +1,7 @@
 // The status of a Fork from what was seen: its child's state, and what stands in the way of one.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <string>
 #include <utility>
 
@@ -28,7 +31,9 @@ Answer Pinned(const Scene& scene) {
 Answer OfChild(const Scene& scene, std::string_view type) {
   if (!scene.sight.vm) return {ConditionStatus::kFalse, "NoVirtualMachine"};
   const crd::Condition* told = crd::FindCondition(scene.vm->status.conditions, type);
-  if (told == nullptr) return {ConditionStatus::kUnknown, "Pending"};
+  // Its answer to the spec before is none.
+  const bool old = told != nullptr && told->observed_generation != scene.vm->metadata.generation;
+  if (told == nullptr || old) return {ConditionStatus::kUnknown, "Pending"};
   return {told->status, told->reason, told->message};
 }
 
@@ -47,11 +52,19 @@ crd::ForkStatus BuildStatus(const Scene& scene) {
     status.virtual_machine_name = scene.vm->metadata.name;
     status.timings = scene.vm->status.timings;
   }
+  if (scene.capture_milliseconds) {
+    if (!status.timings) status.timings.emplace();
+    status.timings->capture = scene.capture_milliseconds;
+    if (status.timings->total) *status.timings->total += *scene.capture_milliseconds;
+  }
   const Answer pinned = Pinned(scene);
   add(condition::kSourcePinned, pinned);
   add(condition::kRestored, OfChild(scene, condition::kRestored));
   add(condition::kNetworkShaped, OfChild(scene, condition::kNetworkShaped));
   Answer ready = scene.sight.vm ? OfChild(scene, condition::kReady) : pinned;
+  if (scene.sight.vm_outdated) {
+    ready = {ConditionStatus::kFalse, "Updating", "its VirtualMachine is brought to the template"};
+  }
   if (scene.sight.gone) ready = {ConditionStatus::kFalse, "Terminating"};
   if (!scene.sight.vm && ready.status == ConditionStatus::kTrue) {
     ready = {ConditionStatus::kFalse, "Creating"};
@@ -63,6 +76,10 @@ crd::ForkStatus BuildStatus(const Scene& scene) {
     Answer why = ready;
     why.status = ConditionStatus::kTrue;
     add(stalled ? condition::kStalled : condition::kReconciling, why);
+  }
+  if (!scene.not_updated.empty()) {
+    add(condition::kNotUpdated, {ConditionStatus::kTrue, "FieldsFixed",
+                                 fmt::format("{}", fmt::join(scene.not_updated, "; "))});
   }
   add(condition::kReady, ready);
   return status;

@@ -1,11 +1,13 @@
 #include "reconcilers/fork_set/desire.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
+#include "crd/applied_template.h"
 #include "crd/json.h"
 #include "crd/well_known.h"
 
@@ -57,20 +59,60 @@ crd::OwnerReference OwnerOf(const crd::ForkSet& set) {
           true};
 }
 
-// FNV-1a, 64 bits: stable across builds, and no secret is at stake.
-std::uint64_t Hash(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037ULL;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 1099511628211ULL;
-  }
-  return hash;
-}
-
 bool IsReady(const crd::Fork& fork) {
   return !fork.metadata.IsBeingDeleted() &&
          fork.status.observed_generation == fork.metadata.generation &&
          crd::IsTrue(fork.status.conditions, condition::kReady);
+}
+
+std::string HashLabelOf(const crd::Fork& fork) {
+  const auto label = fork.metadata.labels.find(std::string(crd::kTemplateHashLabel));
+  return label == fork.metadata.labels.end() ? "" : label->second;
+}
+
+crd::ForkSource WantedSource(const crd::ForkSet& set) {
+  return {crd::ForkSourceKind::kSnapshot, SnapshotName(set)};
+}
+
+// As the template says, and nothing of it is out of the Fork's reach.
+bool IsUpdated(const Scene& scene, const crd::Fork& fork) {
+  return HashLabelOf(fork) == scene.template_hash && fork.spec.source == WantedSource(*scene.set) &&
+         fork.status.observed_generation == fork.metadata.generation &&
+         !crd::IsTrue(fork.status.conditions, condition::kNotUpdated);
+}
+
+std::vector<std::string> NotUpdated(const Scene& scene) {
+  const crd::ForkSet& set = *scene.set;
+  std::vector<std::string> fields;
+  const std::string field = "spec.template.spec.source";
+  const bool other_vm = scene.sight.takes_snapshot && scene.snapshot &&
+                        scene.snapshot->metadata.IsOwnedBy(set.metadata.uid) &&
+                        scene.snapshot->spec.source.virtual_machine_name != SourceOf(set).name;
+  if (other_vm) {
+    fields.push_back(
+        fmt::format("{}.name ({}): the snapshot of the set was taken of \"{}\": make "
+                    "a new ForkSet",
+                    field, SourceOf(set).name, scene.snapshot->spec.source.virtual_machine_name));
+  }
+  const crd::ForkSource wanted = WantedSource(set);
+  const auto differs = std::count_if(
+      scene.forks.begin(), scene.forks.end(), [&](const std::shared_ptr<const crd::Fork>& fork) {
+        return OrdinalOf(set, fork->metadata.name) >= 0 && !(fork->spec.source == wanted);
+      });
+  if (differs > 0) {
+    fields.push_back(
+        fmt::format("{}: {} Forks were made of another one: delete them to have them "
+                    "made of this",
+                    field, differs));
+  }
+  for (const auto& fork : scene.forks) {
+    const crd::Condition* told =
+        crd::FindCondition(fork->status.conditions, condition::kNotUpdated);
+    if (told == nullptr || told->status != crd::ConditionStatus::kTrue) continue;
+    fields.push_back(fmt::format("Fork \"{}\": {}", fork->metadata.name, told->message));
+    break;  // one stands for all: they have one template
+  }
+  return fields;
 }
 
 }  // namespace
@@ -99,7 +141,7 @@ std::string TemplateHash(const crd::ForkSet& set) {
   carrier.metadata.labels = set.spec.fork_template.metadata.labels;
   carrier.metadata.annotations = set.spec.fork_template.metadata.annotations;
   carrier.spec = set.spec.fork_template.spec;
-  return fmt::format("{:016x}", Hash(carrier.ToText()));
+  return crd::TemplateHash(carrier.ToText());
 }
 
 crd::LabelSelector SelectorOf(const crd::ForkSet& set) {
@@ -121,29 +163,39 @@ void Judge(Scene& scene) {
   sight.snapshot_ready =
       scene.snapshot && scene.snapshot->status.phase == crd::SnapshotPhase::kReady;
   sight.replicas = set.spec.replicas;
+  scene.template_hash = TemplateHash(set);
   sight.max_concurrent = set.spec.max_concurrent;
   for (const auto& fork : scene.forks) {
     const std::int64_t ordinal = OrdinalOf(set, fork->metadata.name);
     if (ordinal < 0) continue;  // adopted by hand: not ours to count
-    sight.children.push_back({ordinal, IsReady(*fork), fork->metadata.IsBeingDeleted()});
+    sight.children.push_back({ordinal, IsReady(*fork), fork->metadata.IsBeingDeleted(),
+                              HashLabelOf(*fork) != scene.template_hash});
   }
   std::sort(sight.children.begin(), sight.children.end(),
             [](const Child& a, const Child& b) { return a.ordinal < b.ordinal; });
+  scene.not_updated = NotUpdated(scene);
   scene.obstacle = FindObstacle(scene);
   sight.blocked = scene.obstacle.has_value();
+}
+
+void UpdateFromTemplate(const crd::ForkSet& set, crd::Fork& fork) {
+  crd::AppliedTemplate applied;
+  applied.hash = TemplateHash(set);
+  crd::ApplyTemplate(set.spec.fork_template.metadata, applied, fork.metadata);
+  fork.metadata.labels[std::string(crd::kForkSetLabel)] = set.metadata.name;
+  fork.metadata.labels[std::string(crd::kTemplateHashLabel)] = applied.hash;
+  const crd::ForkSource source = fork.spec.source;
+  fork.spec = set.spec.fork_template.spec;
+  fork.spec.source = source;
 }
 
 crd::Fork MakeFork(const crd::ForkSet& set, std::int64_t ordinal) {
   crd::Fork fork;
   fork.metadata.name = ForkName(set, ordinal);
   fork.metadata.ns = set.metadata.ns;
-  fork.metadata.labels = set.spec.fork_template.metadata.labels;
-  fork.metadata.labels[std::string(crd::kForkSetLabel)] = set.metadata.name;
-  fork.metadata.labels[std::string(crd::kTemplateHashLabel)] = TemplateHash(set);
-  fork.metadata.annotations = set.spec.fork_template.metadata.annotations;
   fork.metadata.owner_references = {OwnerOf(set)};
-  fork.spec = set.spec.fork_template.spec;
-  fork.spec.source = {crd::ForkSourceKind::kSnapshot, SnapshotName(set)};
+  fork.spec.source = WantedSource(set);
+  UpdateFromTemplate(set, fork);
   return fork;
 }
 
@@ -157,44 +209,70 @@ crd::Snapshot MakeSnapshot(const crd::ForkSet& set) {
   return snapshot;
 }
 
-crd::ForkSetStatus BuildStatus(const Scene& scene) {
+namespace {
+
+struct Answer {
+  std::string reason;
+  std::string message = {};
+};
+
+crd::ForkSetStatus Count(const Scene& scene) {
   const crd::ForkSet& set = *scene.set;
-  const std::string hash = TemplateHash(set);
   crd::ForkSetStatus status;
   status.observed_generation = set.metadata.generation;
   for (const auto& fork : scene.forks) {
     if (OrdinalOf(set, fork->metadata.name) < 0) continue;
     status.replicas += 1;
     if (IsReady(*fork)) status.ready_replicas += 1;
-    const auto label = fork->metadata.labels.find(std::string(crd::kTemplateHashLabel));
-    if (label != fork->metadata.labels.end() && label->second == hash) status.updated_replicas += 1;
+    if (IsUpdated(scene, *fork)) status.updated_replicas += 1;
   }
   status.selector = SelectorOf(set).ToString();
   if (scene.snapshot) status.snapshot_name = scene.snapshot->metadata.name;
-  const bool ready = !scene.sight.gone && !scene.obstacle && status.replicas == set.spec.replicas &&
-                     status.ready_replicas == set.spec.replicas;
-  const auto add = [&](std::string_view type, bool yes, std::string reason, std::string message) {
-    status.conditions.push_back(
-        {std::string(type), yes ? crd::ConditionStatus::kTrue : crd::ConditionStatus::kFalse,
-         std::move(reason), std::move(message), set.metadata.generation, ""});
+  return status;
+}
+
+std::string NotUpdatedText(const Scene& scene) {
+  return fmt::format("{}", fmt::join(scene.not_updated, "; "));
+}
+
+// What the set waits for; nothing: it is Ready.
+std::optional<Answer> WhyNotReady(const Scene& scene, const crd::ForkSetStatus& status) {
+  const std::int64_t wanted = scene.set->spec.replicas;
+  const std::string ready = fmt::format("{} of {} Forks are Ready", status.ready_replicas, wanted);
+  const bool scaled = status.replicas == wanted && status.ready_replicas == wanted;
+  if (scene.sight.gone) return Answer{"Terminating", ready};
+  if (scene.obstacle) return Answer{std::string(scene.obstacle->reason), scene.obstacle->message};
+  if (!scaled && !scene.sight.snapshot_ready) {
+    return Answer{"SnapshotNotReady", "waiting for the snapshot to be taken"};
+  }
+  if (!scaled) return Answer{"Scaling", ready};
+  if (!scene.not_updated.empty()) return Answer{"NotUpdated", NotUpdatedText(scene)};
+  if (status.updated_replicas == wanted) return std::nullopt;
+  return Answer{"Updating", fmt::format("{} of {} Forks have the template as it is",
+                                        status.updated_replicas, wanted)};
+}
+
+}  // namespace
+
+crd::ForkSetStatus BuildStatus(const Scene& scene) {
+  crd::ForkSetStatus status = Count(scene);
+  const auto add = [&](std::string_view type, bool yes, const Answer& answer) {
+    status.conditions.push_back({std::string(type),
+                                 yes ? crd::ConditionStatus::kTrue : crd::ConditionStatus::kFalse,
+                                 answer.reason, answer.message, status.observed_generation, ""});
   };
-  const std::string counts =
-      fmt::format("{} of {} Forks are Ready", status.ready_replicas, set.spec.replicas);
-  std::string reason = ready ? "AllReady" : "Scaling";
-  std::string message = counts;
-  if (scene.sight.gone) reason = "Terminating";
-  if (!ready && scene.obstacle) {
-    reason = scene.obstacle->reason;
-    message = scene.obstacle->message;
-  } else if (!ready && !scene.sight.snapshot_ready) {
-    reason = "SnapshotNotReady";
-    message = "waiting for the snapshot to be taken";
+  if (!scene.not_updated.empty()) {
+    add(condition::kNotUpdated, true, {"FieldsFixed", NotUpdatedText(scene)});
   }
-  if (!ready) {
-    const bool stalled = scene.obstacle && scene.obstacle->terminal;
-    add(stalled ? condition::kStalled : condition::kReconciling, true, reason, message);
+  const std::optional<Answer> why = WhyNotReady(scene, status);
+  if (!why) {
+    add(condition::kReady, true,
+        {"AllReady", fmt::format("{0} of {0} Forks are Ready", status.ready_replicas)});
+    return status;
   }
-  add(condition::kReady, ready, std::move(reason), std::move(message));
+  const bool stalled = (scene.obstacle && scene.obstacle->terminal) || why->reason == "NotUpdated";
+  add(stalled ? condition::kStalled : condition::kReconciling, true, *why);
+  add(condition::kReady, false, *why);
   return status;
 }
 

@@ -23,7 +23,9 @@ struct Scene {
   std::shared_ptr<const crd::Snapshot> snapshot;
   std::shared_ptr<const crd::VirtualMachine> source_vm;
   std::vector<std::shared_ptr<const crd::Fork>> forks;  // ours
+  std::string template_hash;
   std::optional<Obstacle> obstacle;
+  std::vector<std::string> not_updated;  // "spec.field: why", of an edit its Forks cannot take
   Sight sight;
 };
 
@@ -31,7 +33,7 @@ std::string ForkName(const crd::ForkSet& set, std::int64_t ordinal);
 // -1: a name we did not give.
 std::int64_t OrdinalOf(const crd::ForkSet& set, const std::string& name);
 std::string SnapshotName(const crd::ForkSet& set);
-// Equal templates have equal hashes; a label value.
+// A label value.
 std::string TemplateHash(const crd::ForkSet& set);
 crd::LabelSelector SelectorOf(const crd::ForkSet& set);
 
@@ -39,6 +41,8 @@ crd::LabelSelector SelectorOf(const crd::ForkSet& set);
 void Judge(Scene& scene);
 
 crd::Fork MakeFork(const crd::ForkSet& set, std::int64_t ordinal);
+// Brings the Fork to the template; its source stays.
+void UpdateFromTemplate(const crd::ForkSet& set, crd::Fork& fork);
 crd::Snapshot MakeSnapshot(const crd::ForkSet& set);
 
 crd::ForkSetStatus BuildStatus(const Scene& scene);

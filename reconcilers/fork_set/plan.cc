@@ -17,6 +17,14 @@ void PlanDeletions(const Sight& sight, Plan& plan) {
   }
 }
 
+// Of those that stay.
+void PlanUpdates(const Sight& sight, Plan& plan) {
+  for (const Child& child : sight.children) {
+    const bool stays = child.ordinal >= 0 && child.ordinal < sight.replicas && !child.terminating;
+    if (stays && child.outdated) plan.actions.emplace_back(UpdateFork{child.ordinal});
+  }
+}
+
 std::int64_t Room(const Sight& sight) {
   if (sight.max_concurrent <= 0) return std::numeric_limits<std::int64_t>::max();
   const auto under_way =
@@ -73,6 +81,7 @@ Plan MakePlan(const Sight& sight) {
     return plan;
   }
   PlanDeletions(sight, plan);
+  PlanUpdates(sight, plan);
   if (sight.blocked) {
     plan.waiting = Waiting::kBlocked;
     return plan;

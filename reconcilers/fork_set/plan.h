@@ -1,7 +1,8 @@
 // What to do about one ForkSet: a pure function of what is wanted and what was seen.
 //
 // Invariants (held by tests/plan/fork_set):
-//   Fixpoint     as many Forks as replicas, ordinals 0 to replicas-1, give no action.
+//   Fixpoint     as many Forks as replicas, ordinals 0 to replicas-1, each with what the template
+//                says, give no action.
 //   Names        a Fork's name follows from its ordinal, so a repeated creation finds its own.
 //   Patience     nothing is done while the cache has not seen what the last pass wrote.
 //   Bound        at most max_concurrent Forks are under way (made and not Ready) at a time.
@@ -22,6 +23,7 @@ struct Child {
   std::int64_t ordinal = 0;
   bool ready = false;
   bool terminating = false;
+  bool outdated = false;  // the template was edited since it was made or last updated
 };
 
 struct Sight {
@@ -46,12 +48,16 @@ struct CreateFork {
   std::int64_t ordinal = 0;
   std::string Text() const { return fmt::format("create {}", ordinal); }
 };
+struct UpdateFork {
+  std::int64_t ordinal = 0;
+  std::string Text() const { return "update " + std::to_string(ordinal); }
+};
 struct DeleteFork {
   std::int64_t ordinal = 0;
   std::string Text() const { return fmt::format("delete {}", ordinal); }
 };
 
-using Action = std::variant<CreateSnapshot, CreateFork, DeleteFork>;
+using Action = std::variant<CreateSnapshot, CreateFork, UpdateFork, DeleteFork>;
 std::string ToString(const Action& action);
 
 struct Plan {

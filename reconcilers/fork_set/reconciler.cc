@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/edit_typed.h"
 #include "controller/runtime/parallel.h"
 #include "crd/json.h"
 
@@ -83,11 +84,22 @@ Status ForkSetReconciler::Do(const Scene& scene, const Action& action) {
     Expect(uid, revision);
     return OkStatus();
   }
+  if (const auto* update = std::get_if<UpdateFork>(&action)) return Update(set, update->ordinal);
   const auto& remove = std::get<DeleteFork>(action);
   const Result<store::DeleteResult> deleted =
       deps_.store.Delete(KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, remove.ordinal)));
   if (!deleted.ok() && deleted.error().code != Code::kNotFound) return deleted.error();
   return OkStatus();
+}
+
+// A cache that has not seen it yet has it done again, which changes nothing.
+Status ForkSetReconciler::Update(const crd::ForkSet& set, std::int64_t ordinal) {
+  const store::ObjectKey key = KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, ordinal));
+  return runtime::EditTyped<crd::Fork>(deps_.store, key, "", [&set](crd::Fork& fork) {
+    if (!fork.metadata.IsOwnedBy(set.metadata.uid)) return false;
+    UpdateFromTemplate(set, fork);
+    return true;
+  });
 }
 
 Status ForkSetReconciler::Execute(const Scene& scene, const std::vector<Action>& actions,

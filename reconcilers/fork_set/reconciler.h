@@ -50,6 +50,7 @@ class ForkSetReconciler final : public runtime::Reconciler {
   Status Execute(const Scene& scene, const std::vector<Action>& actions,
                  const std::stop_token& stop);
   Status Do(const Scene& scene, const Action& action);
+  Status Update(const crd::ForkSet& set, std::int64_t ordinal);
   // This daemon's newest write for the set.
   void Expect(const std::string& uid, store::Revision revision) EXCLUDES(mu_);
   bool CacheBehind(const std::string& uid) EXCLUDES(mu_);

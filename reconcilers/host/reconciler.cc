@@ -7,6 +7,7 @@
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
 #include "crd/json.h"
+#include "reconcilers/host/capacity.h"
 
 namespace forkplane::host {
 namespace {
@@ -192,6 +193,7 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   kernel.leaf = options_.leaf == drivers::LeafKind::kFqCodel ? "fq_codel" : "bfifo";
   status.kernel = std::move(kernel);
   FillSlots(status);
+  if (options_.compute != nullptr) FillCompute(object->spec, *options_.compute, status);
   auto& conditions = status.conditions;
   const auto health = ledger_.Health();
   const bool converged = outcome.reason == kConverged;
@@ -212,6 +214,7 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
     conditions.push_back(Make(crd::condition::kOrphansHeld, true, "OwnerMissing",
                               fmt::format("held: {}", fmt::join(orphans->held, ", "))));
   }
+  if (options_.compute != nullptr) AddScheduling(object->spec, *options_.compute, conditions);
   if (options_.conditions != nullptr) {
     for (const auto& [type, told] : options_.conditions->All()) {
       conditions.push_back(Make(type, true, told.reason, told.message));

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "controller/ledger/ledger.h"
+#include "controller/runtime/compute_budget.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/repairs.h"
@@ -56,6 +57,8 @@ struct Options {
   std::function<void()> moved = {};
   // Conditions of other rooms, shown beside ours; null: none. Add kKey when it changes.
   const runtime::HostConditionBoard* conditions = nullptr;
+  // What is promised to machines; null: not shown. Add kKey when it changes.
+  const runtime::ComputeBudget* compute = nullptr;
   metrics::Registry* registry = nullptr;
 };
 

@@ -184,6 +184,7 @@ void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcom
   }
   if (const auto lease = ledger_.GetNetwork(object.metadata.uid)) {
     const ledger::AddressUse use = ledger_.AddressesOf(object.metadata.uid);
+    status.gateway = ToString(lease->parameters.gateway);
     crd::NetworkHostStatus host;
     host.name = host_name_;
     host.bridges = {BridgeName(lease->bridge)};

@@ -11,6 +11,8 @@ std::string_view ToString(Waiting waiting) {
       return "nothing";
     case Waiting::kHost:
       return "host";
+    case Waiting::kClosed:
+      return "closed";
   }
   CheckFailed("a reason to wait", "out of range");
 }
@@ -23,12 +25,22 @@ std::string ToString(const Plan& plan) {
 }
 
 Plan MakePlan(const std::string& host, const Sight& sight) {
-  if (sight.bound == host) return {};
-  if (!sight.bound.empty()) return {{}, Waiting::kHost};
-  // Nobody holds it, so it needs no host to go. One that has the finalizer needs a host that lets
-  // go.
-  if (sight.gone && !sight.finalizer) return {};
-  return {{Bind{host}}, Waiting::kNothing};
+  if (!sight.bound.empty() && sight.bound != host) return {{}, Waiting::kHost};
+  Plan plan;
+  if (sight.bound.empty()) {
+    // Nobody holds it, so it needs no host to go. One that has the finalizer needs a host that lets
+    // go.
+    if (sight.gone && !sight.finalizer) return plan;
+    if (sight.closed && !sight.gone) {
+      plan.waiting = Waiting::kClosed;
+    } else {
+      plan.actions.emplace_back(Bind{host});
+    }
+  }
+  if (sight.awaits_interfaces && sight.captured && !sight.gone) {
+    plan.actions.emplace_back(WriteInterfaces{});
+  }
+  return plan;
 }
 
 }  // namespace forkplane::scheduler

@@ -1,8 +1,9 @@
 // Where a VirtualMachine runs: a pure function of what is wanted and what was seen.
 //
 // Invariants (held by tests/plan/scheduler):
-//   Fixpoint   a bound VM gives no action: hostName is never changed.
+//   Fixpoint   a bound VM whose interfaces are known gives no action: hostName is never changed.
 //   Ownership  a VM is bound only to a host that is there; what is bound is its host's, status too.
+//   Closed     a host that takes no machines (unschedulable, drained) gets none that is not bound.
 //   Progress   one write binds it, with the finalizer: from then on its host may hold things of it.
 #pragma once
 
@@ -18,11 +19,17 @@ struct Sight {
   std::string bound = {};  // spec.hostName; empty: to none yet
   bool gone = false;       // being deleted
   bool finalizer = false;  // the host's: it may hold things of it
+  bool closed = false;     // the host takes no machines
+  // It names no interfaces and is restored: it has those of its snapshot, and whether they are
+  // known.
+  bool awaits_interfaces = false;
+  bool captured = false;
 };
 
 enum class Waiting : std::uint8_t {
   kNothing,
-  kHost,  // the host it names is not there
+  kHost,    // the host it names is not there
+  kClosed,  // the host takes no machines
 };
 std::string_view ToString(Waiting waiting);
 
@@ -31,7 +38,12 @@ struct Bind {
   std::string Text() const { return "bind to " + host; }
 };
 
-using Action = std::variant<Bind>;
+// Those of the snapshot, into the spec.
+struct WriteInterfaces {
+  static constexpr std::string_view kName = "write interfaces";
+};
+
+using Action = std::variant<Bind, WriteInterfaces>;
 std::string ToString(const Action& action);
 
 struct Plan {

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "controller/store/edits.h"
 #include "crd/json.h"
 #include "crd/well_known.h"
 
@@ -21,89 +21,152 @@ store::ObjectKey KeyOf(const crd::VirtualMachine& vm) {
           vm.metadata.name};
 }
 
-Sight See(const crd::VirtualMachine& vm) {
-  return {.bound = vm.spec.host_name,
-          .gone = vm.metadata.IsBeingDeleted(),
-          .finalizer = vm.metadata.HasFinalizer(crd::kVmFinalizer)};
+Status EditVm(store::ObjectStore& store, const crd::VirtualMachine& vm,
+              const std::function<bool(crd::Json& json)>& change) {
+  return store::EditObject(store, KeyOf(vm), vm.metadata.uid, store::Part::kMain, change);
 }
 
-bool IsHeld(const store::Object& object) {
-  const std::vector<std::string>& finalizers = object.meta.finalizers;
-  return std::find(finalizers.begin(), finalizers.end(), crd::kVmFinalizer) != finalizers.end();
-}
-
-// The stored object, bound. Its resourceVersion stays in the text: the write is conditional.
-Result<std::string> BoundText(const store::Object& object, const std::string& host) {
-  ASSIGN_OR_RETURN(crd::Json json, crd::ParseJson(object.text));
-  json["spec"]["hostName"] = host;
-  std::vector<std::string> finalizers = object.meta.finalizers;
-  if (!IsHeld(object)) finalizers.emplace_back(crd::kVmFinalizer);
-  json["metadata"]["finalizers"] = finalizers;
-  return crd::DumpJson(json);
-}
-
-bool IsBound(const std::string& text) {
-  const Result<crd::VirtualMachine> vm = crd::VirtualMachine::FromText(text);
+bool IsBound(const crd::Json& json) {
+  const Result<crd::VirtualMachine> vm = crd::VirtualMachine::FromJson(json);
   return vm.ok() && !vm->spec.host_name.empty();
+}
+
+const std::vector<crd::MachineInterface>* CapturedInterfaces(const crd::Snapshot* snapshot) {
+  if (snapshot == nullptr || !snapshot->status.machine) return nullptr;
+  return &snapshot->status.machine->interfaces;
+}
+
+crd::Json InterfacesJson(const std::vector<crd::MachineInterface>& captured) {
+  crd::VirtualMachine vm;
+  vm.spec.interfaces.clear();
+  for (const crd::MachineInterface& interface : captured) {
+    vm.spec.interfaces.push_back({interface.name, interface.network, "", interface.bandwidth});
+  }
+  return vm.ToJson()["spec"]["interfaces"];
+}
+
+// Told where no host tells it; its last status stays, as far as a host wrote one.
+struct Told {
+  std::string_view reason;
+  std::string message;
+  bool stalled = false;
+};
+
+crd::VirtualMachineStatus StatusOf(const crd::VirtualMachine& vm, const Told& told, WallTime now) {
+  crd::VirtualMachineStatus status = vm.status;
+  status.observed_generation = vm.metadata.generation;
+  const auto set = [&](std::string_view type, crd::ConditionStatus value) {
+    crd::SetCondition(status.conditions,
+                      {std::string(type), value, std::string(told.reason), told.message,
+                       vm.metadata.generation, ""},
+                      now);
+  };
+  set(condition::kScheduled, crd::ConditionStatus::kFalse);
+  set(condition::kReady, crd::ConditionStatus::kFalse);
+  set(told.stalled ? condition::kStalled : condition::kReconciling, crd::ConditionStatus::kTrue);
+  crd::RemoveCondition(status.conditions,
+                       told.stalled ? condition::kReconciling : condition::kStalled);
+  return status;
+}
+
+std::string StatusText(const crd::VirtualMachine& vm, crd::VirtualMachineStatus status) {
+  crd::VirtualMachine copy = vm;
+  copy.status = std::move(status);
+  return crd::DumpJson(copy.ToJson()["status"]);
 }
 
 }  // namespace
 
-// Of the object as the store has it now, not as a cache remembers it. A Conflict is the caller's
-// to meet: the key comes again.
-Status SchedulerReconciler::Do(const crd::VirtualMachine& vm, const Bind& bind) {
-  const store::ObjectKey key = KeyOf(vm);
-  ASSIGN_OR_RETURN(const store::ObjectPtr object, deps_.store.Get(key));
-  if (!object || object->meta.uid != vm.metadata.uid || IsBound(object->text)) return OkStatus();
-  // Being deleted it takes no new finalizer, and needs no host.
-  if (object->meta.terminating() && !IsHeld(*object)) return OkStatus();
-  ASSIGN_OR_RETURN(const std::string text, BoundText(*object, bind.host));
-  const Result<store::WriteResult> written = deps_.store.Update(key, text);
-  if (written.ok() || written.error().code == Code::kNotFound) return OkStatus();
-  return written.error();
+SchedulerReconciler::Scene SchedulerReconciler::Observe(
+    const std::shared_ptr<const crd::VirtualMachine>& vm) const {
+  Scene scene;
+  scene.vm = vm;
+  scene.host = deps_.hosts.Get(deps_.host_name);
+  if (vm->spec.restore_from) {
+    scene.snapshot = deps_.snapshots.Get(
+        store::NamespacedName(vm->metadata.ns, vm->spec.restore_from->snapshot_name));
+  }
+  scene.sight = {.bound = vm->spec.host_name,
+                 .gone = vm->metadata.IsBeingDeleted(),
+                 .finalizer = vm->metadata.HasFinalizer(crd::kVmFinalizer),
+                 .closed = scene.host && !scene.host->spec.TakesMachines(),
+                 .awaits_interfaces = vm->spec.AwaitsInterfaces(),
+                 .captured = CapturedInterfaces(scene.snapshot.get()) != nullptr};
+  return scene;
 }
 
-// Its last status stays, as far as a host wrote one.
-void SchedulerReconciler::SayNoHost(const crd::VirtualMachine& vm) {
-  crd::VirtualMachine copy = vm;
-  copy.status.observed_generation = vm.metadata.generation;
-  const std::string message = fmt::format(
-      "spec.hostName: there is no host {}: make it anew without one or with {}, or start the "
-      "daemon with --host-name {}",
-      vm.spec.host_name, deps_.host_name, vm.spec.host_name);
-  const auto set = [&](std::string_view type, crd::ConditionStatus status) {
-    crd::SetCondition(
-        copy.status.conditions,
-        {std::string(type), status, "HostNotFound", message, vm.metadata.generation, ""},
-        deps_.clock.WallNow());
-  };
-  set(condition::kScheduled, crd::ConditionStatus::kFalse);
-  set(condition::kStalled, crd::ConditionStatus::kTrue);
-  set(condition::kReady, crd::ConditionStatus::kFalse);
-  crd::RemoveCondition(copy.status.conditions, condition::kReconciling);
-  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid, crd::DumpJson(copy.ToJson()["status"]));
+Status SchedulerReconciler::Do(const Scene& scene, const Bind& bind) {
+  return EditVm(deps_.store, *scene.vm, [&bind](crd::Json& json) {
+    const bool held = store::HasFinalizer(json, crd::kVmFinalizer);
+    crd::Json& metadata = json["metadata"];
+    // Being deleted it takes no new finalizer, and needs no host.
+    if (IsBound(json) || (metadata.contains("deletionTimestamp") && !held)) return false;
+    json["spec"]["hostName"] = bind.host;
+    if (held) return true;
+    if (!metadata["finalizers"].is_array()) metadata["finalizers"] = crd::Json::array();
+    metadata["finalizers"].push_back(crd::kVmFinalizer);
+    return true;
+  });
+}
+
+Status SchedulerReconciler::Do(const Scene& scene, const WriteInterfaces& /*action*/) {
+  const crd::Json interfaces = InterfacesJson(*CapturedInterfaces(scene.snapshot.get()));
+  return EditVm(deps_.store, *scene.vm, [&interfaces](crd::Json& json) {
+    if (json["spec"].contains("interfaces")) return false;
+    json["spec"]["interfaces"] = interfaces;
+    return true;
+  });
+}
+
+void SchedulerReconciler::SayNoHost(const Scene& scene) {
+  const crd::VirtualMachine& vm = *scene.vm;
+  const Told told = {
+      "HostNotFound",
+      fmt::format("spec.hostName: there is no host {}: make it anew without one or with {}, or "
+                  "start the daemon with --host-name {}",
+                  vm.spec.host_name, deps_.host_name, vm.spec.host_name),
+      true};
+  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid,
+                      StatusText(vm, StatusOf(vm, told, deps_.clock.WallNow())));
+}
+
+void SchedulerReconciler::SayClosed(const Scene& scene) {
+  const crd::VirtualMachine& vm = *scene.vm;
+  const bool drained = scene.host->spec.drain != crd::Drain::kNone;
+  const Told told = {
+      drained ? "HostDrained" : "HostUnschedulable",
+      fmt::format("Host {} takes no new machines: {}, or name it in spec.hostName", deps_.host_name,
+                  drained ? "set its spec.drain to None" : "set its spec.unschedulable to false")};
+  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid,
+                      StatusText(vm, StatusOf(vm, told, deps_.clock.WallNow())));
 }
 
 Result<Next> SchedulerReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
   if (!vm) return Next::Done();
-  const Plan plan = MakePlan(deps_.host_name, See(*vm));
+  const Scene scene = Observe(vm);
+  const Plan plan = MakePlan(deps_.host_name, scene.sight);
   for (const Action& action : plan.actions) {
     if (stop.stop_requested()) return Cancelled("the pass was stopped");
-    RETURN_IF_ERROR(Do(*vm, std::get<Bind>(action)));
+    RETURN_IF_ERROR(std::visit([&](const auto& one) { return Do(scene, one); }, action));
   }
-  if (plan.waiting == Waiting::kHost) SayNoHost(*vm);
+  if (plan.waiting == Waiting::kHost) SayNoHost(scene);
+  if (plan.waiting == Waiting::kClosed) SayClosed(scene);
   return Next::Done();
 }
 
 Result<std::string> SchedulerReconciler::Explain(const std::string& key) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
   if (!vm) return NotFound("virtual machine " + key);
-  const Plan plan = MakePlan(deps_.host_name, See(*vm));
+  const Scene scene = Observe(vm);
+  const Plan plan = MakePlan(deps_.host_name, scene.sight);
   crd::Json actions = crd::Json::array();
   for (const Action& action : plan.actions) actions.push_back(ToString(action));
   const crd::Json json = {{"desired", {{"host", deps_.host_name}}},
-                          {"observed", {{"bound", vm->spec.host_name}}},
+                          {"observed",
+                           {{"bound", vm->spec.host_name},
+                            {"takesMachines", !scene.sight.closed},
+                            {"awaitsInterfaces", scene.sight.awaits_interfaces}}},
                           {"plan", actions},
                           {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
@@ -112,6 +175,23 @@ Result<std::string> SchedulerReconciler::Explain(const std::string& key) {
 void SchedulerReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
   deps_.vms.AddHandler(
       [enqueue](const runtime::Informer<crd::VirtualMachine>::Change& c) { enqueue(c.key); });
+  deps_.hosts.AddHandler([this, enqueue](const runtime::Informer<crd::Host>::Change& change) {
+    const bool opened =
+        !change.before || !change.after || !(change.before->spec == change.after->spec);
+    if (change.key != deps_.host_name || !opened) return;
+    for (const auto& vm : deps_.vms.List()) {
+      if (vm->spec.host_name.empty()) enqueue(vm->metadata.Key());
+    }
+  });
+  deps_.snapshots.AddHandler([this, enqueue](const runtime::Informer<crd::Snapshot>::Change& c) {
+    const crd::ObjectMeta& meta = c.any().metadata;
+    if (CapturedInterfaces(c.after.get()) == nullptr) return;
+    for (const auto& vm : deps_.vms.ListIn(meta.ns)) {
+      const bool waits =
+          vm->spec.AwaitsInterfaces() && vm->spec.restore_from->snapshot_name == meta.name;
+      if (waits) enqueue(vm->metadata.Key());
+    }
+  });
 }
 
 }  // namespace forkplane::scheduler

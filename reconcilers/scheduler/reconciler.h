@@ -1,5 +1,7 @@
 // The scheduler loop: binds each VirtualMachine that names no host to one, and tells of those that
-// name a host there is none of. Key: "namespace/name". A Fork's VM is bound by its creation.
+// name a host there is none of, or that the host takes no machines. It also completes the spec of a
+// VM that is restored and names no interfaces. Key: "namespace/name". A Fork's VM is bound by its
+// creation.
 //
 // NOTE Status: that of a bound VM belongs to its host's virtual_machine loop. This one writes only
 // where no host does.
@@ -15,6 +17,8 @@
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/status_writer.h"
 #include "controller/store/object_store.h"
+#include "crd/host.h"
+#include "crd/snapshot.h"
 #include "crd/virtual_machine.h"
 #include "reconcilers/scheduler/plan.h"
 
@@ -23,6 +27,8 @@ namespace forkplane::scheduler {
 struct Deps {
   store::ObjectStore& store;
   runtime::Informer<crd::VirtualMachine>& vms;
+  runtime::Informer<crd::Snapshot>& snapshots;
+  runtime::Informer<crd::Host>& hosts;
   runtime::StatusWriter& statuses;
   Clock& clock;
   std::string host_name;
@@ -39,8 +45,18 @@ class SchedulerReconciler final : public runtime::Reconciler {
   void Attach(const std::function<void(const std::string& key)>& enqueue);
 
  private:
-  Status Do(const crd::VirtualMachine& vm, const Bind& bind);
-  void SayNoHost(const crd::VirtualMachine& vm);
+  // One look at a VM.
+  struct Scene {
+    std::shared_ptr<const crd::VirtualMachine> vm;
+    std::shared_ptr<const crd::Snapshot> snapshot;  // of restoreFrom, or null
+    std::shared_ptr<const crd::Host> host;          // null: not there (yet)
+    Sight sight;
+  };
+  Scene Observe(const std::shared_ptr<const crd::VirtualMachine>& vm) const;
+  Status Do(const Scene& scene, const Bind& bind);
+  Status Do(const Scene& scene, const WriteInterfaces& action);
+  void SayNoHost(const Scene& scene);
+  void SayClosed(const Scene& scene);
 
   Deps deps_;
 };

@@ -32,12 +32,9 @@ drivers::Tbf TbfOf(const crd::DownloadLimit& limit, std::uint64_t capacity, std:
 }  // namespace
 
 crd::Bandwidth EffectiveBandwidth(const crd::Interface& interface, const crd::Network* network) {
-  crd::Bandwidth bandwidth = interface.bandwidth.value_or(crd::Bandwidth{});
-  if (network == nullptr || !network->spec.default_bandwidth) return bandwidth;
-  const crd::Bandwidth& otherwise = *network->spec.default_bandwidth;
-  if (!bandwidth.download) bandwidth.download = otherwise.download;
-  if (!bandwidth.upload) bandwidth.upload = otherwise.upload;
-  return bandwidth;
+  const auto none = std::optional<crd::Bandwidth>();
+  return crd::Merged(interface.bandwidth,
+                     network == nullptr ? none : network->spec.default_bandwidth);
 }
 
 Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32_t mtu,

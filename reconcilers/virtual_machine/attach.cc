@@ -32,6 +32,11 @@ bool Matters(const SnapshotChange& change) {
          change.before->metadata.deletion_timestamp != change.after->metadata.deletion_timestamp;
 }
 
+bool Matters(const runtime::Informer<crd::Host>::Change& change) {
+  if (!change.before || !change.after) return true;
+  return !(change.before->spec == change.after->spec);
+}
+
 bool Restores(const crd::VirtualMachine& vm, const std::string& snapshot) {
   return vm.spec.restore_from && vm.spec.restore_from->snapshot_name == snapshot;
 }
@@ -45,13 +50,22 @@ void VirtualMachineReconciler::EnqueueUid(const std::string& uid, const Enqueue&
 
 void VirtualMachineReconciler::AttachObjects(const Enqueue& enqueue) {
   deps_.vms.AddHandler([this, enqueue](const runtime::Informer<crd::VirtualMachine>::Change& c) {
-    if (!c.after) deps_.vmm_facts.Retract(c.before->metadata.uid);
+    if (!c.after) {
+      deps_.vmm_facts.Retract(c.before->metadata.uid);
+      deps_.compute.Free(c.before->metadata.uid);
+    }
     enqueue(c.key);
   });
   deps_.networks.AddHandler([this, enqueue](const NetworkChange& change) {
     if (!Matters(change)) return;
     for (const auto& vm : deps_.vms.List()) {
       if (Uses(*vm, change.any().metadata.name)) enqueue(vm->metadata.Key());
+    }
+  });
+  deps_.hosts.AddHandler([this, enqueue](const runtime::Informer<crd::Host>::Change& change) {
+    if (change.key != deps_.host_name || !Matters(change)) return;
+    for (const auto& vm : deps_.vms.List()) {
+      if (IsOurs(*vm)) enqueue(vm->metadata.Key());
     }
   });
   deps_.snapshots.AddHandler([this, enqueue](const SnapshotChange& change) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "reconcilers/virtual_machine/obstacles.h"
 #include "reconcilers/virtual_machine/report.h"
 
 namespace forkplane::virtual_machine {
@@ -49,6 +50,9 @@ bool Names(const Error& error, std::string_view field) {
   return false;
 }
 
+// Of the host's CPUs or memory, which is a matter of placement.
+bool IsCompute(const Error& error) { return Names(error, "cpu") || Names(error, "memory"); }
+
 std::string ClaimReason(const Error& error) {
   switch (error.code) {
     case Code::kNotFound:
@@ -83,6 +87,12 @@ Answer ClaimRefused(const Error& error) {
 
 Answer Scheduled(const Report& report) {
   if (const Block* block = BlockOf(report.scene, condition::kScheduled)) return Blocked(*block);
+  const std::optional<Error>& refused = report.memory.claim_error;
+  if (refused && IsCompute(*refused)) {
+    return No(Names(*refused, "cpu") ? "InsufficientCpu" : "InsufficientMemory",
+              fmt::format("Host {} has no room: {}: stop others, or raise its spec.overcommit",
+                          report.scene.inputs.host_name, refused->message));
+  }
   return Yes("Bound", "to host " + report.scene.inputs.host_name);
 }
 
@@ -108,7 +118,8 @@ Answer SlotGranted(const Report& report) {
 Answer NetworkReady(const Report& report) {
   const Scene& scene = report.scene;
   if (const Block* block = BlockOf(scene, condition::kNetworkReady)) return Blocked(*block);
-  if (report.memory.claim_error) return ClaimRefused(*report.memory.claim_error);
+  const std::optional<Error>& refused = report.memory.claim_error;
+  if (refused && !IsCompute(*refused)) return ClaimRefused(*refused);
   if (!scene.lease) return No("NotLeased", "no address is leased yet");
   for (std::size_t i = 0; i < scene.facts.size(); ++i) {
     const runtime::InterfaceFacts& facts = scene.facts[i];
@@ -182,6 +193,11 @@ Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& co
               "the guest was asked to switch itself off and has "
               "spec.terminationGracePeriodSeconds for it");
   }
+  if (scene.desired.drained && phase == crd::VmPhase::kStopped) {
+    return No("HostDrained",
+              fmt::format("spec.drain of Host {} is Stop: it starts again when that is None",
+                          scene.inputs.host_name));
+  }
   if (scene.desired.goal.power == Power::kStopped) {
     return phase == crd::VmPhase::kStopped ? Yes("Stopped") : No("Stopping");
   }
@@ -191,8 +207,9 @@ Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& co
   }
   for (const crd::Condition& condition : conditions) {
     const bool counts =
-        condition.type == condition::kNetworkReady || condition.type == condition::kNetworkShaped ||
-        condition.type == condition::kRestored || condition.type == condition::kSlotGranted;
+        condition.type == condition::kScheduled || condition.type == condition::kNetworkReady ||
+        condition.type == condition::kNetworkShaped || condition.type == condition::kRestored ||
+        condition.type == condition::kSlotGranted;
     if (!counts || condition.status == ConditionStatus::kTrue) continue;
     return No(condition.reason, condition.message);
   }
@@ -211,6 +228,30 @@ bool IsStalled(const Report& report) {
   }
   return report.memory.refused_generation == scene.vm().metadata.generation ||
          (report.waiting == Waiting::kEnded && !scene.sight.exited_clean);
+}
+
+// What runs is not what the spec says: whether the next start brings it, or what stands against.
+std::optional<Answer> RestartRequired(const Scene& scene) {
+  if (!IsUp(scene) || !scene.inputs.run) return std::nullopt;
+  const crd::VirtualMachineSpec& spec = scene.vm().spec;
+  const vmm::Capabilities* hypervisor =
+      FindHypervisor(scene.inputs, scene.desired.blueprint.hypervisor);
+  const std::vector<std::string> fields =
+      Differences(*scene.inputs.run, spec, MemoryBytes(spec, hypervisor));
+  if (fields.empty()) return std::nullopt;
+  const std::string list = fmt::format("{}", fmt::join(fields, ", "));
+  const std::optional<Block>& block = scene.desired.block;
+  if (block && block->terminal) {
+    return Yes(std::string(block->reason),
+               fmt::format("{}: the next start would be refused: {}", list, block->message));
+  }
+  if (spec.restore_from && spec.restart_mode == crd::RestartMode::kRefork) {
+    return Yes("SetBySnapshot",
+               fmt::format("{}: each start restores what the snapshot has: set it back, or use "
+                           "spec.restartMode Boot",
+                           list));
+  }
+  return Yes("SpecChanged", fmt::format("applies at the next start: {}", list));
 }
 
 bool LostNetwork(const Scene& scene) {
@@ -246,13 +287,8 @@ crd::Conditions ConditionsOf(const Report& report, crd::VmPhase phase) {
   builder.Add(condition::kNetworkReady, NetworkReady(report));
   builder.Add(condition::kNetworkShaped, NetworkShaped(report));
   if (scene.vm().spec.restore_from) builder.Add(condition::kRestored, Restored(report));
-  if (IsUp(scene) && scene.inputs.run) {
-    const std::vector<std::string> fields = Differences(*scene.inputs.run, scene.vm().spec);
-    if (!fields.empty()) {
-      builder.Add(condition::kRestartRequired,
-                  Yes("SpecChanged",
-                      fmt::format("applies at the next start: {}", fmt::join(fields, ", "))));
-    }
+  if (std::optional<Answer> required = RestartRequired(scene)) {
+    builder.Add(condition::kRestartRequired, *std::move(required));
   }
   if (LostNetwork(scene)) {
     builder.Add(condition::kNetworkLost, Yes("TapNotHealed", "a TAP could not be put back"));

@@ -6,6 +6,7 @@
 
 #include "controller/base/clock.h"
 #include "controller/ledger/ledger.h"
+#include "controller/runtime/compute_budget.h"
 #include "controller/runtime/event_recorder.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/informer.h"
@@ -29,13 +30,16 @@ struct Deps {
   runtime::Informer<crd::VirtualMachine>& vms;
   runtime::Informer<crd::Network>& networks;
   runtime::Informer<crd::Snapshot>& snapshots;
+  runtime::Informer<crd::Host>& hosts;
   runtime::InterfaceFactBoard& interface_facts;
   runtime::VmmFactBoard& vmm_facts;
   runtime::AliasFactBoard& alias_facts;
+  runtime::ComputeBudget& compute;
   runtime::StatusWriter& statuses;
   runtime::EventRecorder& events;
   Clock& clock;
   std::string host_name;
+  runtime::ComputeAmount capacity = {};  // of the host; 0: not known
 };
 
 }  // namespace forkplane::virtual_machine

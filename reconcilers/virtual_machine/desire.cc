@@ -25,11 +25,17 @@ bool Restores(const Inputs& inputs) {
   return !has_run;
 }
 
+bool IsDrained(const Inputs& inputs) {
+  return inputs.host && inputs.host->spec.drain == crd::Drain::kStop &&
+         inputs.vm->spec.power_state == crd::PowerState::kRunning;
+}
+
 Goal GoalOf(const Inputs& inputs) {
   const crd::VirtualMachine& vm = *inputs.vm;
   Goal goal;
   goal.power = Power::kRunning;
   if (vm.spec.power_state == crd::PowerState::kStopped) goal.power = Power::kStopped;
+  if (IsDrained(inputs)) goal.power = Power::kStopped;
   if (vm.metadata.IsBeingDeleted()) goal.power = Power::kGone;
   goal.finalizer = vm.metadata.HasFinalizer(crd::kVmFinalizer);
   goal.restore = Restores(inputs);
@@ -53,7 +59,8 @@ Blueprint BlueprintOf(const Inputs& inputs, bool restore) {
   Blueprint blueprint;
   blueprint.hypervisor = NextHypervisor(inputs, restore);
   blueprint.cpus = spec.cpus;
-  blueprint.memory_bytes = static_cast<std::uint64_t>(spec.memory.Value());
+  const vmm::Capabilities* capabilities = FindHypervisor(inputs, blueprint.hypervisor);
+  blueprint.memory_bytes = MemoryBytes(spec, capabilities);
   blueprint.boot = spec.boot;
   if (restore && inputs.manifest) {
     blueprint.cpus = inputs.manifest->cpus;
@@ -61,7 +68,6 @@ Blueprint BlueprintOf(const Inputs& inputs, bool restore) {
     blueprint.snapshot_uid = inputs.manifest->uid;
     blueprint.state_format = inputs.manifest->state_format;
   }
-  const vmm::Capabilities* capabilities = FindHypervisor(inputs, blueprint.hypervisor);
   blueprint.needs_template = restore && capabilities != nullptr && capabilities->needs_template;
   if (!spec.interfaces.empty()) {
     const auto network = inputs.networks.find(spec.interfaces.front().network);
@@ -89,14 +95,28 @@ std::vector<ledger::InterfaceClaim> ClaimsOf(const Inputs& inputs) {
 
 }  // namespace
 
+std::uint64_t MemoryBytes(const crd::VirtualMachineSpec& spec,
+                          const vmm::Capabilities* hypervisor) {
+  const auto bytes = static_cast<std::uint64_t>(spec.memory.Value());
+  const std::uint64_t step = hypervisor == nullptr ? 1 : hypervisor->memory_bytes_step;
+  return (bytes + step - 1) / step * step;
+}
+
 Desired Desire(const Inputs& inputs) {
   Desired desired;
+  desired.drained = IsDrained(inputs);
   desired.goal = GoalOf(inputs);
   desired.blueprint = BlueprintOf(inputs, desired.goal.restore);
   desired.block = FindObstacle(inputs, desired.goal.restore, desired.blueprint);
   desired.goal.blocked = desired.block.has_value();
   if (!desired.block) desired.claims = ClaimsOf(inputs);
   return desired;
+}
+
+runtime::ComputeLimit LimitOf(const Inputs& inputs) {
+  if (!inputs.host) return {};
+  const crd::Overcommit& overcommit = inputs.host->spec.overcommit;
+  return runtime::LimitOf(inputs.capacity, overcommit.cpu, overcommit.memory);
 }
 
 std::string CurrentHypervisor(const Inputs& inputs) {

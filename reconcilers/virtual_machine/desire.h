@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "controller/ledger/ledger.h"
+#include "controller/runtime/compute_budget.h"
+#include "crd/host.h"
 #include "crd/network.h"
 #include "crd/snapshot.h"
 #include "crd/virtual_machine.h"
@@ -31,6 +33,8 @@ struct Block {
 struct Inputs {
   std::shared_ptr<const crd::VirtualMachine> vm;
   std::string host_name;
+  std::shared_ptr<const crd::Host> host;  // this one; null: not there (yet)
+  runtime::ComputeAmount capacity;        // of it; 0: not known
   std::map<std::string, std::shared_ptr<const crd::Network>> networks;  // by name; null: none
   std::shared_ptr<const crd::Snapshot> snapshot;                        // of restoreFrom, or null
   std::optional<storage::SnapshotManifest> manifest;
@@ -50,10 +54,13 @@ struct Blueprint {
   std::string state_format;
   // The snapshot must still be loaded into memory by its own loop.
   bool needs_template = false;
+
+  runtime::ComputeAmount Compute() const { return {cpus, static_cast<std::int64_t>(memory_bytes)}; }
 };
 
 struct Desired {
   Goal goal;
+  bool drained = false;  // stopped because its host is drained, not because it was asked to
   std::optional<Block> block;
   Blueprint blueprint;
   std::vector<ledger::InterfaceClaim> claims;
@@ -61,8 +68,15 @@ struct Desired {
 
 Desired Desire(const Inputs& inputs);
 
+// What the host may promise its machines.
+runtime::ComputeLimit LimitOf(const Inputs& inputs);
+
 // Whose driver is asked about a machine that may exist already. Empty: the host has none.
 std::string CurrentHypervisor(const Inputs& inputs);
+
+// The memory of a machine that boots: what was asked for, rounded up to what the hypervisor takes.
+// Absent capabilities: as asked for.
+std::uint64_t MemoryBytes(const crd::VirtualMachineSpec& spec, const vmm::Capabilities* hypervisor);
 
 // Whether the lease is what the claim asks for.
 bool Satisfies(const ledger::InterfaceLease& lease, const ledger::InterfaceClaim& claim);

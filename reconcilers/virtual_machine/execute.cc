@@ -113,7 +113,12 @@ Status Execution::Do(const Claim& action) {
   claim.interfaces = scene_.desired.claims;
   if (action.slot) claim.slot_pool = scene_.desired.blueprint.hypervisor;
   claim.fail_fast = scene_.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast;
-  RETURN_IF_ERROR(deps_.ledger.Claim(claim));
+  RETURN_IF_ERROR(
+      deps_.compute.Reserve(uid(), scene_.desired.blueprint.Compute(), LimitOf(scene_.inputs)));
+  if (Result<ledger::VmLease> lease = deps_.ledger.Claim(claim); !lease.ok()) {
+    deps_.compute.Free(uid());  // others need not wait for what this one waits for
+    return std::move(lease).error();
+  }
   memory_.claim_error.reset();
   if (!memory_.claimed) memory_.claimed = deps_.clock.Now();
   return OkStatus();

@@ -25,6 +25,8 @@ Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   Inputs inputs;
   inputs.vm = std::move(vm);
   inputs.host_name = deps.host_name;
+  inputs.host = deps.hosts.Get(deps.host_name);
+  inputs.capacity = deps.capacity;
   inputs.recorded = lease && lease->vmm;
   for (const crd::Interface& interface : inputs.vm->spec.interfaces) {
     inputs.networks[interface.network] = deps.networks.Get(interface.network);
@@ -84,7 +86,8 @@ void SeeInterfaces(const Deps& deps, Scene& scene) {
     }
   }
   // Releasing ones count as unready: the claim is not whole before they are gone.
-  sight.claimed = matched == claims.size() && matched == scene.lease->interfaces.size();
+  sight.claimed = matched == claims.size() && matched == scene.lease->interfaces.size() &&
+                  deps.compute.Holds(scene.vm().metadata.uid);
   sight.network_ready = sight.claimed && ready;
 }
 

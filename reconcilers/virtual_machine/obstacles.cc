@@ -67,10 +67,28 @@ std::optional<Block> SizeObstacle(const Inputs& inputs, const Blueprint& bluepri
                              crd::Quantity::FromBytes(least).Text()),
                  true};
   }
+  // What executes no guest needs none.
+  const auto most = static_cast<std::uint64_t>(inputs.capacity.memory_bytes);
+  if (most != 0 && blueprint.memory_bytes > most && capabilities.accelerator != "none") {
+    return Block{kScheduled, "MemoryTooLarge",
+                 fmt::format("spec.memory: {} is more than this host has ({})",
+                             inputs.vm->spec.memory.Text(),
+                             crd::Quantity::FromBytes(inputs.capacity.memory_bytes).Text()),
+                 true};
+  }
   return std::nullopt;
 }
 
+// The scheduler writes them as soon as the snapshot is there.
+std::optional<Block> AwaitedObstacle(const Inputs& inputs) {
+  if (!inputs.vm->spec.AwaitsInterfaces()) return std::nullopt;
+  return Block{kNetworkReady, "InterfacesUnknown",
+               fmt::format("spec.interfaces: waiting for those of Snapshot \"{}\"",
+                           inputs.vm->spec.restore_from->snapshot_name)};
+}
+
 std::optional<Block> NetworkObstacle(const Inputs& inputs) {
+  if (auto block = AwaitedObstacle(inputs)) return block;
   const auto& interfaces = inputs.vm->spec.interfaces;
   for (std::size_t i = 0; i < interfaces.size(); ++i) {
     const crd::Interface& interface = interfaces[i];

@@ -48,6 +48,7 @@ Result<Next> VirtualMachineReconciler::Reconcile(const std::string& key,
   }
   memory.trouble.clear();
   Publish(pass->scene);
+  SettleCompute(pass->scene, pass->waiting);
   Say(*pass, memory);
   return NextLook(*pass, memory);
 }
@@ -154,6 +155,31 @@ void VirtualMachineReconciler::Publish(const Scene& scene) {
                                 .hypervisor = capabilities.name,
                                 .cpus = run ? run->cpus : scene.vm().spec.cpus,
                                 .holds_taps = capabilities.needs_tap});
+}
+
+void VirtualMachineReconciler::SettleCompute(const Scene& scene, Waiting waiting) {
+  const std::string& uid = scene.vm().metadata.uid;
+  const std::optional<RunRecord>& run = scene.inputs.run;
+  if (scene.machine.state != vmm::MachineState::kAbsent) {
+    return deps_.compute.Hold(uid, run ? runtime::ComputeAmount{run->cpus, run->memory_bytes}
+                                       : scene.desired.blueprint.Compute());
+  }
+  const bool wanted = scene.desired.goal.power == Power::kRunning && waiting != Waiting::kEnded &&
+                      waiting != Waiting::kBlocked;
+  if (!wanted) deps_.compute.Free(uid);
+}
+
+void VirtualMachineReconciler::HoldRunning() {
+  for (const auto& vm : deps_.vms.List()) {
+    const std::optional<ledger::VmLease> lease = deps_.ledger.GetVm(vm->metadata.uid);
+    if (!lease || !lease->vmm) continue;
+    // One that cannot be read counts as its spec says.
+    const Lookup<RunRecord> run = ReadRun(deps_.storage, vm->metadata.uid);
+    deps_.compute.Hold(vm->metadata.uid,
+                       run.ok() && *run
+                           ? runtime::ComputeAmount{(*run)->cpus, (*run)->memory_bytes}
+                           : runtime::ComputeAmount{vm->spec.cpus, vm->spec.memory.Value()});
+  }
 }
 
 // A waiting that a person may have to end is told once, when it begins.

@@ -31,6 +31,10 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
+  // What runs already is counted before anything new starts. After the caches have synced, before
+  // the first pass.
+  void HoldRunning();
+
   // Calls `enqueue` with the key of every VM that a change concerns: objects, leases, facts, exits.
   // Before the informers start; what `enqueue` uses must outlive the informers and the boards.
   // Machines end whenever they like, in threads of the drivers: what they wake ends with the
@@ -52,6 +56,7 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
   void Remember(const Scene& scene, Waiting waiting, VmMemory& memory);
   void NoteEnd(const Scene& scene, VmMemory& memory);
   void Publish(const Scene& scene);
+  void SettleCompute(const Scene& scene, Waiting waiting);
   void Tell(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
   void Say(const Pass& pass, VmMemory& memory);
   void SayTrouble(const crd::VirtualMachine& vm, const Error& error, VmMemory& memory);

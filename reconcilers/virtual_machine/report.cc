@@ -69,6 +69,17 @@ std::optional<crd::VmmStatus> VmmOf(const Report& report) {
   return vmm;
 }
 
+// What there is, else what the next start makes.
+void FillMachine(const Scene& scene, crd::VirtualMachineStatus& status) {
+  const Blueprint& next = scene.desired.blueprint;
+  const std::optional<RunRecord>& run = scene.inputs.run;
+  const bool runs = scene.machine.state != MachineState::kAbsent && run;
+  status.hypervisor = runs ? run->hypervisor : next.hypervisor;
+  status.cpus = runs ? run->cpus : next.cpus;
+  status.memory = crd::Quantity::FromBytes(runs ? run->memory_bytes
+                                                : static_cast<std::int64_t>(next.memory_bytes));
+}
+
 bool IsEmpty(const crd::Timings& timings) { return timings == crd::Timings{}; }
 
 }  // namespace
@@ -106,6 +117,7 @@ crd::VirtualMachineStatus BuildStatus(const Report& report) {
   crd::VirtualMachineStatus status;
   status.observed_generation = vm.metadata.generation;
   status.phase = PhaseOf(report);
+  FillMachine(report.scene, status);
   status.interfaces = InterfacesOf(report.scene);
   status.vmm = VmmOf(report);
   // What an earlier daemon measured stays until something newer is known.

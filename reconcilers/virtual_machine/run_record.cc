@@ -106,13 +106,13 @@ Status WriteStop(storage::StorageDriver& storage, const std::string& uid,
   return storage.WriteVmFile(uid, kStopFile, crd::DumpJson(json));
 }
 
-std::vector<std::string> Differences(const RunRecord& running,
-                                     const crd::VirtualMachineSpec& spec) {
+std::vector<std::string> Differences(const RunRecord& running, const crd::VirtualMachineSpec& spec,
+                                     std::uint64_t memory_bytes) {
   std::vector<std::string> fields;
   if (running.cpus != spec.cpus) {
     fields.push_back(fmt::format("spec.cpus ({}, running with {})", spec.cpus, running.cpus));
   }
-  if (running.memory_bytes != spec.memory.Value()) {
+  if (static_cast<std::uint64_t>(running.memory_bytes) != memory_bytes) {
     fields.push_back(fmt::format("spec.memory ({}, running with {})", spec.memory.Text(),
                                  crd::Quantity::FromBytes(running.memory_bytes).Text()));
   }

@@ -44,7 +44,9 @@ Lookup<MonotonicTime> ReadStop(storage::StorageDriver& storage, const std::strin
 Status WriteStop(storage::StorageDriver& storage, const std::string& uid,
                  const process::ProcessRecord& process, MonotonicTime begun);
 
-// Fields of the spec that differ from what runs: "spec.cpus (2, running with 1)".
-std::vector<std::string> Differences(const RunRecord& running, const crd::VirtualMachineSpec& spec);
+// Fields of the spec that differ from what runs: "spec.cpus (2, running with 1)". `memory_bytes`:
+// what spec.memory comes to.
+std::vector<std::string> Differences(const RunRecord& running, const crd::VirtualMachineSpec& spec,
+                                     std::uint64_t memory_bytes);
 
 }  // namespace forkplane::virtual_machine

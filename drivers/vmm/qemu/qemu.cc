@@ -112,6 +112,12 @@ Status CheckTemplate(const RestoreSource& source, std::uint64_t memory_bytes) {
   return OkStatus();
 }
 
+// More virtual CPUs than the host has are slower than fewer: they wait for one another.
+int KvmCpusMax() {
+  constexpr long kCpusMax = 16;
+  return static_cast<int>(std::clamp(::sysconf(_SC_NPROCESSORS_ONLN), 1L, kCpusMax));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Qemu>> Qemu::Open(QemuOptions options, process::ProcessDriver* processes) {
@@ -143,7 +149,8 @@ Result<std::unique_ptr<Qemu>> Qemu::Open(QemuOptions options, process::ProcessDr
   capabilities.needs_tap = true;
   capabilities.needs_template = true;
   capabilities.memory_bytes_min = kMemoryMin;
-  capabilities.cpus_max = kvm ? 16 : 1;
+  capabilities.memory_bytes_step = kMiB;
+  capabilities.cpus_max = kvm ? KvmCpusMax() : 1;
   return driver;
 }
 

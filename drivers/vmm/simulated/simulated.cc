@@ -60,6 +60,7 @@ Result<std::unique_ptr<Simulated>> Simulated::Open(SimulatedOptions options, Rng
   capabilities.pause_method = PauseMethod::kCopy;
   capabilities.concurrent_restores_max = driver->options_.concurrent_restores_max;
   capabilities.memory_bytes_min = 1;
+  capabilities.memory_bytes_step = 4096;  // a page, as a hypervisor without rules of its own has it
   capabilities.cpus_max = 64;
   return driver;
 }

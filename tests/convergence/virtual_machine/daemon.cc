@@ -44,13 +44,16 @@ Daemon::Daemon(World& w)
                vms,
                networks,
                snapshots,
+               hosts,
                interface_facts,
                vmm_facts,
                alias_facts,
+               compute,
                statuses,
                events,
                w.clock,
-               kHost}),
+               kHost,
+               {4, std::int64_t{1} << 30}}),
       snapshot_loop({store,
                      ledger,
                      storage,
@@ -67,10 +70,10 @@ Daemon::Daemon(World& w)
                      kHost}),
       slot_loop({ledger, hosts, {&hypervisor}, w.clock, w.registry, kHost}),
       alias_loop(vms, alias_facts, w.registry),
-      fork_loop({store, forks, vms, snapshots, networks, statuses, events, w.clock, kHost}),
+      fork_loop({store, forks, vms, snapshots, networks, hosts, statuses, events, w.clock, kHost}),
       set_loop({store, fork_sets, forks, vms, snapshots, statuses, w.clock}),
       orphan_loop({ledger, vms, hosts, orphan_facts, events, w.registry, kHost}),
-      scheduler_loop({store, vms, statuses, w.clock, kHost}),
+      scheduler_loop({store, vms, snapshots, hosts, statuses, w.clock, kHost}),
       vm_control({"virtual_machine"}, vm_loop, w.clock, w.rng, w.registry),
       snapshot_control({"snapshot"}, snapshot_loop, w.clock, w.rng, w.registry),
       slot_control({"restore_slot"}, slot_loop, w.clock, w.rng, w.registry),
@@ -97,6 +100,8 @@ bool Daemon::Round() {
   static_cast<void>(vms.Step());
   static_cast<void>(forks.Step());
   static_cast<void>(fork_sets.Step());
+  if (!begun) vm_loop.HoldRunning();
+  begun = true;
   bool busy = false;
   const std::array<runtime::Controller*, 8> controls = {
       &scheduler_control, &fork_control, &set_control,   &snapshot_control,

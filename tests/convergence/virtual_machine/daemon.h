@@ -47,6 +47,7 @@ struct Daemon {
   runtime::VmmFactBoard vmm_facts;
   runtime::AliasFactBoard alias_facts;
   runtime::OrphanFactBoard orphan_facts;
+  runtime::ComputeBudget compute;
   runtime::Informer<crd::VirtualMachine> vms;
   runtime::Informer<crd::Snapshot> snapshots;
   runtime::Informer<crd::Fork> forks;
@@ -72,6 +73,7 @@ struct Daemon {
   runtime::Controller orphan_control;
   runtime::Controller scheduler_control;
   std::shared_ptr<void> vms_attached;  // destroyed first
+  bool begun = false;
 
   // Reads what changed and takes every key that is ready once; false: there was
   // nothing to do.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/network_names.h"
 #include "crd/json.h"
 #include "tests/convergence/virtual_machine/daemon.h"
 
@@ -83,12 +84,19 @@ World::World() : types(crd::NewTypeRegistry().value()) {
     RETURN_IF_ERROR(
         store->Create({"", "namespaces"}, "",
                       R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"default"}})"));
-    RETURN_IF_ERROR(Apply("Network", "default", R"({"cidr":"10.90.0.0/24"})"));
+    return OkStatus();
+  }());
+  MakeNetwork("default", "10.90.0.0/24");
+}
+
+void World::MakeNetwork(const std::string& name, const std::string& cidr) {
+  Must([&]() -> Status {
+    RETURN_IF_ERROR(Apply("Network", name, R"({"cidr":")" + cidr + R"("})"));
     ledger::NetworkParameters parameters;
-    parameters.uid = Get("Network", "default")->meta.uid;
-    parameters.name = "default";
-    parameters.cidr = ParseCidr("10.90.0.0/24").value();
-    parameters.gateway = ParseIpv4("10.90.0.1").value();
+    parameters.uid = Get("Network", name)->meta.uid;
+    parameters.name = name;
+    parameters.cidr = ParseCidr(cidr).value();
+    parameters.gateway = DefaultGateway(parameters.cidr);
     RETURN_IF_ERROR(ledger->ClaimNetwork(parameters));
     return OkStatus();
   }());

@@ -70,6 +70,8 @@ class World {
              std::chrono::seconds patience = std::chrono::seconds(60));
   void Run(std::chrono::milliseconds time);
 
+  // The object, and its lease.
+  void MakeNetwork(const std::string& name, const std::string& cidr);
   // Objects of namespace default (or none). `spec` is JSON.
   Status Apply(const std::string& kind, const std::string& name, const std::string& spec);
   Status ApplySpec(const std::string& kind, const std::string& name, const std::string& spec);

@@ -28,6 +28,9 @@ std::vector<Row> Rows() {
        {.blocked = true, .snapshot = true, .snapshot_ready = true},
        "wait: blocked"},
       {"WithItsVmItIsDone", {.snapshot = true, .snapshot_ready = true, .vm = true}, ""},
+      {"AnEditedTemplateReachesIt",
+       {.snapshot = true, .snapshot_ready = true, .vm = true, .vm_outdated = true},
+       "update vm"},
       {"AVmThatGoesIsWaitedFor",
        {.snapshot = true, .snapshot_ready = true, .vm = true, .vm_terminating = true},
        "wait: vm"},
@@ -44,13 +47,17 @@ INSTANTIATE_TEST_SUITE_P(Table, ForkPlan, testing::ValuesIn(Rows()),
                          [](const testing::TestParamInfo<Row>& row) { return row.param.name; });
 
 TEST(ForkPlanTest, InvariantsHoldInEveryWorld) {
-  for (unsigned bits = 0; bits < (1U << 8U); ++bits) {
+  for (unsigned bits = 0; bits < (1U << 9U); ++bits) {
     const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
-    const Sight sight{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7)};
+    const Sight sight{bit(0), bit(1), bit(2), bit(3),          bit(4),
+                      bit(5), bit(6), bit(7), bit(6) && bit(8)};
     for (const Action& action : MakePlan(sight).actions) {
       EXPECT_FALSE(sight.gone) << ToString(action);
       if (std::holds_alternative<CreateVm>(action)) {
         EXPECT_TRUE(sight.snapshot_ready && !sight.vm && !sight.blocked && !sight.expired);
+      }
+      if (std::holds_alternative<UpdateVm>(action)) {
+        EXPECT_TRUE(sight.vm && sight.vm_outdated && !sight.vm_terminating && !sight.expired);
       }
       if (std::holds_alternative<CreateSnapshot>(action)) {
         EXPECT_TRUE(sight.takes_snapshot && !sight.snapshot && !sight.vm && !sight.blocked);

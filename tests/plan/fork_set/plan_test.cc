@@ -46,6 +46,14 @@ TEST(ForkSetPlanTest, OneSnapshotComesFirst) {
   EXPECT_EQ(Planned(sight), "wait: snapshot");
 }
 
+TEST(ForkSetPlanTest, AnEditedTemplateReachesThoseThatStay) {
+  EXPECT_EQ(Planned(Of(2, {{0, true, false, true}, {1, true, true, true}, {2, true, false, true}})),
+            "delete 2; update 0");
+  Sight blocked = Of(1, {{0, true, false, true}});
+  blocked.blocked = true;
+  EXPECT_EQ(Planned(blocked), "update 0; wait: blocked");
+}
+
 TEST(ForkSetPlanTest, AtMostSoManyAreUnderWay) {
   Sight sight = Of(5, {{0, true, false}, {1, false, false}});
   sight.max_concurrent = 2;

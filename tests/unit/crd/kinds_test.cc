@@ -46,16 +46,24 @@ using Fields = std::vector<std::string>;
 
 TEST(KindsTest, VirtualMachine) {
   const auto vm = [](const std::string& spec) { return Refused("VirtualMachine", spec); };
+  // With what is not supported: as an earlier version may have left it.
+  const auto stored = [](const std::string& spec) { return Refused("VirtualMachine", spec, spec); };
   EXPECT_EQ(vm("{}"), Fields{});
-  EXPECT_EQ(vm("{boot: {kernel: debian/vmlinuz}, disks: [{name: r, image: a.img, root: true}]}"),
-            Fields{});
+  EXPECT_EQ(vm("{boot: {kernel: debian/vmlinuz}}"), Fields{});
+  for (const char* memory : {"512M", "128000k", "0.1Gi", "129e6", ".5Gi", "+96Mi", "67108864.",
+                             "1E8", "134217728000m", "67108864"}) {
+    EXPECT_EQ(vm(fmt::format("{{memory: \"{}\"}}", memory)), Fields{}) << memory;
+  }
+  for (const char* memory : {"-256Mi", "256mi", "256 Mi", "1e", "", "."}) {
+    EXPECT_EQ(vm(fmt::format("{{memory: \"{}\"}}", memory)).front(), "spec.memory") << memory;
+  }
   EXPECT_EQ(vm("{cpus: 65}"), Fields{"spec.cpus"});
   EXPECT_EQ(vm("{memory: 1Mi}"), Fields{"spec.memory"});
   EXPECT_EQ(vm("{memory: 64Ei}"), Fields{"spec.memory"});
   EXPECT_EQ(vm("{boot: {kernel: /etc/passwd}}"), Fields{"spec.boot.kernel"});
   EXPECT_EQ(vm("{boot: {initramfs: a/../../b}}"), Fields{"spec.boot.initramfs"});
-  EXPECT_EQ(vm("{disks: [{name: a, image: a//b}]}"), Fields{"spec.disks[0].image"});
-  EXPECT_EQ(vm("{disks: [{name: a, image: x, root: true}, {name: b, image: z, root: true}]}"),
+  EXPECT_EQ(stored("{disks: [{name: a, image: a//b}]}"), Fields{"spec.disks[0].image"});
+  EXPECT_EQ(stored("{disks: [{name: a, image: x, root: true}, {name: b, image: z, root: true}]}"),
             Fields{"spec.disks[1].root"});
   EXPECT_EQ(vm("{interfaces: [{name: eth0}, {name: eth0}]}"), Fields{"spec.interfaces[1]"});
   EXPECT_EQ(vm("{interfaces: [{name: eth0, ip: 10.0.0}]}"), Fields{"spec.interfaces[0].ip"});
@@ -68,7 +76,7 @@ TEST(KindsTest, VirtualMachine) {
             (Fields{limits + ".download.rate", limits + ".download.burst"}));
   EXPECT_EQ(vm("{interfaces: [{name: e, bandwidth: {download: {rate: 1M, burst: 1514}}}]}"),
             Fields{});
-  EXPECT_EQ(vm("{identity: Inherited}"), Fields{"spec.identity"});
+  EXPECT_EQ(stored("{identity: Inherited}"), Fields{"spec.identity"});
   EXPECT_EQ(vm("{restartMode: Refork}"), Fields{"spec.restartMode"});
 }
 
@@ -81,9 +89,9 @@ TEST(KindsTest, WhatIsImmutable) {
   EXPECT_EQ(Refused(vm, "{}", "{restoreFrom: {snapshotName: s}}"), Fields{"spec"});
   EXPECT_EQ(Refused(vm, "{restoreFrom: {snapshotName: t}}", "{restoreFrom: {snapshotName: s}}"),
             Fields{"spec.restoreFrom"});
-  EXPECT_EQ(Refused("Snapshot", "{source: {virtualMachineName: a}, memory: false}",
-                    "{source: {virtualMachineName: a}}"),
-            Fields{"spec"});
+  EXPECT_EQ(
+      Refused("Snapshot", "{source: {virtualMachineName: b}}", "{source: {virtualMachineName: a}}"),
+      Fields{"spec"});
   EXPECT_EQ(
       Refused("Fork", "{source: {kind: Snapshot, name: b}}", "{source: {kind: Snapshot, name: a}}"),
       Fields{"spec.source"});
@@ -96,9 +104,8 @@ TEST(KindsTest, Snapshot) {
   EXPECT_EQ(Refused("Snapshot", "{source: {virtualMachineName: a}}"), Fields{});
   EXPECT_EQ(Refused("Snapshot", "{source: {}}"), Fields{"spec.source"});
   EXPECT_EQ(Refused("Snapshot", "{source: {virtualMachineName: a, import: {path: x}}}"),
-            Fields{"spec.source"});
-  EXPECT_EQ(Refused("Snapshot", "{source: {import: {path: ../x}}}"),
-            Fields{"spec.source.import.path"});
+            Fields{"spec.source.import"});
+  EXPECT_EQ(Refused("Snapshot", "{source: {import: {path: ../x}}}"), Fields{"spec.source.import"});
 }
 
 TEST(KindsTest, ForkSetsFindTheirOwnForks) {
@@ -165,11 +172,11 @@ TEST(KindsTest, RatesBelowOneBytePerSecondAreRefused) {
     return Refused("Host", "{uplinks: [{interface: eth0, capacity: {" + limits + "}}]}");
   };
   const std::string field = "spec.uplinks[0].capacity";
-  EXPECT_EQ(capacity("upload: 8, download: 1G"), Fields{});
+  EXPECT_EQ(capacity("upload: 8"), Fields{});
   EXPECT_EQ(capacity("upload: 0"), Fields{field + ".upload"});
-  EXPECT_EQ(capacity("upload: 7, download: 0"), (Fields{field + ".upload", field + ".download"}));
+  EXPECT_EQ(capacity("upload: 7"), Fields{field + ".upload"});
   EXPECT_EQ(Refused("Host", "{uplinks: [{interface: eth0}, {interface: eth0}]}"),
-            Fields{"spec.uplinks[1]"});
+            (Fields{"spec.uplinks", "spec.uplinks[1]"}));
   EXPECT_EQ(Refused("Network", "{cidr: 10.0.0.0/24, unshapedRate: 7}"),
             Fields{"spec.unshapedRate"});
   EXPECT_EQ(Refused("Network", "{cidr: 10.0.0.0/24, uplink: {interface: longer-than-a-name}}"),
@@ -198,6 +205,36 @@ TEST(KindsTest, AnEmptyInterfaceListIsNotAnAbsentOne) {
   EXPECT_TRUE(none->spec.interfaces.empty());
   EXPECT_EQ(*VirtualMachine::FromJson(none->ToJson()), *none);
   EXPECT_EQ(VirtualMachine::FromText("{}")->spec.interfaces.size(), 1U);
+  const auto absent = VirtualMachine::FromText(R"({"spec":{"cpus":1}})");
+  EXPECT_EQ(absent->spec.interfaces.front().network, "default");
+  EXPECT_TRUE(absent->spec.interfaces_absent);
+  EXPECT_FALSE(absent->spec.AwaitsInterfaces());
+  EXPECT_FALSE(absent->ToJson()["spec"].contains("interfaces"));
+  const auto restored =
+      VirtualMachine::FromText(R"({"spec":{"restoreFrom":{"snapshotName":"a"}}})");
+  EXPECT_TRUE(restored->spec.AwaitsInterfaces());
+}
+
+TEST(KindsTest, EachPartOfABandwidthComesFromTheOtherWhenItIsAbsent) {
+  const auto text = [](const std::string& wanted, const std::string& otherwise) {
+    VirtualMachine vm;
+    const auto read = [](const std::string& yaml) {
+      return VirtualMachine::FromJson(
+                 Object("VirtualMachine", "{interfaces: [{name: a, bandwidth: " + yaml + "}]}"))
+          ->spec.interfaces.front()
+          .bandwidth;
+    };
+    vm.spec.interfaces.front().bandwidth = Merged(read(wanted), read(otherwise));
+    return DumpJson(vm.ToJson()["spec"]["interfaces"][0]["bandwidth"]);
+  };
+  EXPECT_EQ(
+      text("{download: {burst: 64Ki}}", "{download: {rate: 9M, burst: 1Mi}, upload: {rate: 1M}}"),
+      R"({"download":{"burst":"64Ki","rate":"9M"},"upload":{"rate":"1M"}})");
+  EXPECT_EQ(text("{upload: {rate: 1M}}", "{upload: {rate: 9M, ceil: 20M}}"),
+            R"({"upload":{"ceil":"20M","rate":"1M"}})");
+  // A ceil that the rate has passed is none.
+  EXPECT_EQ(text("{upload: {rate: 50M}}", "{upload: {rate: 9M, ceil: 20M}}"),
+            R"({"upload":{"rate":"50M"}})");
 }
 
 TEST(KindsTest, WrongTypesAreErrorsThatNameTheField) {

@@ -1,0 +1,64 @@
+#include "reconcilers/host/capacity.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace forkplane::host {
+namespace {
+
+using crd::ConditionStatus;
+
+constexpr const char* kCpu = "cpu";
+constexpr const char* kMemory = "memory";
+
+std::int64_t AmountOf(const crd::ResourceMap& resources, const char* name) {
+  const auto found = resources.find(name);
+  return found == resources.end() ? 0 : found->second.Value();
+}
+
+crd::Condition Make(std::string_view type, bool yes, std::string reason, std::string message = {}) {
+  return {std::string(type), yes ? ConditionStatus::kTrue : ConditionStatus::kFalse,
+          std::move(reason), std::move(message), 0, ""};
+}
+
+crd::Condition Schedulable(const crd::HostSpec& spec) {
+  if (spec.drain != crd::Drain::kNone) {
+    return Make(crd::condition::kSchedulable, false, "HostDrained",
+                "spec.drain is set: no new machines are taken; set it to None to take them");
+  }
+  if (spec.unschedulable) {
+    return Make(crd::condition::kSchedulable, false, "HostUnschedulable",
+                "spec.unschedulable: no new machines are taken; set it to false to take them");
+  }
+  return Make(crd::condition::kSchedulable, true, "Ready");
+}
+
+}  // namespace
+
+void FillCompute(const crd::HostSpec& spec, const runtime::ComputeBudget& budget,
+                 crd::HostStatus& status) {
+  const runtime::ComputeLimit limit =
+      runtime::LimitOf({AmountOf(status.capacity, kCpu), AmountOf(status.capacity, kMemory)},
+                       spec.overcommit.cpu, spec.overcommit.memory);
+  if (limit.cpus) status.allocatable[kCpu] = crd::Quantity::FromDecimal(*limit.cpus);
+  if (limit.memory_bytes) {
+    status.allocatable[kMemory] = crd::Quantity::FromBytes(*limit.memory_bytes);
+  }
+  const runtime::ComputeAmount allocated = budget.Allocated();
+  status.allocated[kCpu] = crd::Quantity::FromDecimal(allocated.cpus);
+  status.allocated[kMemory] = crd::Quantity::FromBytes(allocated.memory_bytes);
+}
+
+void AddScheduling(const crd::HostSpec& spec, const runtime::ComputeBudget& budget,
+                   crd::Conditions& conditions) {
+  conditions.push_back(Schedulable(spec));
+  if (spec.drain == crd::Drain::kNone) return;
+  const std::size_t left = budget.Machines();
+  conditions.push_back(left == 0 ? Make(crd::condition::kDrained, true, "AllStopped")
+                                 : Make(crd::condition::kDrained, false, "Draining",
+                                        fmt::format("{} {} still to be stopped", left,
+                                                    left == 1 ? "machine is" : "machines are")));
+}
+
+}  // namespace forkplane::host
