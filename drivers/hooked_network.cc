@@ -280,6 +280,10 @@ Result<std::size_t> HookedFlowDriver::FlushAddress(Ipv4 address) {
                      [&] { return inner_.FlushAddress(address); });
 }
 
+Result<std::size_t> HookedFlowDriver::FlushIf(const std::function<bool(const Flow&)>& ends) {
+  return CallThrough(hook_, {"flow", "flush_if", true}, [&] { return inner_.FlushIf(ends); });
+}
+
 Result<ForwardingVerdict> HookedForwardingProbe::Probe(std::uint32_t bridge, Ipv4 source) {
   return CallThrough(hook_, {"forwarding", "probe", false},
                      [&] { return inner_.Probe(bridge, source); });

@@ -151,6 +151,7 @@ class HookedFlowDriver final : public FlowDriver {
  public:
   HookedFlowDriver(FlowDriver& inner, CallHook& hook) : inner_(inner), hook_(hook) {}
   Result<std::size_t> FlushAddress(Ipv4 address) override;
+  Result<std::size_t> FlushIf(const std::function<bool(const Flow&)>& ends) override;
 
  private:
   FlowDriver& inner_;

@@ -10,8 +10,8 @@
 // NOTE Echo: our own writes come back too, also those that changed nothing. Compare before
 // writing. Our looks do not.
 // NOTE Loss: when the socket overflows, kLost comes at once and again when no more is missing:
-// everything may have changed. A periodic resync is still needed (map entries, nft rules and the
-// IPv6 switches have no events here).
+// everything may have changed. A periodic resync is still needed (map entries and the IPv6 switches
+// have no events here).
 // NOTE Threading: the callback runs in the monitor's own thread; it must only enqueue.
 #pragma once
 
@@ -37,12 +37,15 @@ enum class LinkEventKind : std::uint8_t {
   kForwardingOff,  // IPv4, of the whole namespace
   kSwitch,         // IPv4 forwarding or reverse path filter of the link: switched off by somebody
   kBlackholeGone,  // of ours; `address`: of its net
+  kDefaultRoute,   // one has come, changed or gone
+  kFirewall,       // something of our nftables table was changed, by whomever
   kLost,
 };
 
 struct LinkEvent {
   LinkEventKind kind = LinkEventKind::kLink;
-  std::uint32_t index = 0;   // of the link; 0 with kLost, kForwardingOff and kBlackholeGone
+  // Of the link; 0 with kLost, kForwardingOff, kBlackholeGone, kDefaultRoute and kFirewall.
+  std::uint32_t index = 0;
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
   bool turned = false;       // kLink: it is new, or went up or down
   Ipv4 address = {};         // kRoute, kNeighbour, kBlackholeGone
@@ -57,7 +60,7 @@ class LinkEvents {
   using Callback = std::function<void(const LinkEvent&)>;
   virtual ~LinkEvents() = default;
   // Events from this moment on, of links in our ranges only; of others what happens to a HTB of
-  // ours (and kForwardingOff, kBlackholeGone). Conflict: already started.
+  // ours (and kForwardingOff, kBlackholeGone, kDefaultRoute, kFirewall). Conflict: already started.
   virtual Status Start(Callback callback) = 0;
   // When it returns, no callback runs any more. Safe to call twice.
   virtual void Stop() = 0;

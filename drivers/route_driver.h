@@ -48,11 +48,14 @@ struct CidrRoutes {
   bool operator==(const CidrRoutes&) const = default;
 };
 
+// No link has the index 0.
+inline constexpr std::uint32_t kEveryLink = 0;
+
 class RouteDriver {
  public:
   virtual ~RouteDriver() = default;
 
-  // Addresses of one link. An absent link has none.
+  // Addresses of one link, or of kEveryLink. An absent link has none.
   virtual Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) = 0;
   // Without the route of the whole net that the kernel would bring along (IFA_F_NOPREFIXROUTE).
   virtual Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) = 0;

@@ -101,7 +101,7 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                   .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
-                     *needs.drivers.firewall, *needs.drivers.forwarding},
+                     *needs.drivers.firewall, *needs.drivers.forwarding, *needs.drivers.flows},
                     needs.options.host_name, needs.clock, &needs.metrics),
       tap_loop_(needs.ledger,
                 {*needs.drivers.links, *needs.drivers.taps, *needs.drivers.qdiscs,
@@ -191,10 +191,11 @@ void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
   using drivers::LinkEventKind;
   // A bridge that comes up is what TAPs wait for, one that goes is to be made again; that a port
   // has joined it or a class its IFB can wait.
-  const bool urgent = event.turned || event.kind == LinkEventKind::kLinkGone ||
-                      event.kind == LinkEventKind::kAddressGone ||
-                      event.kind == LinkEventKind::kForwardingOff ||
-                      event.kind == LinkEventKind::kLost;
+  const bool urgent =
+      event.turned || event.kind == LinkEventKind::kLinkGone ||
+      event.kind == LinkEventKind::kAddressGone || event.kind == LinkEventKind::kForwardingOff ||
+      event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kDefaultRoute ||
+      event.kind == LinkEventKind::kLost;
   const bool own = IsTapIndex(event.index) || event.kind == LinkEventKind::kRoute ||
                    event.kind == LinkEventKind::kNeighbour;
   MergeAll(tap_, tap_loop_.KeysOf(event), own ? runtime::kEventMergeWindow : kNow);
@@ -224,6 +225,7 @@ void NetworkLoops::Stop() {
 }
 
 void NetworkLoops::Resync() {
+  network_.Add(network::kRulesKey);  // before a Network's pass, which may wait for the kernel
   host_.Add(host::kKey);
   for (const auto& network : needs_.informers.networks.List())
     network_.Add(network->metadata.Key());

@@ -43,7 +43,7 @@ class NetworkLoops {
   // the workers.
   Status Start();
   void Stop();
-  // Everything again: events may be lost, and map entries, rules and IPv6 switches have none.
+  // Everything again: events may be lost, and map entries and IPv6 switches have none.
   void Resync();
   std::vector<runtime::Controller*> Controllers() { return {&host_, &network_, &tap_, &shaping_}; }
 

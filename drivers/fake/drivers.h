@@ -144,6 +144,7 @@ class FakeFlowDriver final : public drivers::FlowDriver {
  public:
   explicit FakeFlowDriver(FakeKernel& kernel) : kernel_(kernel) {}
   Result<std::size_t> FlushAddress(Ipv4 address) override;
+  Result<std::size_t> FlushIf(const std::function<bool(const drivers::Flow&)>& ends) override;
 
  private:
   FakeKernel& kernel_;

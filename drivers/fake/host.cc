@@ -160,6 +160,7 @@ Status FakeFirewallDriver::Replace(const FirewallRules& rules) {
   RETURN_IF_ERROR(Validate(rules));
   return kernel_.Change([&](State& state) -> Status {
     state.firewall = Canonical(rules);
+    Announce(state, LinkEventKind::kFirewall, 0);
     return OkStatus();
   });
 }
@@ -168,6 +169,7 @@ Status FakeFirewallDriver::Remove() {
   return kernel_.Change([](State& state) -> Status {
     if (!state.firewall) return NotFound("remove firewall: No such file or directory");
     state.firewall.reset();
+    Announce(state, LinkEventKind::kFirewall, 0);
     return OkStatus();
   });
 }
@@ -186,6 +188,11 @@ Result<std::size_t> FakeFlowDriver::FlushAddress(Ipv4 address) {
              flow.reply_source == address || flow.reply_destination == address;
     });
   });
+}
+
+Result<std::size_t> FakeFlowDriver::FlushIf(const std::function<bool(const drivers::Flow&)>& ends) {
+  return kernel_.Change(
+      [&](State& state) -> Result<std::size_t> { return std::erase_if(state.flows, ends); });
 }
 
 Result<bool> FakeSysctlDriver::Ipv4Forwarding() {

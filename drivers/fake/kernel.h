@@ -21,6 +21,7 @@
 #include "controller/base/mutex.h"
 #include "controller/base/network_names.h"
 #include "drivers/firewall_driver.h"
+#include "drivers/flow_driver.h"
 #include "drivers/forwarding_probe.h"
 #include "drivers/identity_driver.h"
 #include "drivers/link_driver.h"
@@ -56,14 +57,8 @@ struct FakeLink {
   std::map<Ipv4, MacAddress> neighbours = {};
 };
 
-// An entry of connection tracking. Nothing flows here: tests put them in.
-struct FakeFlow {
-  Ipv4 source;
-  Ipv4 destination;
-  Ipv4 reply_source;
-  Ipv4 reply_destination;
-  bool operator==(const FakeFlow&) const = default;
-};
+// Nothing flows here: tests put them in.
+using FakeFlow = drivers::Flow;
 
 struct State {
   std::map<std::uint32_t, FakeLink> links = {};   // by index

@@ -57,9 +57,19 @@ std::optional<LinkEvent> AddressEventOf(const nlmsghdr* message) {
   return LinkEvent{gone ? LinkEventKind::kAddressGone : LinkEventKind::kAddress, header->ifa_index};
 }
 
-// A host route that goes, or whose place another one takes. New ones are of no interest.
+// A default route, of one next hop or of several.
+bool IsDefaultRoute(const rtmsg& header, const Attributes& attributes) {
+  return header.rtm_family == AF_INET && header.rtm_dst_len == 0 &&
+         attributes.U32(RTA_TABLE).value_or(header.rtm_table) == RT_TABLE_MAIN;
+}
+
+// A host route that goes, or whose place another one takes (new ones are of no interest); a default
+// route that comes, moves or goes.
 std::optional<LinkEvent> RouteEventOf(const nlmsghdr* message) {
   const auto* header = HeaderOf<rtmsg>(message);
+  if (header != nullptr && IsDefaultRoute(*header, Attributes(message, sizeof *header))) {
+    return LinkEvent{LinkEventKind::kDefaultRoute};
+  }
   const bool lost =
       message->nlmsg_type == RTM_DELROUTE || (message->nlmsg_flags & NLM_F_REPLACE) != 0;
   if (header == nullptr || !lost || header->rtm_family != AF_INET) return std::nullopt;
@@ -139,7 +149,8 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
 // Of links that are not ours only what happens to a HTB of ours.
 bool Concerns(const LinkEvent& event) {
   return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwardingOff ||
-         event.kind == LinkEventKind::kBlackholeGone || IsHtbHandle(event.handle) ||
+         event.kind == LinkEventKind::kBlackholeGone ||
+         event.kind == LinkEventKind::kDefaultRoute || IsHtbHandle(event.handle) ||
          IsHtbHandle(event.parent);
 }
 
@@ -175,10 +186,11 @@ Result<std::unique_ptr<NetlinkLinkEvents>> NetlinkLinkEvents::Open(int receive_b
   if (quiet == Doings::kPassedOver) {
     ASSIGN_OR_RETURN(filter, QuietFilter::Attach(socket.get()));
   }
+  ASSIGN_OR_RETURN(FirewallEvents firewall, FirewallEvents::Open(receive_buffer_bytes));
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return FromErrno(errno, "eventfd");
-  return std::unique_ptr<NetlinkLinkEvents>(
-      new NetlinkLinkEvents(std::move(socket), std::move(wake), std::move(filter)));
+  return std::unique_ptr<NetlinkLinkEvents>(new NetlinkLinkEvents(
+      std::move(socket), std::move(firewall), std::move(wake), std::move(filter)));
 }
 
 Status NetlinkLinkEvents::Start(Callback callback) {
@@ -199,11 +211,16 @@ void NetlinkLinkEvents::Stop() {
 }
 
 void NetlinkLinkEvents::Run(const std::stop_token& stop, const Callback& callback) {
-  std::array<pollfd, 2> files = {pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+  std::array<pollfd, 3> files = {pollfd{socket_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
+                                 pollfd{firewall_.fd(), POLLIN, 0}};
   while (!stop.stop_requested()) {
     if (poll(files.data(), files.size(), -1) < 0 && errno != EINTR) {
       callback({LinkEventKind::kLost, 0, 0});
       return;
+    }
+    // First: without rules packets pass that must not.
+    if ((files[2].revents & (POLLIN | POLLERR)) != 0 && firewall_.Drain()) {
+      callback({LinkEventKind::kFirewall});
     }
     if ((files[0].revents & (POLLIN | POLLERR)) != 0) Drain(stop, callback);
   }

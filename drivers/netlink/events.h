@@ -1,4 +1,4 @@
-// LinkEvents over multicast groups of rtnetlink, read by a thread of its own.
+// LinkEvents over multicast groups of rtnetlink and nfnetlink, read by a thread of its own.
 //
 // NOTE Kernel: an event costs ~830 bytes of the receive buffer; 16 MiB hold 10 000 of them
 // (measured). On overflow recv says ENOBUFS once, the older events stay readable, and until the
@@ -11,6 +11,7 @@
 
 #include "controller/base/unique_fd.h"
 #include "drivers/link_events.h"
+#include "drivers/netlink/firewall_events.h"
 #include "drivers/netlink/quiet_socket.h"
 
 namespace forkplane::netlink {
@@ -32,13 +33,18 @@ class NetlinkLinkEvents final : public drivers::LinkEvents {
   void Stop() override;
 
  private:
-  NetlinkLinkEvents(UniqueFd socket, UniqueFd wake, std::unique_ptr<QuietFilter> filter)
-      : socket_(std::move(socket)), wake_(std::move(wake)), filter_(std::move(filter)) {}
+  NetlinkLinkEvents(UniqueFd socket, FirewallEvents firewall, UniqueFd wake,
+                    std::unique_ptr<QuietFilter> filter)
+      : socket_(std::move(socket)),
+        firewall_(std::move(firewall)),
+        wake_(std::move(wake)),
+        filter_(std::move(filter)) {}
   void Run(const std::stop_token& stop, const Callback& callback);
   // Everything that is queued; ends early when stopped.
   void Drain(const std::stop_token& stop, const Callback& callback);
 
   UniqueFd socket_;
+  FirewallEvents firewall_;
   UniqueFd wake_;                        // eventfd: ends the poll
   std::unique_ptr<QuietFilter> filter_;  // after the socket: it goes first
   std::jthread thread_;

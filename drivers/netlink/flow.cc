@@ -27,7 +27,7 @@ class Finder {
       : socket_(socket), addresses_(std::move(addresses)) {}
 
   Status FindInAll() {
-    return List([] { return ListFlows(); }, [](const Flow&) {});
+    return List([] { return ListFlows(); }, [](const TrackedFlow&) {});
   }
 
   Status FindByFilter() {
@@ -35,7 +35,7 @@ class Finder {
       for (std::size_t place = 0; place < kFlowPlaces; ++place) {
         bool unfiltered = false;
         const Status listed = List([&] { return ListFlows(place, address); },
-                                   [&](const Flow& flow) {
+                                   [&](const TrackedFlow& flow) {
                                      if (flow.addresses.at(place) != address) unfiltered = true;
                                    });
         if (!listed.ok() && IsRefusal(listed.error())) return FindInAll();
@@ -47,13 +47,14 @@ class Finder {
   }
 
   // One that was found at two places stands here twice.
-  const std::vector<Flow>& flows() const { return flows_; }
+  const std::vector<TrackedFlow>& flows() const { return flows_; }
 
  private:
-  Status List(const std::function<Message()>& make, const std::function<void(const Flow&)>& see) {
-    std::vector<Flow> found;
+  Status List(const std::function<Message()>& make,
+              const std::function<void(const TrackedFlow&)>& see) {
+    std::vector<TrackedFlow> found;
     const auto read = [&](const nlmsghdr* message) {
-      std::optional<Flow> flow = ReadFlow(message);
+      std::optional<TrackedFlow> flow = ReadFlow(message);
       if (!flow) return;
       see(*flow);
       const bool wanted = std::any_of(flow->addresses.begin(), flow->addresses.end(),
@@ -69,7 +70,7 @@ class Finder {
 
   SharedSocket& socket_;
   const std::set<Ipv4> addresses_;
-  std::vector<Flow> flows_;
+  std::vector<TrackedFlow> flows_;
 };
 
 }  // namespace
@@ -136,7 +137,7 @@ Status NetlinkFlowDriver::Flush(Counts& removed) {
   const bool few = *entries <= entries_per_walk_ * (walks - 1);
   Finder finder(*socket_, std::move(addresses));
   RETURN_IF_ERROR(few ? finder.FindInAll() : finder.FindByFilter());
-  for (const Flow& flow : finder.flows()) {
+  for (const TrackedFlow& flow : finder.flows()) {
     Message message = RemoveFlow(flow);
     Status status = socket_->Request(message, "remove a flow");
     if (!status.ok() && status.error().code != Code::kNotFound) return status;
@@ -146,6 +147,31 @@ Status NetlinkFlowDriver::Flush(Counts& removed) {
     }
   }
   return OkStatus();
+}
+
+Result<std::size_t> NetlinkFlowDriver::FlushIf(
+    const std::function<bool(const drivers::Flow&)>& ends) {
+  ASSIGN_OR_RETURN(const auto entries, CountEntries());
+  if (entries.value_or(0) == 0) return std::size_t{0};
+  std::vector<TrackedFlow> found;
+  const auto read = [&](const nlmsghdr* message) {
+    std::optional<TrackedFlow> flow = ReadFlow(message);
+    if (!flow) return;
+    const auto& at = flow->addresses;
+    if (ends({at[0], at[1], at[2], at[3], flow->protocol, flow->port})) {
+      found.push_back(std::move(*flow));
+    }
+  };
+  RETURN_IF_ERROR(
+      socket_->Dump([] { return ListFlows(); }, "list flows", [&] { found.clear(); }, read));
+  std::size_t removed = 0;
+  for (const TrackedFlow& flow : found) {
+    Message message = RemoveFlow(flow);
+    const Status status = socket_->Request(message, "remove a flow");
+    if (!status.ok() && status.error().code != Code::kNotFound) return status.error();
+    if (status.ok()) ++removed;  // others ended meanwhile
+  }
+  return removed;
 }
 
 }  // namespace forkplane::netlink

@@ -27,6 +27,7 @@ class NetlinkFlowDriver final : public drivers::FlowDriver {
       std::uint32_t entries_per_walk = kEntriesPerWalk);
 
   Result<std::size_t> FlushAddress(Ipv4 address) override EXCLUDES(mutex_);
+  Result<std::size_t> FlushIf(const std::function<bool(const drivers::Flow&)>& ends) override;
 
   // How many entries there are; nullopt: this kernel has no ctnetlink, FlushAddress answers 0.
   Lookup<std::uint32_t> CountEntries();

@@ -60,7 +60,7 @@ Message ListFlows(std::size_t place, Ipv4 address) {
   return message;
 }
 
-Message RemoveFlow(const Flow& flow) {
+Message RemoveFlow(const TrackedFlow& flow) {
   // Without a tuple it would mean every entry of the host.
   CHECK(!flow.tuple.empty());
   Message message = MessageOf(IPCTNL_MSG_CT_DELETE);
@@ -77,16 +77,19 @@ std::optional<std::uint32_t> ReadFlowCount(const nlmsghdr* message) {
   return ntohl(*count);
 }
 
-std::optional<Flow> ReadFlow(const nlmsghdr* message) {
+std::optional<TrackedFlow> ReadFlow(const nlmsghdr* message) {
   const Attributes entry(message, sizeof(nfgenmsg));
   const nlattr* tuple = entry.Get(CTA_TUPLE_ORIG);
   if (tuple == nullptr || nla_len(tuple) <= 0) return std::nullopt;
-  Flow flow;
+  TrackedFlow flow;
   for (std::size_t i = 0; i < kFlowPlaces; ++i) {
     const Place& at = kPlaces.at(i);
     const auto address = entry.Nested(at.tuple).Nested(CTA_TUPLE_IP).U32(at.address);
     flow.addresses.at(i).value = ntohl(address.value_or(0));
   }
+  const Attributes reply = entry.Nested(CTA_TUPLE_REPLY).Nested(CTA_TUPLE_PROTO);
+  flow.protocol = reply.U8(CTA_PROTO_NUM).value_or(0);
+  flow.port = ntohs(reply.Read<std::uint16_t>(CTA_PROTO_SRC_PORT).value_or(0));
   flow.tuple.assign(static_cast<const char*>(nla_data(tuple)),
                     static_cast<std::size_t>(nla_len(tuple)));
   flow.zone = entry.Read<std::uint16_t>(CTA_ZONE);

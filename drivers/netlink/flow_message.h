@@ -17,8 +17,10 @@ namespace forkplane::netlink {
 // reply.
 inline constexpr std::size_t kFlowPlaces = 4;
 
-struct Flow {
+struct TrackedFlow {
   std::array<Ipv4, kFlowPlaces> addresses = {};  // zero: not told
+  std::uint8_t protocol = 0;
+  std::uint16_t port = 0;  // source of the reply; 0: none
   // What names the entry to the kernel, as it was read.
   std::string tuple = {};  // inside CTA_TUPLE_ORIG
   std::optional<std::uint16_t> zone = {};
@@ -29,11 +31,11 @@ Message CountFlows();
 Message ListFlows();
 // Only those that have `address` at that place; a kernel that cannot do it refuses, or lists all.
 Message ListFlows(std::size_t place, Ipv4 address);
-Message RemoveFlow(const Flow& flow);
+Message RemoveFlow(const TrackedFlow& flow);
 
 // The answer to CountFlows.
 std::optional<std::uint32_t> ReadFlowCount(const nlmsghdr* message);
 // nullopt: not an entry.
-std::optional<Flow> ReadFlow(const nlmsghdr* message);
+std::optional<TrackedFlow> ReadFlow(const nlmsghdr* message);
 
 }  // namespace forkplane::netlink

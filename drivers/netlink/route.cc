@@ -164,7 +164,8 @@ Result<std::vector<Ipv4Prefix>> NetlinkRouteDriver::ListAddresses(std::uint32_t 
       make, fmt::format("list addresses of {:#x}", index), [&] { addresses.clear(); },
       [&](const nlmsghdr* part) {
         const auto* header = HeaderOf<ifaddrmsg>(part);
-        if (header == nullptr || header->ifa_index != index) return;
+        const bool every = index == drivers::kEveryLink;
+        if (header == nullptr || (!every && header->ifa_index != index)) return;
         const auto local = Attributes(part, sizeof *header).U32(IFA_LOCAL);
         if (local) addresses.push_back({FromWire(*local), header->ifa_prefixlen});
       })));

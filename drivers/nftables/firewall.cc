@@ -1,6 +1,7 @@
 #include "drivers/nftables/firewall.h"
 
 #include "controller/base/network_names.h"
+#include "drivers/nftables/missing.h"
 
 namespace forkplane::nftables {
 namespace {
@@ -66,8 +67,14 @@ Status NftFirewallDriver::Replace(const drivers::FirewallRules& rules) {
     // Somebody changed it meanwhile; the whole of it needs nothing to be there.
     outcome = context_->Run(CommandsFor(wanted), "replace firewall");
   }
-  RETURN_IF_ERROR(outcome);
-  return OkStatus();
+  if (outcome.ok()) return OkStatus();
+  if (outcome.error().code != Code::kNotFound) return outcome.error();
+  // The whole of it names nothing that is not in it.
+  const auto run = [&](const std::string& trial) -> Status {
+    RETURN_IF_ERROR(context_->Run(trial, "try a feature of nftables"));
+    return OkStatus();
+  };
+  return NameMissing(FeaturesOfTable(), run, outcome.error());
 }
 
 Status NftFirewallDriver::Remove() {

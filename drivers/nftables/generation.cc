@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "drivers/nftables/missing.h"
+
 namespace forkplane::nftables {
 namespace {
 
@@ -37,6 +39,10 @@ Result<std::uint32_t> NumberIn(const char* answer, std::size_t size) {
     nlmsgerr error = {};
     if (size < NLMSG_HDRLEN + sizeof error.error) return Internal(std::string(kWhat));
     std::memcpy(&error.error, answer + NLMSG_HDRLEN, sizeof error.error);
+    // How nfnetlink speaks of a part that no module offers.
+    if (error.error == -EINVAL || error.error == -EOPNOTSUPP) {
+      return MissingModule("nf_tables", "CONFIG_NF_TABLES");
+    }
     return FromErrno(-error.error, kWhat);
   }
   std::size_t at = NLMSG_HDRLEN + sizeof(nfgenmsg);

@@ -1,8 +1,12 @@
 // What is wished of a Network's bridges and of the rules, what is seen of them, and the way from
 // one to the other.
+#include <algorithm>
+#include <set>
+
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
 #include "controller/runtime/converge.h"
+#include "reconcilers/network/flows.h"
 #include "reconcilers/network/reconciler.h"
 #include "reconcilers/network/rules.h"
 
@@ -42,12 +46,25 @@ struct Executor {
     return on.firewall.Replace(want.firewall.value_or(drivers::FirewallRules()));
   }
   Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
+  Status operator()(const FlushFlows&) {
+    ASSIGN_OR_RETURN(const auto addresses, on.routes.ListAddresses(drivers::kEveryLink));
+    std::set<Ipv4> host;
+    for (const Ipv4Prefix& address : addresses) host.insert(address.address);
+    const drivers::FirewallRules& rules = *want.firewall;
+    const auto forbidden = [&](const drivers::Flow& flow) {
+      return IsForbidden(rules, host, flow);
+    };
+    ASSIGN_OR_RETURN(const std::size_t flushed, on.flows.FlushIf(forbidden));
+    if (flushed > 0) log::Info("ended connections that the rules forbid", {{"count", flushed}});
+    return OkStatus();
+  }
 };
 
 }  // namespace
 
-// A Network whose object is not known (a lost store) keeps the rules that stand.
-Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed& observed) const {
+// A Network whose object is not known (a lost store) keeps the rules that it had: those this daemon
+// saw, or those that stand.
+Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed& observed) {
   drivers::FirewallRules rules;
   for (const auto& lease : ledger_.Networks()) {
     if (lease.releasing) continue;
@@ -55,11 +72,13 @@ Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed&
     const auto object = objects_.Get(parameters.name);
     if (object && object->metadata.uid == parameters.uid) {
       ASSIGN_OR_RETURN(drivers::FirewallNetwork rule, RuleOf(object->spec, lease));
+      known_rules_.insert_or_assign(parameters.uid, rule);
       rules.networks.push_back(std::move(rule));
       continue;
     }
-    drivers::FirewallNetwork rule = ClosedRule(lease);
-    if (observed.firewall) {
+    const auto known = known_rules_.find(parameters.uid);
+    drivers::FirewallNetwork rule = known != known_rules_.end() ? known->second : ClosedRule(lease);
+    if (observed.firewall && known == known_rules_.end()) {
       for (const auto& is : observed.firewall->networks) {
         if (is.cidr == rule.cidr) rule = is;
       }
@@ -70,7 +89,7 @@ Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed&
 }
 
 Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
-                                          const Observed& observed) const {
+                                          const Observed& observed) {
   const ledger::NetworkParameters& parameters = lease.parameters;
   Desired desired;
   desired.present = bridge.present;
@@ -84,6 +103,7 @@ Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, con
   desired.firewall.reset();
   if (bridge.first) {
     ASSIGN_OR_RETURN(desired.firewall, DesireFirewall(observed));
+    desired.flows_doubtful = flows_doubtful_;
   }
   return desired;
 }
@@ -158,7 +178,7 @@ Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, cons
         if (desired.firewall) {
           repairs_.Want(kRulesKey, *desired.firewall);
         }
-        return MakePlan(desired, is);
+        return Plan(desired, is);
       },
       [&](const Action& action) {
         changed = true;
@@ -170,6 +190,39 @@ Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, cons
   return changed;
 }
 
+// A flush that is planned stays due until it is done, whatever happens to the plan.
+std::vector<Action> NetworkReconciler::Plan(const Desired& desired, const Observed& observed) {
+  std::vector<Action> plan = MakePlan(desired, observed);
+  if (!desired.firewall) return plan;  // a further bridge
+  flows_doubtful_ = std::any_of(plan.begin(), plan.end(), [](const Action& action) {
+    return std::holds_alternative<FlushFlows>(action);
+  });
+  return plan;
+}
+
+// Of all Networks, whatever their bridges are like.
+Status NetworkReconciler::ConvergeRules(const std::stop_token& stop) {
+  Desired desired;
+  desired.present = false;
+  drivers::FirewallRules rules;
+  RETURN_IF_ERROR(runtime::Converge<Observed>(
+      [&]() -> Result<Observed> {
+        Observed is;
+        ASSIGN_OR_RETURN(is.firewall, drivers_.firewall.Observe());
+        ASSIGN_OR_RETURN(rules, DesireFirewall(is));
+        return is;
+      },
+      [&](const Observed& is) {
+        desired.firewall = rules;
+        desired.flows_doubtful = flows_doubtful_;
+        repairs_.Want(kRulesKey, rules);
+        return Plan(desired, is);
+      },
+      [&](const Action& action) { return Execute("", desired, action); }, stop));
+  repairs_.Saw(kRulesKey, rules);
+  return OkStatus();
+}
+
 Status NetworkReconciler::Execute(const std::string& name, const Desired& desired,
                                   const Action& action) {
   log::Debug(
@@ -178,6 +231,8 @@ Status NetworkReconciler::Execute(const std::string& name, const Desired& desire
   RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, BridgeIndex(desired.bridge)}, action));
   if (std::holds_alternative<ReplaceFirewall>(action)) {
     repairs_.Did(kRulesKey, kRulesPart);
+  } else if (std::holds_alternative<FlushFlows>(action)) {
+    flows_doubtful_ = false;
   } else if (!std::holds_alternative<RemoveFirewall>(action)) {
     bridge_repairs_.Did(desired.bridge, kBridgePart);
   }

@@ -1,6 +1,7 @@
 #include "reconcilers/network/plan.h"
 
 #include "controller/base/network_names.h"
+#include "reconcilers/network/flows.h"
 
 namespace forkplane::network {
 namespace {
@@ -28,15 +29,20 @@ struct Printer {
   std::string operator()(const SetUp&) const { return "SetUp"; }
   std::string operator()(const ReplaceFirewall&) const { return "ReplaceFirewall"; }
   std::string operator()(const RemoveFirewall&) const { return "RemoveFirewall"; }
+  std::string operator()(const FlushFlows&) const { return "FlushFlows"; }
 };
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
   if (!desired.firewall) return;
   if (desired.firewall->networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
-  } else if (observed.firewall != desired.firewall) {
-    plan.emplace_back(ReplaceFirewall{});
+    return;
   }
+  const bool differs = observed.firewall != desired.firewall;
+  if (differs) plan.emplace_back(ReplaceFirewall{});
+  const bool closes =
+      differs && (!observed.firewall || Closes(*observed.firewall, *desired.firewall));
+  if (closes || desired.flows_doubtful) plan.emplace_back(FlushFlows{});
 }
 
 void PlanRoutes(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {

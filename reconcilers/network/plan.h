@@ -44,6 +44,8 @@ struct Desired {
   // Of every Network of this host, canonical; no Network: no table. Absent: not looked at (a
   // further bridge).
   std::optional<drivers::FirewallRules> firewall = drivers::FirewallRules();
+  // Connections may stand that began while the rules were not these.
+  bool flows_doubtful = false;
 };
 
 // Of it, what is this Network's alone.
@@ -91,10 +93,11 @@ struct AddProbeRoute {};
 struct SetUp {};
 struct ReplaceFirewall {};
 struct RemoveFirewall {};
-using Action =
-    std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
-                 DeleteAddress, AddAddress, SwitchOn, AddBlackhole, DeleteBlackhole,
-                 DeleteConnectedRoute, AddProbeRoute, SetUp, ReplaceFirewall, RemoveFirewall>;
+struct FlushFlows {};  // those that the rules forbid (flows.h)
+using Action = std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias,
+                            DisableIpv6, DeleteAddress, AddAddress, SwitchOn, AddBlackhole,
+                            DeleteBlackhole, DeleteConnectedRoute, AddProbeRoute, SetUp,
+                            ReplaceFirewall, RemoveFirewall, FlushFlows>;
 std::string ToString(const Action& action);
 
 // The address with the cidr's length.

@@ -1,6 +1,7 @@
 #include "reconcilers/network/reconciler.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "controller/base/network_names.h"
 
@@ -50,11 +51,16 @@ NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, D
       drivers_(drivers),
       host_name_(std::move(host_name)),
       forwarding_(drivers.forwarding, clock),
+      refusals_(drivers.firewall, clock, registry),
       bridge_repairs_(registry, "network", {kBridgePart}),
       repairs_(registry, "network", {kRulesPart}) {}
 
 Result<runtime::Next> NetworkReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
+  if (key == kRulesKey) {
+    RETURN_IF_ERROR(ConvergeRules(stop));
+    return runtime::Next::Done();
+  }
   const auto object = objects_.Get(key);
   if (!object) return runtime::Next::Done();
   if (object->metadata.IsBeingDeleted()) return Remove(*object, stop);
@@ -90,6 +96,13 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
   const bool conflict = !lease.ok() && status.error().code == Code::kConflict;
   outcome.reason = conflict ? "Conflict" : "Retrying";
   outcome.message = status.error().message;
+  // How FirewallDriver and rtnetlink speak of what no module offers.
+  const int number = status.error().sys_errno;
+  if (number == ENOENT || number == EOPNOTSUPP) outcome.reason = "KernelFeatureMissing";
+  if (number == EOPNOTSUPP) {
+    outcome.message +=
+        ": load module bridge (CONFIG_BRIDGE); forkplane doctor lists all that is missing";
+  }
   if (conflict) outcome.conflict = status.error().message;
   Report(object, outcome);
   return std::move(status).error();
@@ -113,6 +126,7 @@ Result<runtime::Next> NetworkReconciler::Remove(const crd::Network& object,
     RETURN_IF_ERROR(ConvergeAll(*lease, false, stop));
     RETURN_IF_ERROR(ledger_.ConfirmNetworkAbsent(uid));
     forwarding_.Forget(uid);
+    known_rules_.erase(uid);
   }
   RETURN_IF_ERROR(objects_.RemoveFinalizer(object));
   return runtime::Next::Done();
@@ -150,6 +164,7 @@ Status NetworkReconciler::JudgeWayOut(const crd::Network& object, const ledger::
     outcome.blocked =
         forwarding_.WhoBlocks(parameters.uid, lease.bridge, InnerAddress(parameters.cidr), changed);
   }
+  ASSIGN_OR_RETURN(outcome.bounded, refusals_.Describe(object.metadata.name, parameters.cidr));
   if (named.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const auto link, drivers_.routes.UplinkByName(named));
   if (link) return OkStatus();
@@ -179,6 +194,10 @@ void NetworkReconciler::Report(const crd::Network& object, const Outcome& outcom
     status.conditions.push_back(Make(crd::condition::kForwardingBlocked, ConditionStatus::kTrue,
                                      "DroppedByAnotherTable", outcome.blocked));
   }
+  if (!outcome.bounded.empty()) {
+    status.conditions.push_back(Make(crd::condition::kConnectionsBounded, ConditionStatus::kTrue,
+                                     "GuestOverBound", outcome.bounded));
+  }
   for (auto& condition : status.conditions) {
     condition.observed_generation = object.metadata.generation;
   }
@@ -205,13 +224,16 @@ std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change)
 
 std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
-  const bool lost = event.kind == LinkEventKind::kLost;
+  if (event.kind == LinkEventKind::kFirewall) return {kRulesKey};
+  const bool lost =
+      event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kDefaultRoute;
   // Host routes are the tap loop's but for that of the reserved address.
   const bool route = event.kind == LinkEventKind::kRoute;
   const bool of_tap = event.kind == LinkEventKind::kNeighbour;
   const bool blackhole = event.kind == LinkEventKind::kBlackholeGone;
   if (!lost && !blackhole && (!IsBridgeIndex(event.index) || of_tap)) return {};
   std::vector<std::string> keys;
+  if (lost) keys.emplace_back(kRulesKey);
   for (const auto& lease : ledger_.Networks()) {
     const bool its =
         (blackhole && lease.parameters.cidr.base == event.address) ||

@@ -4,7 +4,9 @@
 // Add a key for a change of a Network object, a ledger Change (KeysOf; of kind kNetwork at once, a
 // further bridge is waited for; else merged, it is a count), a LinkEvent on our bridges and kLost
 // (KeysOf; merged unless the bridge is new, gone, or went up or down: each port that joins is an
-// event of its bridge), and a periodic resync of every Network (rules have no events).
+// event of its bridge), and a periodic resync of every Network and of kRulesKey. What happens to
+// our table or to a default route adds kRulesKey at once: a gap in the rules is as long as one
+// pass.
 //
 // NOTE Forwarding: a Network that stands is probed when a pass changed something of it and at the
 // periodic resync (forwarding.h), never because of a port; it stays Ready when it is blocked, since
@@ -14,6 +16,7 @@
 // seen gone. A lease whose object vanished without that (lost store, forced finalizer) is kept.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,16 +25,20 @@
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/repairs.h"
 #include "crd/network.h"
+#include "drivers/flow_driver.h"
 #include "drivers/forwarding_probe.h"
 #include "drivers/link_events.h"
 #include "drivers/route_driver.h"
 #include "drivers/sysctl_driver.h"
 #include "reconcilers/network/forwarding.h"
 #include "reconcilers/network/plan.h"
+#include "reconcilers/network/refusals.h"
 
 namespace forkplane::network {
 
 inline constexpr const char* kFinalizer = "forkplane.dev/network";
+// The rules of all Networks, and nothing else. No Network can have this name.
+inline constexpr const char* kRulesKey = "/rules";
 
 // All outlive the reconciler.
 struct Drivers {
@@ -40,6 +47,7 @@ struct Drivers {
   drivers::SysctlDriver& sysctls;
   drivers::FirewallDriver& firewall;
   drivers::ForwardingProbe& forwarding;
+  drivers::FlowDriver& flows;
 };
 
 // The Network objects, and what is written back. The app builds it from an informer, the finalizer
@@ -69,7 +77,6 @@ class NetworkReconciler final : public runtime::Reconciler {
   // Of what is counted as repaired.
   static constexpr const char* kBridgePart = "bridge";
   static constexpr const char* kRulesPart = "rules";
-  static constexpr const char* kRulesKey = "rules";
 
   struct Bridge {
     std::uint32_t number = 0;
@@ -83,6 +90,7 @@ class NetworkReconciler final : public runtime::Reconciler {
     std::string conflict;  // the overlapping route, or Network; "": none
     bool no_uplink = false;
     std::string blocked;  // who drops what guests send out; "": nobody, as far as known
+    std::string bounded;  // guests whose new connections were refused; "": none
   };
 
   Result<runtime::Next> Raise(const crd::Network& object, const std::stop_token& stop);
@@ -92,8 +100,10 @@ class NetworkReconciler final : public runtime::Reconciler {
   Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
                      Outcome& outcome);
   Result<Desired> Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
-                         const Observed& observed) const;
-  Result<drivers::FirewallRules> DesireFirewall(const Observed& observed) const;
+                         const Observed& observed);
+  Result<drivers::FirewallRules> DesireFirewall(const Observed& observed);
+  std::vector<Action> Plan(const Desired& desired, const Observed& observed);
+  Status ConvergeRules(const std::stop_token& stop);
   Result<Observed> Observe(const ledger::NetworkParameters& network, const Bridge& bridge);
   // Whether anything had to be changed.
   Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,
@@ -111,6 +121,10 @@ class NetworkReconciler final : public runtime::Reconciler {
   Drivers drivers_;
   const std::string host_name_;
   ForwardingWatch forwarding_;
+  RefusalWatch refusals_;
+  // Since this daemon began, by the Network's uid: for a store that is lost while it runs.
+  std::map<std::string, drivers::FirewallNetwork> known_rules_;
+  bool flows_doubtful_ = true;  // nobody knows what passed while no daemon ran
   runtime::Repairs<std::uint32_t, BridgeWish> bridge_repairs_;     // by the bridge's number
   runtime::Repairs<std::string, drivers::FirewallRules> repairs_;  // of the one table
 };

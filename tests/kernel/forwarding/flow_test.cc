@@ -25,6 +25,9 @@ constexpr std::uint16_t kPort = 5000;
 class NoFlush final : public drivers::FlowDriver {
  public:
   Result<std::size_t> FlushAddress(Ipv4) override { return std::size_t{0}; }
+  Result<std::size_t> FlushIf(const std::function<bool(const drivers::Flow&)>&) override {
+    return std::size_t{0};
+  }
 };
 
 // The original sources of all entries, each as often as it stands there.

@@ -30,8 +30,8 @@ World::World(drivers::FlowDriver* flows_instead) {
       *ledger, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
       host::Options{.host_name = "h", .object = {}, .known = {}, .report = {}});
   network_ = std::make_unique<network::NetworkReconciler>(
-      *ledger, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding}, "h",
-      clock);
+      *ledger, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows},
+      "h", clock);
   tap::Options tap_options;
   tap_options.deletion_threads = 0;
   drivers::FlowDriver& flow_driver = flows_instead != nullptr ? *flows_instead : *flows;
@@ -45,6 +45,11 @@ void World::Pass() {
   Must(host_->Reconcile(host::kKey, {}), "host");
   Must(network_->Reconcile("default", {}), "network");
   for (const auto& key : tap_->AllKeys()) Must(tap_->Reconcile(key, {}), "tap");
+}
+
+Status World::PassOfRules() {
+  RETURN_IF_ERROR(network_->Reconcile(network::kRulesKey, {}));
+  return OkStatus();
 }
 
 ledger::InterfaceLease World::Claim(const std::string& name, std::optional<Ipv4> address) {

@@ -51,6 +51,8 @@ class World {
 
   // One pass of every loop.
   void Pass();
+  // What the kernel's word about our table wakes.
+  Status PassOfRules();
   // The address is given out at once when it is given.
   ledger::InterfaceLease Claim(const std::string& name, std::optional<Ipv4> address = {});
   void Release(const std::string& name);

@@ -50,9 +50,9 @@ std::string Rules() {
   std::istringstream lines(Look("nft -s list table inet forkplane"));
   std::string text;
   for (std::string line; std::getline(lines, line);) {
-    const bool counted = line.find("ct count") != std::string::npos;
-    const bool of_packets = counted && line.find("return") == std::string::npos;
-    if (!of_packets && line.find(" expires ") == std::string::npos) text += line + "\n";
+    const auto has = [&](std::string_view words) { return line.find(words) != std::string::npos; };
+    const bool counted = has("limit rate") || has("ct count") || has(" counter");
+    if (!counted || has("update @")) text += line + "\n";
   }
   return text;
 }

@@ -28,6 +28,8 @@ std::string_view ToString(Told told) {
       return "neighbour";
     case Told::kSwitch:
       return "netconf";
+    case Told::kFirewall:
+      return "nftables";
     case Told::kResync:
       break;
   }
@@ -49,12 +51,15 @@ Told ToldBy(const drivers::LinkEvent& event) {
       return Told::kAddress;
     case LinkEventKind::kRoute:
     case LinkEventKind::kBlackholeGone:
+    case LinkEventKind::kDefaultRoute:
       return Told::kRoute;
     case LinkEventKind::kNeighbour:
       return Told::kNeighbour;
     case LinkEventKind::kForwardingOff:
     case LinkEventKind::kSwitch:
       return Told::kSwitch;
+    case LinkEventKind::kFirewall:
+      return Told::kFirewall;
     case LinkEventKind::kLost:
       break;
   }
@@ -249,7 +254,7 @@ std::vector<Sabotage> OfUplink() {
 
 std::vector<Sabotage> OfNetwork() {
   const auto rules = [](const char* name, std::vector<std::string> commands) {
-    return Sabotage{name, std::move(commands), {Part::kFirewall}, Told::kResync};
+    return Sabotage{name, std::move(commands), {Part::kFirewall}, Told::kFirewall};
   };
   return {
       {"bridge deleted", {"ip link del dev fkbr0"}, kAll, Told::kLink},
@@ -313,8 +318,7 @@ std::vector<Sabotage> OfNetwork() {
       rules("policy changed", {"nft add chain inet forkplane forward { policy drop ; }"}),
       rules("chain added", {"nft add chain inet forkplane mine"}),
       rules("set added", {"nft add set inet forkplane mine { type ipv4_addr ; }"}),
-      rules("a Network that is nobody's",
-            {"nft add element inet forkplane cidrs { 10.66.0.0/24 }"}),
+      rules("a Network added", {"nft add element inet forkplane cidrs { 10.66.0.0/24 }"}),
       rules("a Network opened",
             {"nft add element inet forkplane open { 10.77.0.0/24 . 10.77.0.0/24 }"}),
       rules("host opened", {"nft add element inet forkplane host { 10.77.0.0/24 }"}),

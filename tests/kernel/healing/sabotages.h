@@ -19,7 +19,8 @@ enum class Told : std::uint8_t {
   kRoute,
   kNeighbour,
   kSwitch,
-  kResync,  // none that we hear: map entries, nft rules, IPv6 switches, pins
+  kFirewall,
+  kResync,  // none that we hear: map entries, IPv6 switches, pins
 };
 std::string_view ToString(Told told);
 Told ToldBy(const drivers::LinkEvent& event);

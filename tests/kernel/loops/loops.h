@@ -95,7 +95,8 @@ class Loops {
         host::Options{
             .host_name = "h", .object = [this] { return host_object; }, .known = {}, .report = {}});
     network_ = std::make_unique<network::NetworkReconciler>(
-        *ledger_, objects, network::Drivers{*links, *routes, sysctls, *firewall, *forwarding}, "h");
+        *ledger_, objects,
+        network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h");
     tap::Options tap_options;
     tap_options.deletion_threads = deletion_threads;
     tap_ = std::make_unique<tap::TapReconciler>(

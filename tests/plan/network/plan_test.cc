@@ -64,7 +64,7 @@ TEST_P(NetworkPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Desired&, Observed&) {}, ""},
     {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
-     "ReplaceFirewall, AddBlackhole, CreateBridge, DisableIpv6, SwitchOn forwarding, "
+     "ReplaceFirewall, FlushFlows, AddBlackhole, CreateBridge, DisableIpv6, SwitchOn forwarding, "
      "SwitchOn rp_filter, AddAddress, SetUp, AddProbeRoute"},
     {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; },
      "SetDown, SetName, SetUp, AddProbeRoute"},
@@ -86,10 +86,19 @@ const Case kCases[] = {
      "DeleteLink, CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, AddAddress, "
      "SetUp, AddProbeRoute"},
     {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
-     "ReplaceFirewall"},
-    {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); }, "ReplaceFirewall"},
+     "ReplaceFirewall, FlushFlows"},
+    {"table deleted", [](Desired&, Observed& o) { o.firewall.reset(); },
+     "ReplaceFirewall, FlushFlows"},
     {"isolation switched off",
-     [](Desired& d, Observed&) { d.firewall->networks.at(0).isolated = false; }, "ReplaceFirewall"},
+     [](Desired& d, Observed&) { d.firewall->networks.at(0).isolated = false; },
+     "ReplaceFirewall, FlushFlows"},
+    {"another Network: nobody's connections end",
+     [](Desired& d, Observed&) {
+       d.firewall->networks.push_back({.cidr = ParsePrefix("10.1.0.0/24").value()});
+     },
+     "ReplaceFirewall"},
+    {"connections of before this daemon", [](Desired& d, Observed&) { d.flows_doubtful = true; },
+     "FlushFlows"},
     {"a further bridge has no part in the rules",
      [](Desired& d, Observed& o) {
        d.firewall.reset();

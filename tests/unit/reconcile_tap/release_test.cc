@@ -20,6 +20,9 @@ class Flows final : public drivers::FlowDriver {
     if (broken) return Unavailable("flush: no answer");
     return inner_.FlushAddress(address);
   }
+  Result<std::size_t> FlushIf(const std::function<bool(const drivers::Flow&)>& ends) override {
+    return inner_.FlushIf(ends);
+  }
   std::atomic<bool> broken = true;
   std::atomic<int> calls = 0;
 
