@@ -8,6 +8,8 @@
 namespace forkplane::crd {
 namespace {
 
+constexpr std::size_t kEntryBytesMax = std::size_t{1024} * 1024;  // core.MaxSecretSize
+
 // stringData is write-only: it goes into data, where it wins, and is not stored.
 void DefaultSecret(Json& secret) {
   const auto found = secret.find("stringData");
@@ -81,6 +83,34 @@ void CheckEntries(const Json& object, std::string_view key, std::vector<Cause>& 
   }
 }
 
+// What base64 text stands for, in bytes.
+std::size_t DecodedBytes(std::string_view text) {
+  std::size_t padding = 0;
+  while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
+  return text.size() / 4 * 3 - std::min(padding, text.size() / 4 * 3);
+}
+
+// Bytes of the values below `key`; `base64`: of what they stand for.
+std::size_t BytesOf(const Json& object, std::string_view key, bool base64) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_object()) return 0;
+  std::size_t bytes = 0;
+  for (const Json& value : *found) {
+    if (!value.is_string()) continue;
+    const auto& text = value.get_ref<const std::string&>();
+    bytes += base64 ? DecodedBytes(text) : text.size();
+  }
+  return bytes;
+}
+
+// Upstream's bound on the values of a ConfigMap or Secret together; the empty brackets are how it
+// names the whole object.
+void CheckTotal(std::size_t bytes, std::vector<Cause>& causes) {
+  if (bytes <= kEntryBytesMax) return;
+  causes.push_back({"FieldValueTooLong", "[]",
+                    fmt::format("Too long: may not be more than {} bytes", kEntryBytesMax)});
+}
+
 void CheckImmutable(const Json& object, const Json* old, std::vector<Cause>& causes) {
   if (old == nullptr || old->value("immutable", Json(false)) != Json(true)) return;
   for (const std::string_view key : {"immutable", "data", "binaryData"}) {
@@ -93,11 +123,13 @@ void CheckImmutable(const Json& object, const Json* old, std::vector<Cause>& cau
 void ValidateConfigMap(const Json& object, const Json* old, std::vector<Cause>& causes) {
   CheckEntries(object, "data", causes);
   CheckEntries(object, "binaryData", causes);
+  CheckTotal(BytesOf(object, "data", false) + BytesOf(object, "binaryData", true), causes);
   CheckImmutable(object, old, causes);
 }
 
 void ValidateSecret(const Json& object, const Json* old, std::vector<Cause>& causes) {
   CheckEntries(object, "data", causes);
+  CheckTotal(BytesOf(object, "data", true), causes);
   CheckImmutable(object, old, causes);
   if (old != nullptr && TextAt(object, "type") != TextAt(*old, "type")) {
     causes.push_back(InvalidCause("type", Quoted(TextAt(object, "type")), "field is immutable"));

@@ -32,6 +32,21 @@ PrinterColumn ColumnOf(const Json& json) {
   return column;
 }
 
+// The names of our own definitions are protected: without them every object of ours would go.
+Status ProtectNames(const Json& document, ResourceType& type) {
+  for (std::string& name : TextsOf(document, "protectedNames")) {
+    type.protected_names.insert(std::move(name));
+  }
+  type.protected_why = TextOf(document, "protectedWhy");
+  if (type.kind != "CustomResourceDefinition") return OkStatus();
+  type.protected_ownership = true;
+  for (const EmbeddedFile& file : EmbeddedCrds()) {
+    ASSIGN_OR_RETURN(const Json crd, ParseOneYaml(file.text));
+    type.protected_names.insert(TextOf(crd["metadata"], "name"));
+  }
+  return OkStatus();
+}
+
 Result<ResourceType> BuiltInOf(const Json& document) {
   ResourceType type;
   type.group = TextOf(document, "group");
@@ -52,6 +67,8 @@ Result<ResourceType> BuiltInOf(const Json& document) {
   for (const auto& [path, key] : MemberOf(document, "mergeKeys").items()) {
     type.merge_keys[path] = key.get<std::string>();
   }
+  type.delete_collection = FlagOf(document, "deleteCollection", true);
+  RETURN_IF_ERROR(ProtectNames(document, type));
   for (const char c : type.kind) {
     type.singular += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
   }

@@ -1,5 +1,6 @@
 #include "crd/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace forkplane::crd {
@@ -136,6 +137,13 @@ std::string DumpPrettyJson(const Json& value) {
 }
 
 void MergePatch(Json& target, const Json& patch) { target.merge_patch(patch); }
+
+std::size_t DepthOf(const Json& value) {
+  if (!value.is_structured()) return 0;
+  std::size_t below = 0;
+  for (const Json& item : value) below = std::max(below, DepthOf(item));
+  return below + 1;
+}
 
 const Json* FindPath(const Json& value, std::string_view path) {
   if (path.starts_with('.')) path.remove_prefix(1);

@@ -16,9 +16,13 @@ using Json = nlohmann::json;
 
 // Copying and printing nlohmann values recurse: depth 100 000 (a 200 KB body) overruns the stack.
 // So depth is bounded here, once, and every later walk may recurse.
+//
+// The defaults are what may be read. They are wider than what may be written (the HTTP reader's 3
+// MiB, the store's kObjectBytesMax and kObjectDepthMax), so that what was once accepted can be read
+// again with what the server adds to it.
 struct JsonLimits {
-  std::size_t depth_max = 100;
-  std::size_t bytes_max = std::size_t{3} * 1024 * 1024;  // Kubernetes' request limit
+  std::size_t depth_max = 128;
+  std::size_t bytes_max = std::size_t{4} * 1024 * 1024;
 };
 
 // One JSON document and nothing after it. Refused with Invalid: syntax errors, text that is not
@@ -35,6 +39,9 @@ std::string DumpPrettyJson(const Json& value);  // two spaces, for people
 
 // RFC 7386: null in `patch` deletes, objects merge, all else replaces.
 void MergePatch(Json& target, const Json& patch);
+
+// Levels of arrays and objects: 0 for a scalar, 1 for {}.
+std::size_t DepthOf(const Json& value);
 
 // The value below `path` of plain keys ("spec.hostName", also ".spec.hostName"), or nullptr.
 const Json* FindPath(const Json& value, std::string_view path);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,6 +85,17 @@ struct ResourceType {
   std::vector<std::string> warnings;  // parts of the CRD this server does not enforce
   std::string crd_name;               // "virtualmachines.forkplane.dev"; "" for built-ins
   std::string deprecation_warning;    // sent as Warning header when not empty
+  // The uid of the CustomResourceDefinition object that is served by this type; instances are
+  // created only while that object is there and not being deleted. "": asks for none.
+  std::string definition_uid;
+
+  bool delete_collection = true;  // whether DELETE of the whole collection is a verb of it
+  // Objects that nobody may delete, by name, and the words of the refusal ("this namespace may not
+  // be deleted"). With protected_ownership they also take no finalizers and no owners: both exist
+  // only to say what happens when an object is deleted.
+  std::set<std::string, std::less<>> protected_names;
+  std::string protected_why;
+  bool protected_ownership = false;
 
   SchemaPtr schema;                     // of the whole object
   std::shared_ptr<const Json> openapi;  // openAPIV3Schema as given: for OpenAPI documents

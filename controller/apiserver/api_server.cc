@@ -7,7 +7,6 @@
 #include "controller/apiserver/discovery/discovery.h"
 #include "controller/apiserver/discovery/openapi.h"
 #include "controller/apiserver/health.h"
-#include "controller/apiserver/loops/crd_controller.h"
 #include "controller/apiserver/request_metrics.h"
 #include "controller/apiserver/rest/api_status.h"
 #include "controller/apiserver/rest/request_info.h"
@@ -140,20 +139,11 @@ class ApiServer::Impl {
     if (info.verb == "create" && collection) return resources_.Create(context);
     if (info.verb == "update" && !collection) return resources_.Update(context);
     if (info.verb == "patch" && !collection) return resources_.Patch(context);
-    if (info.verb == "delete") return Delete(context);
-    if (info.verb == "deletecollection") return resources_.DeleteCollection(context);
-    return MethodNotAllowed(context.Ref(""), info.verb);
-  }
-
-  ApiResult<HttpResponse> Delete(const RequestContext& context) {
-    if (context.Resource() == CrdController::Resource() &&
-        CrdController::IsOurs(context.info.name)) {
-      const ObjectRef ref = context.Ref();
-      return ForbiddenStatus(ref, fmt::format("{} \"{}\" is forbidden: this kind is part of the "
-                                              "server",
-                                              ref.QualifiedResource(), ref.name));
+    if (info.verb == "delete") return resources_.Delete(context);
+    if (info.verb == "deletecollection" && type.delete_collection) {
+      return resources_.DeleteCollection(context);
     }
-    return resources_.Delete(context);
+    return MethodNotAllowed(context.Ref(""), info.verb);
   }
 
   ApiResult<HttpResponse> Subresource(const RequestContext& context) {

@@ -35,9 +35,13 @@ Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& 
 ApiLayer::~ApiLayer() { Stop(); }
 
 Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
-                       std::function<void()> before_scrape) {
-  background_ = std::make_unique<apiserver::Background>(apiserver::BackgroundOptions{
-      .store = *objects_, .registry = *types_, .clock = clock_, .metrics = metrics_});
+                       std::function<void()> before_scrape, apiserver::Tell tell) {
+  background_ = std::make_unique<apiserver::Background>(
+      apiserver::BackgroundOptions{.store = *objects_,
+                                   .registry = *types_,
+                                   .clock = clock_,
+                                   .metrics = metrics_,
+                                   .tell = std::move(tell)});
   RETURN_IF_ERROR(background_->Start());
   api_ = std::make_unique<apiserver::ApiServer>(
       apiserver::ApiServerOptions{.store = *objects_,

@@ -39,9 +39,9 @@ class ApiLayer {
   ~ApiLayer();
 
   // Starts the background loops, makes certificates and kubeconfig, opens the ports.
-  // `before_scrape`: see MetricsHandler.
+  // `before_scrape`: see MetricsHandler. `tell`: see BackgroundOptions.
   Status Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
-               std::function<void()> before_scrape);
+               std::function<void()> before_scrape, apiserver::Tell tell);
   void Stop();
 
   store::LocalObjectStore& objects() { return *objects_; }

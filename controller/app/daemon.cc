@@ -30,7 +30,12 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(Options options, Machine machine) 
   RETURN_IF_ERROR(daemon->api_->Serve(
       *daemon->debug_,
       {{.name = "ledger", .live = false, .check = [ledger] { return ledger->Health(); }}},
-      [raw = daemon.get()] { raw->RefreshMetrics(); }));
+      [raw = daemon.get()] { raw->RefreshMetrics(); },
+      [events = daemon->events_.get()](const store::Object& about, std::string_view reason,
+                                       const std::string& message) {
+        events->Record(runtime::ReferenceTo(about), runtime::EventType::kWarning,
+                       std::string(reason), message);
+      }));
   daemon->StartManifests();
   return daemon;
 }

@@ -82,13 +82,12 @@ Status Pruner::ObserveRecord(const Record& record, const Desired& desired, Obser
                              std::vector<store::ObjectKey>& drop) {
   // A definition may come back, or not be served yet.
   const store::GroupResource& resource = record.key.resource;
-  if (!types_.FindStorage(resource.group, resource.plural)) return OkStatus();
+  const crd::ResourceTypePtr type = types_.FindStorage(resource.group, resource.plural);
+  if (!type) return OkStatus();
   ASSIGN_OR_RETURN(const store::ObjectPtr object, objects_.Get(record.key));
   // What stands whether a file names it or not: its record ends with its file.
-  const bool fixture =
-      (resource == Hosts() && record.key.name == options_.host_name) ||
-      (resource == store::NamespaceResource() && store::IsProtectedNamespace(record.key.name)) ||
-      (IsDefinition(record) && record.key.name.ends_with(".forkplane.dev"));
+  const bool fixture = (resource == Hosts() && record.key.name == options_.host_name) ||
+                       type->protected_names.contains(record.key.name);
   if (!object || fixture || !IsOurs(record, *object)) {
     drop.push_back(record.key);
     return OkStatus();

@@ -159,6 +159,21 @@ Status CheckNewFinalizers(const crd::ResourceType& type, const ObjectKey& key, c
                                        added))});
 }
 
+// What would say how a protected object is to be deleted. What it has already (a store of an
+// earlier version) may stay or go.
+Status CheckProtected(const crd::ResourceType& type, const std::string& name, const Json* live,
+                      const Json& object) {
+  if (!type.protected_ownership || !type.protected_names.contains(name)) return OkStatus();
+  for (const char* member : {"finalizers", "ownerReferences"}) {
+    const auto wanted = object["metadata"].find(member);
+    if (wanted == object["metadata"].end() || wanted->empty()) continue;
+    if (live != nullptr && (*live)["metadata"].value(member, Json()) == *wanted) continue;
+    return ForbiddenError(ResourceOf(type), name,
+                          fmt::format("{}: it takes no {}", type.protected_why, member));
+  }
+  return OkStatus();
+}
+
 // The main endpoint: all of the body but what belongs to the server or to another endpoint.
 Json MergeMain(const crd::ResourceType& type, const ObjectKey& key, const Json& live, Json body) {
   Json& metadata = ObjectMember(body, "metadata");
@@ -256,11 +271,6 @@ void ApplyPropagation(std::optional<Propagation> propagation, Json& metadata) {
 
 }  // namespace
 
-bool IsProtectedNamespace(const std::string& name) {
-  return name == "default" || name == "kube-system" || name == "kube-public" ||
-         name == "kube-node-lease";
-}
-
 Result<Json> DecodeBody(const std::string& text) {
   Result<Json> parsed = crd::ParseJson(text);
   if (!parsed.ok()) return BadRequestError(parsed.error().message);
@@ -294,6 +304,7 @@ Result<Json> PrepareCreate(const crd::ResourceType& type, Json body, const Birth
   if (IsNamespace(type)) FillNewNamespace(body);
   crd::PruneObject(type, body);
   crd::DefaultObject(type, body);
+  RETURN_IF_ERROR(CheckProtected(type, StringOf(metadata, "name"), nullptr, body));
   RETURN_IF_ERROR(Validate(type, body, nullptr));
   return body;
 }
@@ -307,6 +318,7 @@ Result<Outcome> PrepareUpdate(const crd::ResourceType& type, const ObjectKey& ke
   crd::PruneObject(type, object);
   crd::DefaultObject(type, object);
   RETURN_IF_ERROR(CheckNewFinalizers(type, key, live, object));
+  RETURN_IF_ERROR(CheckProtected(type, key.name, &live, object));
   RETURN_IF_ERROR(Validate(type, object, &live));
   if (object == live) return Settle(Outcome::Kind::kSame, std::move(object));
   if (ContentDiffers(type, object, live)) RaiseGeneration(type, object);
@@ -317,8 +329,8 @@ Result<Outcome> PrepareUpdate(const crd::ResourceType& type, const ObjectKey& ke
 Result<Outcome> PrepareDelete(const crd::ResourceType& type, const ObjectKey& key, const Json& live,
                               const DeleteOptions& options, WallTime now) {
   RETURN_IF_ERROR(CheckPreconditions(key, live, options));
-  if (IsNamespace(type) && IsProtectedNamespace(key.name)) {
-    return ForbiddenError(ResourceOf(type), key.name, "this namespace may not be deleted");
+  if (type.protected_names.contains(key.name)) {
+    return ForbiddenError(ResourceOf(type), key.name, type.protected_why);
   }
   Json object = live;
   ApplyPropagation(options.propagation, object["metadata"]);

@@ -44,9 +44,6 @@ Result<Outcome> PrepareUpdate(const crd::ResourceType& type, const ObjectKey& ke
 Result<Outcome> PrepareDelete(const crd::ResourceType& type, const ObjectKey& key,
                               const crd::Json& live, const DeleteOptions& options, WallTime now);
 
-// "default", "kube-system", "kube-public", "kube-node-lease": may not be deleted.
-bool IsProtectedNamespace(const std::string& name);
-
 inline const GroupResource& NamespaceResource() {
   static const GroupResource kNamespaces{"", "namespaces"};
   return kNamespaces;

@@ -46,13 +46,13 @@ Json SubresourceJson(const crd::ResourceType& type, const std::string& name) {
 }
 
 void AppendResource(const crd::ResourceType& type, Json& resources) {
-  Json item = {
-      {"name", type.plural},
-      {"singularName", type.singular},
-      {"namespaced", type.namespaced},
-      {"kind", type.kind},
-      {"verbs",
-       {"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"}}};
+  Json verbs = {"delete", "get", "list", "patch", "create", "update", "watch"};
+  if (type.delete_collection) verbs.insert(verbs.begin() + 1, "deletecollection");
+  Json item = {{"name", type.plural},
+               {"singularName", type.singular},
+               {"namespaced", type.namespaced},
+               {"kind", type.kind},
+               {"verbs", std::move(verbs)}};
   if (IsReview(type)) item["verbs"] = {"create"};
   if (!type.short_names.empty()) item["shortNames"] = type.short_names;
   if (!type.categories.empty()) item["categories"] = type.categories;

@@ -68,7 +68,8 @@ class PathWriter {
     const Json list = Schema(SchemaName(type_, type_.list_kind));
     const Json gvk = Gvk(type_.group, type_.version, type_.kind);
     if (type_.namespaced) Add(root + "/" + type_.plural, {{"get", "list"}}, list, gvk);
-    Add(base, {{"get", "list"}, {"delete", "deletecollection"}}, list, gvk);
+    Add(base, {{"get", "list"}}, list, gvk);
+    if (type_.delete_collection) Add(base, {{"delete", "deletecollection"}}, list, gvk);
     Add(base, {{"post", "post"}}, own, gvk);
     Add(base + "/{name}",
         {{"get", "get"}, {"put", "put"}, {"patch", "patch"}, {"delete", "delete"}}, own, gvk);

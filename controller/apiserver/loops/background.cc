@@ -25,7 +25,7 @@ class Background::Impl {
         follower_(options.store, options.registry),
         crds_(options.store, options.registry, options.clock),
         namespaces_(options.store, options.registry, options.clock),
-        gc_(options.store, options.registry, options.metrics),
+        gc_(options.store, options.registry, options.metrics, options.tell),
         failures_(options.metrics.AddCounter(
             "forkplane_background_failures_total",
             "Passes of the API server's background loops that failed and are retried.")) {}
@@ -73,7 +73,7 @@ class Background::Impl {
          [this](const std::string& name) { return namespaces_.Reconcile(name); });
     // Before everything was seen once, an owner may look absent only because it is not here yet.
     if (follower_.Synced()) {
-      Status collected = gc_.Collect();
+      Status collected = gc_.Collect(follower_.SeenThrough());
       if (!collected.ok()) result = std::move(collected);
     }
     return result;

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "controller/apiserver/loops/gc.h"
 #include "controller/base/clock.h"
 #include "controller/base/metrics.h"
 #include "controller/base/result.h"
@@ -17,6 +18,7 @@ struct BackgroundOptions {
   crd::TypeRegistry& registry;
   Clock& clock;
   metrics::Registry& metrics;
+  Tell tell = {};  // Events of what the garbage collector finds; may be empty
 };
 
 // NOTE Threading: Start once; Stop (or the destructor) ends and joins the threads. What the options

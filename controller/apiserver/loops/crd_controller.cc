@@ -77,8 +77,6 @@ const store::GroupResource& CrdController::Resource() {
   return resource;
 }
 
-bool CrdController::IsOurs(const std::string& name) { return EmbeddedDefinitions().contains(name); }
-
 CrdController::CrdController(store::ObjectStore& store, crd::TypeRegistry& registry, Clock& clock)
     : store_(store), registry_(registry), clock_(clock), ours_(EmbeddedDefinitions()) {}
 
@@ -121,14 +119,27 @@ Status CrdController::Reconcile(const std::string& name) {
     if (removed.ok() && *removed) log::Info("a resource is not served any more", {{"crd", name}});
     return OkStatus();  // a refusal means a built-in, which no definition made
   }
+  if (ours_.contains(name)) return KeepOurs(*object);
   ASSIGN_OR_RETURN(const Json crd, crd::ParseJson(object->text));
   if (object->meta.terminating()) return Retire(*object, crd);
   return Serve(*object, crd);
 }
 
+// A store of an earlier version may hold one that is being deleted: the object is replaced by a new
+// one, and the objects of its kind stay.
+Status CrdController::KeepOurs(const store::Object& object) {
+  if (!object.meta.terminating()) return WriteStatus(object, nullptr);
+  const std::string& name = object.meta.name;
+  log::Warn("a definition of this server's own was being deleted and is made anew",
+            {{"crd", name}});
+  RETURN_IF_ERROR(store::EditObject(
+      store_, {.resource = Resource(), .ns = {}, .name = name}, object.meta.uid, store::Part::kMain,
+      [](Json& stored) { return stored["metadata"].erase("finalizers") > 0; }));
+  return EnsureOurs(name);
+}
+
 Status CrdController::Serve(const store::Object& object, const Json& crd) {
   const std::string& name = object.meta.name;
-  if (ours_.contains(name)) return WriteStatus(object, nullptr);
   RETURN_IF_ERROR(store::EditObject(store_, {.resource = Resource(), .ns = {}, .name = name},
                                     object.meta.uid, store::Part::kMain, [](Json& stored) {
                                       Json& finalizers = stored["metadata"]["finalizers"];

@@ -2,8 +2,9 @@
 // conditions; a deleted one takes its objects with it.
 //
 // The definitions of our own kinds are objects too (so that `kubectl get crd` and
-// `kubectl wait --for=condition=Established` work), but what is served comes from the binary: they
-// are put back when deleted or changed before a start.
+// `kubectl wait --for=condition=Established` work), but what is served comes from the binary. The
+// store refuses to delete them (crd::ResourceType::protected_names), and none of them is ever
+// retired here: that would take every object of the kind.
 #pragma once
 
 #include <map>
@@ -21,8 +22,6 @@ class CrdController {
   CrdController(store::ObjectStore& store, crd::TypeRegistry& registry, Clock& clock);
 
   static const store::GroupResource& Resource();
-  // Deleting it would be undone; the API server refuses it.
-  static bool IsOurs(const std::string& name);
 
   // Before the first request: our definitions are there, everything stored is served.
   Status Start();
@@ -31,6 +30,7 @@ class CrdController {
 
  private:
   Status EnsureOurs(const std::string& name);
+  Status KeepOurs(const store::Object& object);
   Status Retire(const store::Object& object, const crd::Json& crd);
   Status Serve(const store::Object& object, const crd::Json& crd);
   Status WriteStatus(const store::Object& object, const Error* refused);

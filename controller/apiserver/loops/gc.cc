@@ -5,12 +5,16 @@
 
 #include "controller/base/log.h"
 #include "controller/store/edits.h"
+#include "controller/store/errors.h"
 
 namespace forkplane::apiserver {
 namespace {
 
 constexpr std::string_view kForeground = "foregroundDeletion";
 constexpr std::string_view kOrphan = "orphan";
+
+// Judged anew because the object changed in between; then it waits for the next pass.
+constexpr int kJudgementsMax = 5;
 
 bool Contains(const std::vector<std::string>& list, std::string_view value) {
   return std::find(list.begin(), list.end(), value) != list.end();
@@ -25,21 +29,31 @@ std::pair<std::string, std::string> SplitApiVersion(const std::string& api_versi
 }  // namespace
 
 GarbageCollector::GarbageCollector(store::ObjectStore& store, const crd::TypeRegistry& registry,
-                                   metrics::Registry& metrics)
+                                   metrics::Registry& metrics, Tell tell)
     : store_(store),
       registry_(registry),
       deleted_(metrics.AddCounter("forkplane_gc_deleted_total",
                                   "Objects deleted because all their owners are gone.")),
       released_(metrics.AddCounter("forkplane_gc_released_total",
-                                   "Objects that lost a reference to an owner that is gone.")) {}
+                                   "Objects that lost a reference to an owner that is gone.")),
+      invalid_(metrics.AddCounter(
+          "forkplane_gc_invalid_references_total",
+          "Owner references into a namespace that the dependent is not in, each told once.")),
+      tell_(std::move(tell)) {}
 
 void GarbageCollector::Changed(const store::GroupResource& resource,
                                const store::ObjectPtr& object) {
-  graph_.Put(resource, object);
   const store::Meta& meta = object->meta;
+  std::vector<store::OwnerReference> owners = meta.owners;
+  // An owner that it has just left may have waited for it.
+  if (const GraphNode* before = graph_.Find(meta.uid); before != nullptr) {
+    const std::vector<store::OwnerReference>& left = before->object->meta.owners;
+    owners.insert(owners.end(), left.begin(), left.end());
+  }
+  graph_.Put(resource, object);
   if (!meta.owners.empty() || meta.terminating()) marked_.insert(meta.uid);
   // A foreground deletion may wait for this one, or it has just ceased to block it.
-  for (const store::OwnerReference& owner : meta.owners) {
+  for (const store::OwnerReference& owner : owners) {
     const GraphNode* node = graph_.Find(owner.uid);
     if (node != nullptr && node->object->meta.terminating()) marked_.insert(owner.uid);
   }
@@ -54,14 +68,15 @@ void GarbageCollector::Gone(const store::ObjectPtr& object) {
   for (const store::OwnerReference& owner : owners) marked_.insert(owner.uid);
   graph_.Erase(uid);
   marked_.erase(uid);
+  told_.erase(uid);
 }
 
-Status GarbageCollector::Collect() {
+Status GarbageCollector::Collect(store::Revision seen) {
   Status result = OkStatus();
   const std::set<std::string> work = std::move(marked_);
   marked_.clear();
   for (const std::string& uid : work) {
-    Status looked = Look(uid);
+    Status looked = Look(uid, seen);
     if (looked.ok()) continue;
     marked_.insert(uid);
     result = std::move(looked);
@@ -69,53 +84,94 @@ Status GarbageCollector::Collect() {
   return result;
 }
 
-Status GarbageCollector::Look(const std::string& uid) {
+Status GarbageCollector::Look(const std::string& uid, store::Revision seen) {
   const GraphNode* node = graph_.Find(uid);
   if (node == nullptr) return OkStatus();
-  if (node->object->meta.terminating()) {
-    if (node->HasFinalizer(kOrphan)) return FinishOrphan(*node);
-    if (node->HasFinalizer(kForeground)) return FinishForeground(*node);
-    return OkStatus();  // others' finalizers hold it
+  if (!node->object->meta.terminating()) return LookAtDependent(*node);
+  const bool orphans = node->HasFinalizer(kOrphan);
+  if (!orphans && !node->HasFinalizer(kForeground)) return OkStatus();  // others' hold it
+  if (node->object->meta.revision > seen) {
+    marked_.insert(uid);
+    return OkStatus();
   }
-  return LookAtDependent(*node);
+  return orphans ? FinishOrphan(*node) : FinishForeground(*node);
 }
 
 Status GarbageCollector::LookAtDependent(const GraphNode& node) {
   if (node.object->meta.owners.empty()) return OkStatus();
-  ASSIGN_OR_RETURN(const OwnersSorted owners, SortOwners(node));
+  for (int attempt = 0; attempt < kJudgementsMax; ++attempt) {
+    ASSIGN_OR_RETURN(const store::ObjectPtr live, store_.Get(node.Key()));
+    // Gone, another one, or being deleted by now: its own event says what is to do.
+    if (live == nullptr || live->meta.uid != node.object->meta.uid || live->meta.terminating()) {
+      return OkStatus();
+    }
+    ASSIGN_OR_RETURN(const bool settled, Judge(node, *live));
+    if (settled) return OkStatus();
+  }
+  marked_.insert(node.object->meta.uid);
+  return OkStatus();
+}
+
+// False: the object changed after it was judged.
+Result<bool> GarbageCollector::Judge(const GraphNode& node, const store::Object& live) {
+  ASSIGN_OR_RETURN(const OwnersSorted owners, SortOwners(live));
+  if (owners.unclear) return true;
   if (!owners.solid.empty()) {
-    std::vector<std::string> dead = owners.dangling;
+    std::vector<std::string> dead = owners.absent;
     dead.insert(dead.end(), owners.waiting.begin(), owners.waiting.end());
-    return dead.empty() ? OkStatus() : Release(node, dead);
+    if (!dead.empty()) RETURN_IF_ERROR(Release(node, dead));
+    return true;
   }
   if (!owners.waiting.empty()) {
     // Its own dependents go before it, as its owner's do.
-    const std::vector<std::string> below = graph_.Dependents(node.object->meta.uid);
+    const std::vector<std::string> below = graph_.Dependents(live.meta.uid);
     const bool cycle = std::any_of(below.begin(), below.end(), [this](const std::string& uid) {
       const GraphNode* dependent = graph_.Find(uid);
       return dependent != nullptr && dependent->object->meta.terminating();
     });
-    if (cycle) RETURN_IF_ERROR(Unblock(node));
+    if (cycle) {
+      // The change makes a revision that must be judged again before the deletion.
+      RETURN_IF_ERROR(Unblock(node));
+      ASSIGN_OR_RETURN(const store::ObjectPtr unblocked, store_.Get(node.Key()));
+      if (unblocked == nullptr || unblocked->meta.uid != live.meta.uid) return true;
+      if (unblocked->meta.revision != live.meta.revision) return false;
+    }
     return Remove(
-        node, below.empty() ? store::Propagation::kBackground : store::Propagation::kForeground);
+        node, live,
+        below.empty() ? store::Propagation::kBackground : store::Propagation::kForeground);
   }
-  if (owners.dangling.empty()) return OkStatus();  // only foreign references
+  if (owners.absent.empty()) return true;
   store::Propagation propagation = store::Propagation::kBackground;
   if (node.HasFinalizer(kOrphan)) propagation = store::Propagation::kOrphan;
   if (node.HasFinalizer(kForeground)) propagation = store::Propagation::kForeground;
-  return Remove(node, propagation);
+  return Remove(node, live, propagation);
 }
 
-Result<GarbageCollector::OwnersSorted> GarbageCollector::SortOwners(const GraphNode& node) {
+Result<GarbageCollector::OwnersSorted> GarbageCollector::SortOwners(const store::Object& live) {
   OwnersSorted sorted;
-  for (const store::OwnerReference& owner : node.object->meta.owners) {
-    const GraphNode* found = graph_.Find(owner.uid);
-    if (found == nullptr) {
-      ASSIGN_OR_RETURN(const bool exists, LiveOwnerExists(node, owner));
-      (exists ? sorted.solid : sorted.dangling).push_back(owner.uid);
-    } else if (!MayOwn(found->object->meta, node.object->meta)) {
+  for (const store::OwnerReference& owner : live.meta.owners) {
+    const auto [group, version] = SplitApiVersion(owner.api_version);
+    const crd::ResourceTypePtr type = registry_.FindKind(group, version, owner.kind);
+    if (type == nullptr) {
+      sorted.unclear = true;
       continue;
-    } else if (found->object->meta.terminating() && found->HasFinalizer(kForeground)) {
+    }
+    if (type->namespaced && live.meta.ns.empty()) {
+      TellOfPlace(live, owner);
+      sorted.unclear = true;
+      continue;
+    }
+    const store::ObjectKey key{.resource = {type->group, type->plural},
+                               .ns = type->namespaced ? live.meta.ns : std::string(),
+                               .name = owner.name};
+    ASSIGN_OR_RETURN(const store::ObjectPtr found, store_.Get(key));
+    if (found == nullptr || found->meta.uid != owner.uid) {
+      const GraphNode* elsewhere = graph_.Find(owner.uid);
+      if (elsewhere != nullptr && !MayOwn(elsewhere->object->meta, live.meta)) {
+        TellOfPlace(live, owner);
+      }
+      sorted.absent.push_back(owner.uid);
+    } else if (found->meta.terminating() && HasFinalizer(found->meta, kForeground)) {
       sorted.waiting.push_back(owner.uid);
     } else {
       sorted.solid.push_back(owner.uid);
@@ -124,18 +180,19 @@ Result<GarbageCollector::OwnersSorted> GarbageCollector::SortOwners(const GraphN
   return sorted;
 }
 
-// The graph may lag behind; before something is believed absent the store is asked. True also when
-// nobody can tell, because the kind is not served.
-Result<bool> GarbageCollector::LiveOwnerExists(const GraphNode& node,
-                                               const store::OwnerReference& owner) {
-  const auto [group, version] = SplitApiVersion(owner.api_version);
-  crd::ResourceTypePtr type = registry_.FindKind(group, version, owner.kind);
-  if (type == nullptr) return true;
-  const store::ObjectKey key{.resource = {type->group, type->plural},
-                             .ns = type->namespaced ? node.object->meta.ns : std::string(),
-                             .name = owner.name};
-  ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(key));
-  return object != nullptr && object->meta.uid == owner.uid;
+// The words of Kubernetes, which people search for.
+void GarbageCollector::TellOfPlace(const store::Object& live, const store::OwnerReference& owner) {
+  if (!told_[live.meta.uid].insert(owner.uid).second) return;
+  invalid_.Increment();
+  const std::string message = fmt::format(
+      "ownerRef [{}/{}, namespace: {}, name: {}, uid: {}] does not exist in namespace "
+      "\"{}\"",
+      owner.api_version, owner.kind, live.meta.ns, owner.name, owner.uid, live.meta.ns);
+  log::Warn("an owner reference leads nowhere",
+            {{"object", store::NamespacedName(live.meta.ns, live.meta.name)},
+             {"kind", live.kind},
+             {"why", message}});
+  if (tell_) tell_(live, "OwnerRefInvalidNamespace", message);
 }
 
 Status GarbageCollector::FinishForeground(const GraphNode& node) {
@@ -200,19 +257,26 @@ Status GarbageCollector::Unblock(const GraphNode& node) {
                            });
 }
 
-Status GarbageCollector::Remove(const GraphNode& node, store::Propagation propagation) {
-  const Result<store::DeleteResult> result = store_.Delete(
-      node.Key(), store::DeleteOptions{.uid = node.object->meta.uid, .propagation = propagation});
+// False: it is not what was judged any more.
+Result<bool> GarbageCollector::Remove(const GraphNode& node, const store::Object& live,
+                                      store::Propagation propagation) {
+  const Result<store::DeleteResult> result =
+      store_.Delete(node.Key(), store::DeleteOptions{.uid = live.meta.uid,
+                                                     .revision = live.meta.revision,
+                                                     .propagation = propagation});
+  const std::string name = store::NamespacedName(live.meta.ns, live.meta.name);
   if (!result.ok()) {
-    // Conflict: another object has taken the name.
-    const Code code = result.error().code;
-    return code == Code::kNotFound || code == Code::kConflict ? OkStatus() : result.error();
+    if (result.error().code == Code::kNotFound) return true;
+    if (result.error().code == Code::kConflict) return false;
+    if (store::StatusReason(result.error()) != "Forbidden") return result.error();
+    log::Warn("an object whose owners are gone may not be deleted and stays",
+              {{"resource", ToString(node.resource)}, {"object", name}, {"err", result.error()}});
+    return true;
   }
   deleted_.Increment();
   log::Info("collected an object whose owners are gone",
-            {{"resource", ToString(node.resource)},
-             {"object", store::NamespacedName(node.object->meta.ns, node.object->meta.name)}});
-  return OkStatus();
+            {{"resource", ToString(node.resource)}, {"object", name}});
+  return true;
 }
 
 }  // namespace forkplane::apiserver

@@ -34,7 +34,7 @@ Status NamespaceController::Start() {
 Status NamespaceController::Reconcile(const std::string& name) {
   ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(KeyOf(name)));
   if (object == nullptr || !object->meta.terminating()) return OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<std::string> remaining, DeleteContent(name));
+  ASSIGN_OR_RETURN(const std::vector<std::string> remaining, DeleteContent(name, object->meta.uid));
   if (!remaining.empty()) return WriteRemaining(name, remaining);
   log::Info("a namespace is empty and goes", {{"namespace", name}});
   return store::EditObject(store_, KeyOf(name), object->meta.uid, store::Part::kFinalize,
@@ -44,20 +44,26 @@ Status NamespaceController::Reconcile(const std::string& name) {
                            });
 }
 
-Result<std::vector<std::string>> NamespaceController::DeleteContent(const std::string& name) {
+Result<std::vector<std::string>> NamespaceController::DeleteContent(const std::string& name,
+                                                                    const std::string& uid) {
   std::vector<std::string> remaining;
   for (const crd::ResourceTypePtr& type : registry_.List()) {
     if (!type->namespaced || !type->storage) continue;
     const store::GroupResource resource{type->group, type->plural};
     ASSIGN_OR_RETURN(const store::ListResult list,
                      store_.List(resource, store::ListOptions{.ns = name}));
+    // Nothing is created in a terminating namespace, so what was listed while this one was still
+    // the one of its name is its own; another one of that name may hold other objects.
+    ASSIGN_OR_RETURN(const store::ObjectPtr still, store_.Get(KeyOf(name)));
+    if (still == nullptr || still->meta.uid != uid) return Conflict("the namespace was replaced");
     std::size_t held = 0;
     for (const store::ObjectPtr& item : list.items) {
       if (item->meta.terminating()) {
         ++held;
         continue;
       }
-      const Result<store::DeleteResult> deleted = store_.Delete({resource, name, item->meta.name});
+      const Result<store::DeleteResult> deleted = store_.Delete(
+          {resource, name, item->meta.name}, store::DeleteOptions{.uid = item->meta.uid});
       if (deleted.ok() ? !deleted->removed : deleted.error().code != Code::kNotFound) ++held;
     }
     if (held > 0) {

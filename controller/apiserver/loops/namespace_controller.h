@@ -22,7 +22,7 @@ class NamespaceController {
 
  private:
   // What finalizers still hold, as "virtualmachines.forkplane.dev has 2 resource instances".
-  Result<std::vector<std::string>> DeleteContent(const std::string& name);
+  Result<std::vector<std::string>> DeleteContent(const std::string& name, const std::string& uid);
   Status WriteRemaining(const std::string& name, const std::vector<std::string>& remaining);
 
   store::ObjectStore& store_;

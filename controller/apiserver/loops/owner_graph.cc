@@ -4,9 +4,8 @@
 
 namespace forkplane::apiserver {
 
-bool GraphNode::HasFinalizer(std::string_view name) const {
-  const std::vector<std::string>& finalizers = object->meta.finalizers;
-  return std::find(finalizers.begin(), finalizers.end(), name) != finalizers.end();
+bool HasFinalizer(const store::Meta& meta, std::string_view name) {
+  return std::find(meta.finalizers.begin(), meta.finalizers.end(), name) != meta.finalizers.end();
 }
 
 void OwnerGraph::Put(const store::GroupResource& resource, const store::ObjectPtr& object) {

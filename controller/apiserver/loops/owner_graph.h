@@ -10,12 +10,16 @@
 
 namespace forkplane::apiserver {
 
+bool HasFinalizer(const store::Meta& meta, std::string_view name);
+
 struct GraphNode {
   store::GroupResource resource;
   store::ObjectPtr object;
 
   store::ObjectKey Key() const { return {resource, object->meta.ns, object->meta.name}; }
-  bool HasFinalizer(std::string_view name) const;
+  bool HasFinalizer(std::string_view name) const {
+    return apiserver::HasFinalizer(object->meta, name);
+  }
 };
 
 // NOTE Threading: one thread.

@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <limits>
+
 #include "controller/base/check.h"
 
 namespace forkplane::apiserver {
@@ -54,6 +56,12 @@ bool ResourceFollower::Synced() const {
                      [](const auto& item) { return item.second.synced; });
 }
 
+store::Revision ResourceFollower::SeenThrough() const {
+  store::Revision seen = std::numeric_limits<store::Revision>::max();
+  for (const auto& [resource, follow] : follows_) seen = std::min(seen, follow.seen);
+  return seen;
+}
+
 Status ResourceFollower::OpenMissing() {
   const std::uint64_t version = registry_.version();
   if (version != opened_for_) {
@@ -85,7 +93,13 @@ void ResourceFollower::DrainOne(const store::GroupResource& resource, Follow& fo
                                 std::vector<Sighting>& sightings) {
   for (int i = 0; i < kEventsPerDrainMax; ++i) {
     std::optional<store::WatchEvent> event = follow.watch->TryNext();
-    if (!event) return;
+    if (!event) {
+      // A resource in which nothing happens keeps up too.
+      follow.seen = std::max(follow.seen, follow.watch->SentThrough());
+      return;
+    }
+    // The initial state is in the order of revisions, but complete only at its end.
+    if (follow.synced || event->initial_events_end) follow.seen = event->revision;
     if (event->type == store::EventType::kBookmark) {
       if (!event->initial_events_end) continue;
       follow.synced = true;

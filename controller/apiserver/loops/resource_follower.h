@@ -32,6 +32,8 @@ class ResourceFollower {
   void Wait(const std::stop_token& stop, MonotonicTime deadline, Clock& clock);
   // What happened since the last call. Opens watches of new resources and reopens ended ones.
   Result<std::vector<Sighting>> Drain();
+  // Every event up to this revision was given out by Drain, of whatever resource.
+  store::Revision SeenThrough() const;
   // Whether the present state of every resource was seen once.
   bool Synced() const;
 
@@ -41,6 +43,7 @@ class ResourceFollower {
     std::map<std::string, store::ObjectPtr> known;        // by uid
     std::map<std::string, store::ObjectPtr> unconfirmed;  // known before a reopening
     bool synced = false;
+    store::Revision seen = 0;
   };
   Status OpenMissing();
   static void DrainOne(const store::GroupResource& resource, Follow& follow,

@@ -38,8 +38,9 @@ struct ListQuery {
 // `watch`: sendInitialEvents and bookmarks belong to watches only.
 ApiResult<ListQuery> ParseListQuery(const HttpRequest& request, bool watch);
 
-// DeleteOptions from the body (JSON or YAML) and the query; a value in both may differ, then the
-// body wins, as upstream does it.
+// DeleteOptions from the body and the query; a value in both may differ, then the body wins. 400
+// (types, unknown fields and query parameters, another kind) or 422 (values): nothing that was sent
+// is passed over.
 ApiResult<store::DeleteOptions> ParseDeleteOptions(const HttpRequest& request);
 
 }  // namespace forkplane::apiserver

@@ -216,15 +216,17 @@ ApiResult<HttpResponse> ResourceHandler::DeleteCollection(const RequestContext& 
   ASSIGN_OR_RETURN(const store::DeleteOptions options, ParseDeleteOptions(context.http));
   ASSIGN_OR_RETURN(store::ListResult list, ReadList(store_, context, query));
   std::vector<store::ObjectPtr> deleted;
+  std::optional<ApiStatus> refused;  // the first one; the others go all the same
   for (const store::ObjectPtr& object : list.items) {
     const store::ObjectKey key{context.Resource(), object->meta.ns, object->meta.name};
     Result<store::DeleteResult> result = store_.Delete(key, options);
     if (result.ok()) {
       deleted.push_back(result->object);
-    } else if (result.error().code != Code::kNotFound) {  // somebody else was faster: as wanted
-      return FromError(result.error(), context.Ref(object->meta.name));
+    } else if (result.error().code != Code::kNotFound && !refused) {  // not found: as wanted
+      refused = FromError(result.error(), context.Ref(object->meta.name));
     }
   }
+  if (refused) return *std::move(refused);
   list.items = std::move(deleted);
   return renderer.List(list);
 }

@@ -40,13 +40,14 @@ bool PrintsActions(const File& file, const std::string& line) {
 }
 
 std::set<std::string> ReasonsOfTheCode() {
-  // Of an action, kinds, and a phase of a Snapshot's host.
-  const std::set<std::string> others = {"AttachEgress", "AttachIngress", "VirtualMachine", "Host",
-                                        "Present"};
+  // Of an action, kinds, a phase of a Snapshot's host, and an answer of the store.
+  const std::set<std::string> others = {"AttachEgress", "AttachIngress", "VirtualMachine",
+                                        "Host",         "Present",       "Forbidden"};
   std::set<std::string> reasons;
   for (const File& file : Sources()) {
-    const bool tells =
-        file.path.starts_with("reconcilers/") || file.path == "controller/manifests/notice.h";
+    const bool tells = file.path.starts_with("reconcilers/") ||
+                       file.path == "controller/manifests/notice.h" ||
+                       file.path == "controller/apiserver/loops/gc.cc";
     if (!tells) continue;
     for (const std::string& line : file.lines) {
       if (PrintsActions(file, line)) continue;

@@ -63,6 +63,9 @@ class ApiTest : public ::testing::Test {
   ApiTest();
   ~ApiTest() override;
 
+  // Puts the server on another store, whose content is that of the log.
+  void OpenStore(std::unique_ptr<store::RevisionLog> log);
+
   // As the admin, unless `peer` says otherwise.
   Reply Do(const std::string& method, const std::string& target, const std::string& body = {},
            Headers headers = {});
@@ -84,18 +87,24 @@ class ApiTest : public ::testing::Test {
   static Json Widget(const std::string& name, int cpus = 1);
   Json MustCreate(const std::string& name, int cpus = 1);
 
+  // Reasons of the Events that the background loops told of the object, in their order.
+  std::vector<std::string> Told(const std::string& name) EXCLUDES(told_mu_);
   // Starts the background loops.
   void StartBackground();
   // Waits on a watch of the collection until `done` holds for the object; false after ten seconds.
   bool AwaitObject(const std::string& collection, const std::string& name,
                    const std::function<bool(const Json&)>& done);
   bool AwaitGone(const std::string& collection, const std::string& name);
+  // Returns when the background loops have acted on everything that was written before.
+  void PassTheLoops();
 
   metrics::Registry metrics_;
   SeededRng rng_{1};
   std::unique_ptr<crd::TypeRegistry> registry_;
   std::unique_ptr<store::LocalObjectStore> store_;
   std::unique_ptr<ApiServer> server_;
+  Mutex told_mu_;
+  std::multimap<std::string, std::string> told_ GUARDED_BY(told_mu_);  // object's name, reason
   std::unique_ptr<Background> background_;
   std::optional<TlsPeer> peer_ = TlsPeer{"admin", {"system:masters"}};
 };

@@ -1,3 +1,5 @@
+#include "crd/embedded.h"
+#include "crd/yaml.h"
 #include "tests/unit/apiserver/api_fixture.h"
 
 namespace forkplane::apiserver::testing {
@@ -19,8 +21,34 @@ class CrdTest : public ApiTest {
     }
     return false;
   }
+  // The store again, from a log in which networks.forkplane.dev has the finalizer of a user's
+  // definition and a deletionTimestamp.
+  store::ObjectPtr StoreTerminatingNetworkCrd();
+
+  const std::string ours_ = "virtualmachines.forkplane.dev";
   const std::string gadgets_ = "/apis/user.dev/v1/namespaces/default/gadgets";
 };
+
+store::ObjectPtr CrdTest::StoreTerminatingNetworkCrd() {
+  std::string text;
+  for (const crd::EmbeddedFile& file : crd::EmbeddedCrds()) {
+    Json crd = *crd::ParseOneYaml(file.text);
+    if (crd["metadata"]["name"] != "networks.forkplane.dev") continue;
+    crd["metadata"]["uid"] = "00000000-0000-4000-8000-00000000000a";
+    crd["metadata"]["generation"] = 2;
+    crd["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z";
+    crd["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:01Z";
+    crd["metadata"]["finalizers"] = {"customresourcecleanup.apiextensions.k8s.io"};
+    crd["metadata"]["resourceVersion"] = "1";
+    text = crd.dump();
+  }
+  auto log = store::NewMemoryLog(rng_);
+  const store::ObjectKey key{
+      {"apiextensions.k8s.io", "customresourcedefinitions"}, {}, "networks.forkplane.dev"};
+  CHECK(log->Append(std::vector{store::LogRecord{.revision = 1, .key = key, .text = text}}).ok());
+  OpenStore(std::move(log));
+  return *store_->Get(key);
+}
 
 TEST_F(CrdTest, AUsersDefinitionIsServed) {  // T139
   StartBackground();
@@ -82,11 +110,66 @@ TEST_F(CrdTest, DeletingItDeletesItsObjects) {
 
 TEST_F(CrdTest, OursAreThereAndStay) {
   StartBackground();
-  ASSERT_TRUE(AwaitObject(kCrds, "virtualmachines.forkplane.dev", Established));
+  ASSERT_TRUE(AwaitObject(kCrds, ours_, Established));
   EXPECT_EQ(Get(kCrds).json["items"].size(), 6u);
-  const Reply refused = Delete(kCrds + "/virtualmachines.forkplane.dev");
-  EXPECT_EQ(refused.code, 403);
-  EXPECT_EQ(Get(kCrds + "/virtualmachines.forkplane.dev").code, 200);
+  for (const char* options : {"", R"({"propagationPolicy":"Foreground"})",
+                              R"({"propagationPolicy":"Orphan"})", R"({"dryRun":["All"]})"}) {
+    const Reply refused = Delete(kCrds + "/" + ours_, options);
+    EXPECT_EQ(refused.code, 403) << refused.text;
+    EXPECT_EQ(refused.message(),
+              "customresourcedefinitions.apiextensions.k8s.io "
+              "\"virtualmachines.forkplane.dev\" is forbidden: this kind is "
+              "part of the server");
+  }
+  EXPECT_EQ(Delete(kCrds).code, 403);
+  EXPECT_EQ(Get(kCrds).json["items"].size(), 6u);
+}
+
+// Goal: nothing that can be written to one of our definitions takes the objects of its kind.
+// Method: every way that leads to a deletion, each followed by an event that the loops have passed.
+TEST_F(CrdTest, OursAreNeverRetiredWhoeverAsks) {
+  StartBackground();
+  ASSERT_TRUE(AwaitObject(kCrds, ours_, Established));
+  const std::string networks = "/apis/forkplane.dev/v1alpha1/networks";
+  const Json network = {{"apiVersion", "forkplane.dev/v1alpha1"},
+                        {"kind", "Network"},
+                        {"metadata", {{"name", "n"}}},
+                        {"spec", {{"cidr", "10.0.0.0/24"}}}};
+  ASSERT_EQ(Post(networks, network).code, 201);
+  const std::string target = kCrds + "/networks.forkplane.dev";
+  const Json finalizers = {"customresourcecleanup.apiextensions.k8s.io"};
+  const Json gone = {{{"apiVersion", "v1"},
+                      {"kind", "ConfigMap"},
+                      {"name", "gone"},
+                      {"uid", "00000000-0000-4000-8000-000000000000"}}};
+  EXPECT_EQ(Patch(target, {{"metadata", {{"finalizers", finalizers}}}}).code, 403);
+  EXPECT_EQ(Patch(target, {{"metadata", {{"ownerReferences", gone}}}}).code, 403);
+  Json whole = Get(target).json;
+  whole["metadata"]["finalizers"] = finalizers;
+  EXPECT_EQ(Put(target, whole).code, 403);
+  const Json past = {{"metadata", {{"deletionTimestamp", "2020-01-01T00:00:00Z"}}}};
+  EXPECT_EQ(Patch(target, past).code, 200);
+  EXPECT_EQ(Patch(target + "/status", past).code, 200);
+  EXPECT_EQ(Delete(kCrds, R"({"propagationPolicy":"Foreground"})").code, 403);
+  EXPECT_EQ(Delete(target).code, 403);
+  PassTheLoops();
+  EXPECT_EQ(Get(networks + "/n").code, 200);
+  EXPECT_FALSE(Get(target).json["metadata"].contains("deletionTimestamp"));
+}
+
+// A store that an earlier version wrote may hold one that is being deleted.
+TEST_F(CrdTest, OneOfOursThatIsBeingDeletedIsMadeAnewAndItsObjectsStay) {
+  const store::ObjectPtr stored = StoreTerminatingNetworkCrd();
+  const Json network = {{"apiVersion", "forkplane.dev/v1alpha1"},
+                        {"kind", "Network"},
+                        {"metadata", {{"name", "n"}}},
+                        {"spec", {{"cidr", "10.0.0.0/24"}}}};
+  ASSERT_EQ(Post("/apis/forkplane.dev/v1alpha1/networks", network).code, 201);
+  StartBackground();
+  ASSERT_TRUE(AwaitObject(kCrds, "networks.forkplane.dev", [&](const Json& crd) {
+    return crd["metadata"]["uid"] != stored->meta.uid && Established(crd);
+  }));
+  EXPECT_EQ(Get("/apis/forkplane.dev/v1alpha1/networks/n").code, 200);
 }
 
 TEST_F(CrdTest, ABadDefinitionIsRefusedWithItsCauses) {

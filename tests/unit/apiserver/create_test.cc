@@ -203,5 +203,31 @@ TEST_F(CreateTest, ACreateOnANamedObjectIs405) {
   EXPECT_EQ(reply.message(), "create is not supported on resources of kind \"widgets.test.dev\"");
 }
 
+// Goal: ConfigMaps and Secrets hold at most 1 MiB of values, whichever verb makes them larger, and
+// what is refused is not there. Method: one byte below, at and above the bound.
+TEST_F(CreateTest, ConfigMapsAndSecretsHoldAtMostOneMebibyte) {
+  const std::size_t most = std::size_t{1024} * 1024;
+  Json map = {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", {{"name", "m"}}}};
+  map["data"] = {{"a", std::string(most - 10, 'x')}, {"b", std::string(10, 'x')}};
+  EXPECT_EQ(Post(kConfigMaps, map).code, 201);
+  const Reply grown = Patch(kConfigMaps + "/m", {{"data", {{"c", "y"}}}});
+  EXPECT_EQ(grown.code, 422);
+  EXPECT_EQ(grown.message(),
+            "ConfigMap \"m\" is invalid: []: Too long: may not be more than 1048576 bytes");
+  EXPECT_EQ(grown.json["details"]["causes"][0]["reason"], "FieldValueTooLong");
+  map["metadata"]["name"] = "n";
+  map["binaryData"] = {{"d", "eA=="}};  // one byte
+  EXPECT_EQ(Post(kConfigMaps, map).code, 422);
+  EXPECT_EQ(Get(kConfigMaps + "/n").code, 404);
+
+  const std::string secrets = "/api/v1/namespaces/default/secrets";
+  Json secret = {{"apiVersion", "v1"}, {"kind", "Secret"}, {"metadata", {{"name", "s"}}}};
+  secret["stringData"] = {{"a", std::string(most, 'x')}};
+  EXPECT_EQ(Post(secrets, secret).code, 201);
+  secret["metadata"]["name"] = "t";
+  secret["stringData"]["b"] = "x";
+  EXPECT_EQ(Post(secrets, secret).code, 422);
+}
+
 }  // namespace
 }  // namespace forkplane::apiserver::testing

@@ -1,3 +1,5 @@
+#include "controller/apiserver/loops/gc.h"
+
 #include "tests/unit/apiserver/api_fixture.h"
 
 namespace forkplane::apiserver::testing {
@@ -114,6 +116,177 @@ TEST_F(GcTest, WhatHappenedBeforeTheStartIsFoundAtIt) {
   Remove("owner", "Background");
   StartBackground();
   EXPECT_TRUE(AwaitGone(kWidgets, "child"));
+}
+
+// Goal: an object outside all namespaces is never collected for an owner inside one, whether that
+// is there, goes, or never was; it is told. Method: Namespaces owned by ConfigMaps; a later
+// dangling dependent is the proof that the collector has looked.
+TEST_F(GcTest, AClusterScopedDependentOfANamespacedOwnerIsNeverCollected) {
+  const Json map = {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", {{"name", "m"}}}};
+  const Json owner = Post(kConfigMaps, map).json;
+  Json never = OwnerOf(owner);
+  never["uid"] = "00000000-0000-4000-8000-000000000002";
+  for (const auto& [name, reference] :
+       {std::pair{"one", OwnerOf(owner)}, std::pair{"two", never}}) {
+    const Json ns = {{"apiVersion", "v1"},
+                     {"kind", "Namespace"},
+                     {"metadata", {{"name", name}, {"ownerReferences", {reference}}}}};
+    ASSERT_EQ(Post(kNamespaces, ns).code, 201);
+  }
+  ASSERT_EQ(Delete(kConfigMaps + "/m").code, 200);
+  PassTheLoops();
+  for (const char* name : {"one", "two"}) {
+    const Reply ns = Get(kNamespaces + "/" + name);
+    EXPECT_EQ(ns.code, 200);
+    EXPECT_FALSE(ns.json["metadata"].contains("deletionTimestamp"));
+    EXPECT_EQ(Told(name), (std::vector<std::string>{"OwnerRefInvalidNamespace"}));
+  }
+  EXPECT_NE(metrics_.Serialize().find("forkplane_gc_invalid_references_total 2"),
+            std::string::npos);
+}
+
+TEST_F(GcTest, AReferenceIntoAnotherNamespaceIsTold) {
+  const Json ns = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", "far"}}}};
+  ASSERT_EQ(Post(kNamespaces, ns).code, 201);
+  const Reply owner = Post("/apis/test.dev/v1/namespaces/far/widgets", Widget("owner"));
+  ASSERT_EQ(owner.code, 201);
+  const Json near = MustCreate("near");
+  // Kept by an owner that is there; the other reference goes.
+  MakeOwned("child", Json::array({OwnerOf(owner.json), OwnerOf(near)}));
+  ASSERT_TRUE(AwaitObject(kWidgets, "child", [](const Json& object) {
+    return object["metadata"]["ownerReferences"].size() == 1;
+  }));
+  EXPECT_EQ(Told("child"), (std::vector<std::string>{"OwnerRefInvalidNamespace"}));
+}
+
+// Goal: an owner that is deleted in the foreground ends although its dependent stays with another
+// owner. Method: two owners, one of them deleted so.
+TEST_F(GcTest, OneOfTwoOwnersDeletedInTheForegroundEnds) {
+  const Json one = MustCreate("one");
+  const Json two = MustCreate("two");
+  MakeOwned("child", Json::array({OwnerOf(one), OwnerOf(two)}));
+  Remove("one", "Foreground");
+  EXPECT_TRUE(AwaitGone(kWidgets, "one"));
+  const Json references = Get(kWidgets + "/child").json["metadata"]["ownerReferences"];
+  ASSERT_EQ(references.size(), 1u);
+  EXPECT_EQ(references[0]["name"], "two");
+}
+
+// What may not be deleted is left, and is not tried for ever.
+TEST_F(GcTest, AProtectedNamespaceWithoutItsOwnerStays) {
+  const Json gone = {{"apiVersion", "apiextensions.k8s.io/v1"},
+                     {"kind", "CustomResourceDefinition"},
+                     {"name", "gone.user.dev"},
+                     {"uid", "00000000-0000-4000-8000-000000000003"}};
+  ASSERT_EQ(Patch(kNamespaces + "/default", {{"metadata", {{"ownerReferences", {gone}}}}}).code,
+            200);
+  PassTheLoops();
+  EXPECT_EQ(Get(kNamespaces + "/default").code, 200);
+  EXPECT_NE(metrics_.Serialize().find("forkplane_background_failures_total 0"), std::string::npos);
+}
+
+// The collector alone, on a store in which something happens just before a deletion.
+class GcJudgementTest : public ApiTest {
+ protected:
+  class MeddlingStore final : public store::ObjectStore {
+   public:
+    MeddlingStore(store::ObjectStore& inner, std::function<void()> before_delete)
+        : inner_(inner), before_delete_(std::move(before_delete)) {}
+    Result<store::ObjectPtr> Get(const store::ObjectKey& key) override { return inner_.Get(key); }
+    Result<store::ListResult> List(const store::GroupResource& resource,
+                                   const store::ListOptions& options) override {
+      return inner_.List(resource, options);
+    }
+    Result<std::unique_ptr<store::Watch>> OpenWatch(const store::GroupResource& resource,
+                                                    const store::WatchOptions& options) override {
+      return inner_.OpenWatch(resource, options);
+    }
+    Result<store::WriteResult> Create(const store::GroupResource& resource, const std::string& ns,
+                                      const std::string& text,
+                                      const store::WriteOptions& options) override {
+      return inner_.Create(resource, ns, text, options);
+    }
+    Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
+                                      const store::UpdateOptions& options) override {
+      return inner_.Update(key, text, options);
+    }
+    Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
+                                      const store::UpdateOptions& options) override {
+      return inner_.Modify(key, edit, options);
+    }
+    Result<store::DeleteResult> Delete(const store::ObjectKey& key,
+                                       const store::DeleteOptions& options) override {
+      before_delete_();
+      return inner_.Delete(key, options);
+    }
+    Result<store::Revision> CurrentRevision() override { return inner_.CurrentRevision(); }
+    Status AwaitRevision(store::Revision revision, std::chrono::milliseconds patience,
+                         const std::stop_token& stop) override {
+      return inner_.AwaitRevision(revision, patience, stop);
+    }
+    std::string Identity() const override { return inner_.Identity(); }
+
+   private:
+    store::ObjectStore& inner_;
+    std::function<void()> before_delete_;
+  };
+
+  store::ObjectPtr Stored(const std::string& name) {
+    return *store_->Get({kResource, "default", name});
+  }
+  static Json ReferenceTo(const Json& owner) {
+    return {{"apiVersion", "test.dev/v1"},
+            {"kind", "Widget"},
+            {"name", owner["metadata"]["name"]},
+            {"uid", owner["metadata"]["uid"]}};
+  }
+  const store::GroupResource kResource{"test.dev", "widgets"};
+};
+
+// Goal: the collector deletes only what it judged. Method: the dependent is adopted by a living
+// owner after the judgement and before the deletion.
+TEST_F(GcJudgementTest, DeletesOnlyTheRevisionThatWasJudged) {
+  const Json dead = MustCreate("dead");
+  const Json alive = MustCreate("alive");
+  Json body = Widget("child");
+  body["metadata"]["ownerReferences"] = {ReferenceTo(dead)};
+  ASSERT_EQ(Post(kWidgets, body).code, 201);
+  ASSERT_EQ(Delete(kWidgets + "/dead").code, 200);
+  MeddlingStore store(*store_, [&] {
+    ASSERT_EQ(Patch(kWidgets + "/child",
+                    {{"metadata", {{"ownerReferences", {ReferenceTo(dead), ReferenceTo(alive)}}}}})
+                  .code,
+              200);
+  });
+  GarbageCollector gc(store, *registry_, metrics_);
+  gc.Changed(kResource, Stored("alive"));
+  gc.Changed(kResource, Stored("child"));
+  EXPECT_TRUE(gc.Collect(*store_->CurrentRevision()).ok());
+  const Reply child = Get(kWidgets + "/child");
+  ASSERT_EQ(child.code, 200);
+  // Judged again, with what is true now.
+  EXPECT_EQ(child.json["metadata"]["ownerReferences"], Json::array({ReferenceTo(alive)}));
+}
+
+// Goal: orphaning misses nobody. Method: the owner's deletion is seen before its child's creation,
+// as it may come from two watches.
+TEST_F(GcJudgementTest, AnOwnerLetsGoOnlyWhenAllItsDependentsWereSeen) {
+  const Json owner = MustCreate("owner");
+  Json body = Widget("child");
+  body["metadata"]["ownerReferences"] = {ReferenceTo(owner)};
+  ASSERT_EQ(Post(kWidgets, body).code, 201);
+  const store::Revision before = *store_->CurrentRevision();
+  ASSERT_EQ(Delete(kWidgets + "/owner", R"({"propagationPolicy":"Orphan"})").code, 200);
+  GarbageCollector gc(*store_, *registry_, metrics_);
+  gc.Changed(kResource, Stored("owner"));
+  EXPECT_TRUE(gc.Collect(before - 1).ok());
+  EXPECT_EQ(Get(kWidgets + "/owner").code, 200);
+  EXPECT_FALSE(gc.idle());
+  gc.Changed(kResource, Stored("child"));
+  EXPECT_TRUE(gc.Collect(*store_->CurrentRevision()).ok());
+  EXPECT_EQ(Get(kWidgets + "/owner").code, 404);
+  EXPECT_EQ(Get(kWidgets + "/child").json["metadata"].value("ownerReferences", Json::array()),
+            Json::array());
 }
 
 }  // namespace

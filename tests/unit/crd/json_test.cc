@@ -13,9 +13,9 @@ TEST(JsonTest, DepthIsBoundedBeforeAnyoneRecurses) {
   const auto deep = ParseJson(open + std::string(100'000, ']'));
   ASSERT_FALSE(deep.ok());
   EXPECT_EQ(deep.error().code, Code::kInvalid);
-  EXPECT_EQ(deep.error().message, "nested deeper than 100 levels");
-  EXPECT_TRUE(ParseJson(std::string(100, '[') + std::string(100, ']')).ok());
-  EXPECT_FALSE(ParseJson(std::string(101, '[') + std::string(101, ']')).ok());
+  EXPECT_EQ(deep.error().message, "nested deeper than 128 levels");
+  EXPECT_TRUE(ParseJson(std::string(128, '[') + std::string(128, ']')).ok());
+  EXPECT_FALSE(ParseJson(std::string(129, '[') + std::string(129, ']')).ok());
 }
 
 TEST(JsonTest, DuplicateKeysAreReportedAndTheLastWins) {
