@@ -10,10 +10,10 @@ Error SqliteError(sqlite3* db, std::string_view what) {
     case SQLITE_FULL:
     case SQLITE_IOERR:
     case SQLITE_NOMEM:
-      return Unavailable(std::move(message));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return Conflict(std::move(message));
+    case SQLITE_PROTOCOL:
+      return Unavailable(std::move(message));
     case SQLITE_NOTADB:
       return Invalid(std::move(message));
     default:

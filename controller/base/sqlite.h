@@ -64,7 +64,8 @@ class SqliteConnection {
   std::string_view name_;
 };
 
-// Full disk and I/O: Unavailable. Busy: Conflict. Damaged, not a database: Internal, Invalid.
+// Full disk, I/O, a lock that somebody else holds: Unavailable. Damaged, not a database: Internal,
+// Invalid. Never Conflict, which says that an object was changed by somebody.
 Error SqliteError(sqlite3* db, std::string_view what);
 
 }  // namespace forkplane
