@@ -23,7 +23,8 @@ Result<std::unique_ptr<ApiLayer>> ApiLayer::Open(const Options& options, Clock& 
       std::chrono::duration_cast<std::chrono::microseconds>(clock.WallNow().time_since_epoch());
   ASSIGN_OR_RETURN(auto log,
                    store::OpenSqliteLog({.path = options.state_dir + "/objects.db",
-                                         .first = static_cast<store::Revision>(now.count())},
+                                         .first = static_cast<store::Revision>(now.count()),
+                                         .reserve_path = options.state_dir + "/revisions"},
                                         rng));
   if (wrap_log) log = wrap_log(std::move(log));
   ASSIGN_OR_RETURN(layer->objects_,

@@ -88,6 +88,11 @@ Error ForbiddenError(const GroupResource& resource, std::string_view name, std::
       "Forbidden");
 }
 
+Error UnreadableError(const ObjectKey& key, const Object& object) {
+  return Internal(fmt::format("{} \"{}\" cannot be read: {}", ToString(key.resource), key.name,
+                              object.unreadable));
+}
+
 Error ExpiredError(Revision asked, Revision oldest) {
   return WithReason(Conflict(fmt::format("too old resource version: {} ({})", asked, oldest)),
                     "Expired");

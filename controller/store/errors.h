@@ -44,6 +44,8 @@ Error InvalidError(std::string_view kind, std::string_view group, std::string_vi
 Error BadRequestError(std::string message);
 // `virtualmachines.forkplane.dev "a" is forbidden: <why>`, HTTP 403; code kInvalid.
 Error ForbiddenError(const GroupResource& resource, std::string_view name, std::string_view why);
+// `configmaps "a" cannot be read: <object.unreadable>`, HTTP 500.
+Error UnreadableError(const ObjectKey& key, const Object& object);
 // `too old resource version: <asked> (<oldest>)`, HTTP 410.
 Error ExpiredError(Revision asked, Revision oldest);
 // `Timeout: Too large resource version: <asked>, current: <current>`, HTTP 504.

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace forkplane::store {
 
@@ -17,8 +18,8 @@ inline constexpr std::size_t kHistoryBytesMax = std::size_t{64} * 1024 * 1024;
 // one more is refused with Unavailable.
 inline constexpr std::size_t kQueuedWritesMax = 10'000;
 
-// Revisions the log drops in one step, between commits, and how far it may lag behind the history.
-inline constexpr std::size_t kCompactRevisionsMax = 500;
+// Records the log drops in one step, between commits, and how far it may lag behind the history.
+inline constexpr std::size_t kCompactRecordsMax = 500;
 inline constexpr std::size_t kCompactLag = 1000;
 
 // WAL pages (4 KiB) after which the checkpoint thread starts, and after which the writer itself
@@ -34,7 +35,24 @@ inline constexpr std::size_t kGenerateNameSuffix = 5;
 // Times a write is prepared anew because another one to the same object came between.
 inline constexpr int kWriteAttemptsMax = 100;
 
+// What may be written: the bytes of the stored text, and its levels of arrays and objects. Reading
+// allows more (crd::JsonLimits), because the server itself adds to what is there (a deletion's
+// timestamp and finalizers), and what was accepted must be readable for ever.
 inline constexpr std::size_t kObjectBytesMax = std::size_t{3} * 1024 * 1024;
+inline constexpr std::size_t kObjectDepthMax = 100;
+inline constexpr std::size_t kRevisionDigitsMax = 20;
+
+// Revisions that are reserved at a time outside the database (revision_reserve.h): one small
+// durable write for so many.
+inline constexpr std::uint64_t kReservedRevisions = 100'000;
+
+// Health asks the disk again when the last durable write is older than this; it waits so long for
+// the answer; and fewer free bytes than this are as good as none: an object of full size goes into
+// the WAL and from there into the database.
+inline constexpr std::chrono::seconds kProbeAfter{5};
+inline constexpr std::chrono::seconds kProbePatience{3};
+inline constexpr std::uint64_t kDiskFreeMin = std::uint64_t{16} * 1024 * 1024;
+
 inline constexpr std::size_t kContinueTokenBytesMax = 4096;
 
 }  // namespace forkplane::store

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/log.h"
 #include "controller/store/errors.h"
 #include "controller/store/object_builder.h"
 
@@ -21,8 +22,14 @@ std::vector<std::string> SelectableFields(const crd::TypeRegistry& types,
 }  // namespace
 
 LocalObjectStore::LocalObjectStore(std::unique_ptr<RevisionLog> log, Options options, Clock& clock,
-                                   Rng& rng)
-    : log_(std::move(log)), options_(options), clock_(clock), rng_(rng), table_(clock) {}
+                                   Rng& rng, metrics::Registry& registry)
+    : log_(std::move(log)),
+      options_(options),
+      clock_(clock),
+      rng_(rng),
+      table_(clock),
+      unreadable_(registry.AddGauge("forkplane_store_unreadable_records",
+                                    "Objects whose stored record cannot be read.")) {}
 
 Result<std::unique_ptr<LocalObjectStore>> LocalObjectStore::Open(std::unique_ptr<RevisionLog> log,
                                                                  Options options, Clock& clock,
@@ -30,7 +37,7 @@ Result<std::unique_ptr<LocalObjectStore>> LocalObjectStore::Open(std::unique_ptr
                                                                  metrics::Registry& registry) {
   CHECK(log != nullptr && options.types != nullptr);
   std::unique_ptr<LocalObjectStore> store(
-      new LocalObjectStore(std::move(log), options, clock, rng));
+      new LocalObjectStore(std::move(log), options, clock, rng, registry));
   RETURN_IF_ERROR(store->Load());
   store->StartWriting(registry);
   return store;
@@ -50,31 +57,63 @@ void LocalObjectStore::StartWriting(metrics::Registry& registry) {
 
 Status LocalObjectStore::Load() {
   table_.SetFloor(0);
-  RETURN_IF_ERROR(log_->Load([this](LogRecord&& record) { return LoadRecord(std::move(record)); }));
+  std::map<ObjectKey, std::string> unreadable;
+  RETURN_IF_ERROR(log_->Load([this, &unreadable](LogRecord&& record) {
+    return LoadRecord(std::move(record), unreadable);
+  }));
+  for (const auto& [key, why] : unreadable) {
+    log::Err("an object of the store cannot be read; it is not served, and its name stays taken",
+             {{"resource", ToString(key.resource)},
+              {"object", NamespacedName(key.ns, key.name)},
+              {"why", why}});
+  }
+  CountUnreadable(static_cast<int>(unreadable.size()));
   table_.SetFloor(log_->compacted());
+  table_.SkipTo(log_->last_revision());
   return OkStatus();
 }
 
-Status LocalObjectStore::LoadRecord(LogRecord record) {
+ObjectPtr LocalObjectStore::Read(const LogRecord& record) const {
   Result<Object> object =
       ParseObject(record.text, SelectableFields(*options_.types, record.key.resource));
-  if (!object.ok()) {
-    return std::move(object).error().WithContext(
-        fmt::format("store record {} ({} {})", record.revision, ToString(record.key.resource),
-                    NamespacedName(record.key.ns, record.key.name)));
+  if (object.ok()) return AtRevision(*object, record.revision);
+  const std::string why =
+      fmt::format("record {} of the store: {}", record.revision, object.error().message);
+  return AtRevision(UnreadableObject(record.key, why), record.revision);
+}
+
+// `unreadable`: by object, why its newest state cannot be read; older ones are not served.
+Status LocalObjectStore::LoadRecord(LogRecord record,
+                                    std::map<ObjectKey, std::string>& unreadable) {
+  ObjectPtr state = Read(record);
+  const ObjectPtr before = table_.Get(record.key);
+  if (state->unreadable.empty() || record.deleted) {
+    unreadable.erase(record.key);
+  } else {
+    unreadable[record.key] = state->unreadable;
   }
-  ObjectPtr state = AtRevision(*object, record.revision);
   if (record.revision <= log_->compacted()) {
     table_.Seed(record.key, std::move(state));
     return OkStatus();
   }
   store::Change change{.revision = record.revision,
                        .key = record.key,
-                       .before = table_.Get(record.key),
+                       .before = before,
                        .state = std::move(state),
                        .deleted = record.deleted};
   table_.Apply({&change, 1});
   return OkStatus();
+}
+
+void LocalObjectStore::CountUnreadable(int by) {
+  unreadable_.Set(static_cast<double>(unreadable_count_ += by));
+}
+
+Status LocalObjectStore::Health() {
+  RETURN_IF_ERROR(pipeline_->Health());
+  const int count = unreadable_count_;
+  if (count == 0) return OkStatus();
+  return Internal(fmt::format("{} objects cannot be read; the log named them at the start", count));
 }
 
 Result<crd::ResourceTypePtr> LocalObjectStore::StoredType(const GroupResource& resource) const {
@@ -110,7 +149,11 @@ Result<Filter> LocalObjectStore::FilterFor(const GroupResource& resource, const 
   return Filter{.resource = resource, .ns = ns, .labels = labels, .fields = fields};
 }
 
-Result<ObjectPtr> LocalObjectStore::Get(const ObjectKey& key) { return table_.Get(key); }
+Result<ObjectPtr> LocalObjectStore::Get(const ObjectKey& key) {
+  ObjectPtr object = table_.Get(key);
+  if (!object || object->unreadable.empty()) return object;
+  return UnreadableError(key, *object);
+}
 
 Result<ListResult> LocalObjectStore::List(const GroupResource& resource,
                                           const ListOptions& options) {
@@ -121,8 +164,9 @@ Result<ListResult> LocalObjectStore::List(const GroupResource& resource,
 
 Result<std::unique_ptr<Watch>> LocalObjectStore::OpenWatch(const GroupResource& resource,
                                                            const WatchOptions& options) {
-  ASSIGN_OR_RETURN(Filter filter, FilterFor(resource, options.ns, options.labels, options.fields));
-  return hub_->Open(std::move(filter), options);
+  ASSIGN_OR_RETURN(const Filter filter,
+                   FilterFor(resource, options.ns, options.labels, options.fields));
+  return hub_->Open(filter, options);
 }
 
 Status LocalObjectStore::AwaitRevision(Revision revision, std::chrono::milliseconds patience,

@@ -1,6 +1,8 @@
 // The embedded object store: Kubernetes' object semantics over a revision log.
 #pragma once
 
+#include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -31,7 +33,8 @@ class LocalObjectStore final : public ObjectStore {
     AdmissionGate* gate = nullptr;             // null: everything is admitted
   };
 
-  // The error of a record that cannot be read names it; nothing is skipped.
+  // A record that cannot be read does not keep the store from opening: its object is unreadable
+  // (see Object), Health tells of it, and so do the log and forkplane_store_unreadable_records.
   static Result<std::unique_ptr<LocalObjectStore>> Open(std::unique_ptr<RevisionLog> log,
                                                         Options options, Clock& clock, Rng& rng,
                                                         metrics::Registry& registry);
@@ -58,6 +61,7 @@ class LocalObjectStore final : public ObjectStore {
   Result<Revision> CurrentRevision() override { return table_.revision(); }
   Status AwaitRevision(Revision revision, std::chrono::milliseconds patience,
                        const std::stop_token& stop) override;
+  Status Health() override;
   std::string Identity() const override { return log_->identity(); }
 
   void Close();
@@ -65,9 +69,12 @@ class LocalObjectStore final : public ObjectStore {
  private:
   struct Change;  // one prepared write on its way
 
-  LocalObjectStore(std::unique_ptr<RevisionLog> log, Options options, Clock& clock, Rng& rng);
+  LocalObjectStore(std::unique_ptr<RevisionLog> log, Options options, Clock& clock, Rng& rng,
+                   metrics::Registry& registry);
   Status Load();
-  Status LoadRecord(LogRecord record);
+  Status LoadRecord(LogRecord record, std::map<ObjectKey, std::string>& unreadable);
+  ObjectPtr Read(const LogRecord& record) const;
+  void CountUnreadable(int by);
   void StartWriting(metrics::Registry& registry);
 
   Result<crd::ResourceTypePtr> StoredType(const GroupResource& resource) const;
@@ -91,6 +98,9 @@ class LocalObjectStore final : public ObjectStore {
                                                   const crd::Json& live, crd::Json body,
                                                   const UpdateOptions& options);
   std::optional<WriteResult> Unchanged(const ObjectKey& key, const ObjectPtr& base);
+  Result<std::optional<DeleteResult>> TakeAwayUnreadable(const ObjectKey& key,
+                                                         const ObjectPtr& base,
+                                                         const DeleteOptions& options);
   Result<std::optional<ObjectPtr>> AdmitAndWrite(const Change& change);
   Error Settled(const ObjectKey& key, Error error);
   bool StillLatest(const ObjectKey& key, const ObjectPtr& base);
@@ -100,6 +110,8 @@ class LocalObjectStore final : public ObjectStore {
   Clock& clock_;
   Rng& rng_;
   ObjectTable table_;
+  metrics::Gauge unreadable_;
+  std::atomic<int> unreadable_count_ = 0;
   std::unique_ptr<WatchHub> hub_;
   std::unique_ptr<WritePipeline> pipeline_;
 };

@@ -2,6 +2,7 @@
 // was faster.
 #include <nlohmann/json.hpp>
 
+#include "controller/base/log.h"
 #include "controller/store/errors.h"
 #include "controller/store/limits.h"
 #include "controller/store/local_object_store.h"
@@ -19,7 +20,7 @@ Error TooBusy(const ObjectKey& key) {
 
 // The stored state as JSON, in the version of `type` (versions differ in name only).
 Result<Json> LiveJson(const crd::ResourceType& type, const Object& object) {
-  ASSIGN_OR_RETURN(Json live, crd::ParseJson(object.text, {.bytes_max = 2 * kObjectBytesMax}));
+  ASSIGN_OR_RETURN(Json live, crd::ParseJson(object.text));
   live["apiVersion"] = type.ApiVersion();
   return live;
 }
@@ -36,11 +37,32 @@ ObjectPtr DryRunObject(const crd::ResourceType& type, const Json& json, const Ob
   return std::make_shared<const Object>(std::move(object));
 }
 
-Status CheckSize(const crd::ResourceType& type, const Object& object) {
-  if (object.text.size() <= kObjectBytesMax) return OkStatus();
-  return WithReason(Invalid(fmt::format("{} \"{}\": object is too large: limit is {}",
-                                        type.GroupResource(), object.meta.name, kObjectBytesMax)),
-                    "RequestEntityTooLarge");
+// What is stored can be read again: its bytes with the longest revision, and its depth. An object
+// that is too large already (by what a deletion added) may become smaller.
+Status CheckStorable(const crd::ResourceType& type, const Json& json, const Object& object,
+                     const ObjectPtr& base) {
+  const std::size_t bytes = object.text.size() + kRevisionDigitsMax;
+  const bool grows = !base || object.text.size() > base->text.size();
+  if (bytes > kObjectBytesMax && grows) {
+    return WithReason(
+        Invalid(fmt::format("{} \"{}\": object is too large: {} bytes, the limit is {}",
+                            type.GroupResource(), object.meta.name, bytes, kObjectBytesMax)),
+        "RequestEntityTooLarge");
+  }
+  if (crd::DepthOf(json) <= kObjectDepthMax) return OkStatus();
+  return BadRequestError(fmt::format("{} \"{}\": nested deeper than {} levels",
+                                     type.GroupResource(), object.meta.name, kObjectDepthMax));
+}
+
+// `outcome` is a replacement or a removal.
+ProposedWrite ProposeChange(const crd::ResourceType& type, const ObjectKey& key,
+                            const ObjectPtr& base, const Outcome& outcome) {
+  ProposedWrite write{.key = key,
+                      .base = base,
+                      .state = Draft(type, *outcome.json),
+                      .deleted = outcome.kind == Outcome::Kind::kRemove};
+  if (write.deleted) write.must_be_empty = DefinedResource(type, key.name);
+  return write;
 }
 
 }  // namespace
@@ -66,7 +88,6 @@ bool LocalObjectStore::StillLatest(const ObjectKey& key, const ObjectPtr& base) 
 }
 
 Result<std::optional<ObjectPtr>> LocalObjectStore::AdmitAndWrite(const Change& change) {
-  RETURN_IF_ERROR(CheckSize(change.type, *change.write.state));
   if (options_.gate == nullptr || change.admit.empty()) return pipeline_->Write(change.write);
   const AdmissionRequest request{.operation = change.write.base
                                                   ? AdmissionRequest::Operation::kUpdate
@@ -112,22 +133,25 @@ Result<std::optional<WriteResult>> LocalObjectStore::TryCreate(const crd::Resour
   ObjectPtr draft = Draft(type, json);
   const ObjectKey key{{type.group, type.plural}, url_ns, draft->meta.name};
   if (const ObjectPtr there = pipeline_->Latest(key)) {
+    if (!there->unreadable.empty()) return UnreadableError(key, *there);
     return Settled(key, ExistsError(key.resource, key.name, there->meta.terminating()));
   }
-  const bool needs_namespace =
-      type.namespaced && options_.types->FindStorage("", NamespaceResource().plural) != nullptr;
+  RETURN_IF_ERROR(CheckStorable(type, json, *draft, nullptr));
+  ProposedWrite write{
+      .key = key,
+      .base = nullptr,
+      .state = std::move(draft),
+      .needs_namespace =
+          type.namespaced && options_.types->FindStorage("", NamespaceResource().plural) != nullptr,
+      .definition_uid = type.definition_uid,
+      .definition = type.crd_name};
   if (dry_run) {
-    if (needs_namespace) RETURN_IF_ERROR(pipeline_->CheckNamespace(key));
+    RETURN_IF_ERROR(pipeline_->CheckOthers(write));
     return std::optional<WriteResult>({.object = DryRunObject(type, json, nullptr)});
   }
   const std::string admit = options_.gate != nullptr ? TextWithoutRevision(json) : std::string();
   ASSIGN_OR_RETURN(std::optional<ObjectPtr> written,
-                   AdmitAndWrite({type,
-                                  {.key = key,
-                                   .base = nullptr,
-                                   .state = std::move(draft),
-                                   .needs_namespace = needs_namespace},
-                                  admit}));
+                   AdmitAndWrite({type, std::move(write), admit}));
   if (!written) return std::optional<WriteResult>();
   return std::optional<WriteResult>({.object = *std::move(written)});
 }
@@ -149,6 +173,7 @@ Result<std::optional<WriteResult>> LocalObjectStore::TryUpdate(const crd::Resour
                                                                const UpdateOptions& options) {
   const ObjectPtr base = pipeline_->Latest(key);
   if (!base) return Settled(key, NotFoundError(key.resource, key.name));
+  if (!base->unreadable.empty()) return UnreadableError(key, *base);
   ASSIGN_OR_RETURN(const Json live, LiveJson(type, *base));
   return CommitUpdate(type, key, base, live, body, options);
 }
@@ -169,6 +194,7 @@ Result<std::optional<WriteResult>> LocalObjectStore::TryModify(const crd::Resour
                                                                const UpdateOptions& options) {
   const ObjectPtr base = pipeline_->Latest(key);
   if (!base) return Settled(key, NotFoundError(key.resource, key.name));
+  if (!base->unreadable.empty()) return UnreadableError(key, *base);
   ASSIGN_OR_RETURN(Json live, LiveJson(stored, *base));
   Json body = live;
   Result<bool> wanted = edit(body);
@@ -196,17 +222,17 @@ Result<std::optional<WriteResult>> LocalObjectStore::CommitUpdate(const crd::Res
   if (!outcome.ok()) return Settled(key, std::move(outcome).error());
   if (outcome->kind == Outcome::Kind::kSame) return Unchanged(key, base);
   const bool removed = outcome->kind == Outcome::Kind::kRemove;
+  ProposedWrite write = ProposeChange(type, key, base, *outcome);
+  if (!removed) RETURN_IF_ERROR(CheckStorable(type, *outcome->json, *write.state, base));
   if (options.dry_run) {
+    RETURN_IF_ERROR(pipeline_->CheckOthers(write));
     return std::optional<WriteResult>(
         {.object = DryRunObject(type, *outcome->json, base), .removed = removed});
   }
   const bool ask = options_.gate != nullptr && options.part == Part::kMain && !removed;
-  ASSIGN_OR_RETURN(
-      std::optional<ObjectPtr> written,
-      AdmitAndWrite(
-          {type,
-           {.key = key, .base = base, .state = Draft(type, *outcome->json), .deleted = removed},
-           ask ? TextWithoutRevision(*outcome->json) : std::string()}));
+  ASSIGN_OR_RETURN(std::optional<ObjectPtr> written,
+                   AdmitAndWrite({type, std::move(write),
+                                  ask ? TextWithoutRevision(*outcome->json) : std::string()}));
   if (!written) return std::optional<WriteResult>();
   return std::optional<WriteResult>({.object = *std::move(written), .removed = removed});
 }
@@ -225,7 +251,8 @@ Result<std::optional<DeleteResult>> LocalObjectStore::TryDelete(const crd::Resou
                                                                 const DeleteOptions& options) {
   const ObjectPtr base = pipeline_->Latest(key);
   if (!base) return Settled(key, NotFoundError(key.resource, key.name));
-  ASSIGN_OR_RETURN(Json live, crd::ParseJson(base->text, {.bytes_max = 2 * kObjectBytesMax}));
+  if (!base->unreadable.empty()) return TakeAwayUnreadable(key, base, options);
+  ASSIGN_OR_RETURN(Json live, crd::ParseJson(base->text));
   Result<Outcome> outcome = PrepareDelete(type, key, live, options, clock_.WallNow());
   if (!outcome.ok()) return Settled(key, std::move(outcome).error());
   const bool removed = outcome->kind == Outcome::Kind::kRemove;
@@ -237,12 +264,23 @@ Result<std::optional<DeleteResult>> LocalObjectStore::TryDelete(const crd::Resou
     return std::optional<DeleteResult>(
         {.object = DryRunObject(type, *outcome->json, base), .removed = removed});
   }
-  ASSIGN_OR_RETURN(
-      std::optional<ObjectPtr> written,
-      pipeline_->Write(
-          {.key = key, .base = base, .state = Draft(type, *outcome->json), .deleted = removed}));
+  ASSIGN_OR_RETURN(std::optional<ObjectPtr> written,
+                   pipeline_->Write(ProposeChange(type, key, base, *outcome)));
   if (!written) return std::optional<DeleteResult>();
   return std::optional<DeleteResult>({.object = *std::move(written), .removed = removed});
+}
+
+Result<std::optional<DeleteResult>> LocalObjectStore::TakeAwayUnreadable(
+    const ObjectKey& key, const ObjectPtr& base, const DeleteOptions& options) {
+  if (!options.ignore_unreadable) return UnreadableError(key, *base);
+  if (options.dry_run) return std::optional<DeleteResult>({.object = base, .removed = true});
+  ASSIGN_OR_RETURN(const std::optional<ObjectPtr> written,
+                   pipeline_->Write({.key = key, .base = base, .state = base, .deleted = true}));
+  if (!written) return std::optional<DeleteResult>();
+  log::Warn("a record that could not be read was taken away",
+            {{"resource", ToString(key.resource)}, {"object", NamespacedName(key.ns, key.name)}});
+  CountUnreadable(-1);
+  return std::optional<DeleteResult>({.object = *written, .removed = true});
 }
 
 }  // namespace forkplane::store

@@ -49,6 +49,8 @@ class MemoryLog final : public RevisionLog {
     return OkStatus();
   }
 
+  Status Probe() override { return OkStatus(); }
+
   Revision last_revision() const override {
     MutexLock lock(mu_);
     return last_;

@@ -78,6 +78,11 @@ struct Object {
   std::string kind;
   std::string text;  // compact JSON, UTF-8, with resourceVersion
 
+  // Not empty: the stored record cannot be read, and why. All else but the key is unknown then.
+  // Such an object occupies its name and shows in no list: what is not understood is not taken for
+  // absent.
+  std::string unreadable = {};
+
   // Where the digits of resourceVersion stand in `text`; lets the store put another revision in
   // without parsing (a DELETED event carries the last state at the revision of the deletion).
   std::size_t revision_offset = 0;

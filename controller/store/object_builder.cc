@@ -142,6 +142,14 @@ Result<Object> ParseObject(const std::string& text,
   return BuildObject(json, selectable_fields);
 }
 
+Object UnreadableObject(const ObjectKey& key, std::string why) {
+  Json metadata = {{"name", key.name}};
+  if (!key.ns.empty()) metadata["namespace"] = key.ns;
+  Object object = BuildObject({{"metadata", std::move(metadata)}}, {});
+  object.unreadable = std::move(why);
+  return object;
+}
+
 std::string TextWithoutRevision(const Json& json) {
   Json copy = json;
   if (copy.contains("metadata")) copy["metadata"].erase("resourceVersion");

@@ -20,6 +20,9 @@ Object BuildObject(const crd::Json& json, const std::vector<std::string>& select
 Result<Object> ParseObject(const std::string& text,
                            const std::vector<std::string>& selectable_fields);
 
+// Stands for a record that cannot be read.
+Object UnreadableObject(const ObjectKey& key, std::string why);
+
 // The text without metadata.resourceVersion, for dry runs and gates.
 std::string TextWithoutRevision(const crd::Json& json);
 

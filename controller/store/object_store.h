@@ -72,8 +72,9 @@ struct WatchOptions {
   std::string ns = {};
   LabelSelector labels = {};
   FieldSelector fields = {};
-  // Only events after this revision, Expired when history no longer reaches back to it; one in the
-  // future waits silently. 0: first an ADDED for every object there is, then live.
+  // Only events after this revision: Expired when history no longer reaches back to it,
+  // FutureRevisionError when it was not given out yet (AwaitRevision first). 0: first an ADDED for
+  // every object there is, then live.
   Revision after = 0;
   // With after == 0: a kBookmark marked initial_events_end stands behind the initial state.
   bool initial_events_end = false;
@@ -144,6 +145,9 @@ struct DeleteOptions {
   std::optional<std::string> uid = {};          // precondition
   std::optional<Revision> revision = {};        // precondition
   std::optional<Propagation> propagation = {};  // default: background
+  // Only for an object whose record cannot be read (see Health): takes the record away, whatever it
+  // holds. Nothing can be asked of its uid or finalizers.
+  bool ignore_unreadable = false;
   bool dry_run = false;
 };
 
@@ -156,7 +160,7 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
 
-  // Null: there is none.
+  // Null: there is none. Internal: its record cannot be read (lists and watches leave it out).
   virtual Result<ObjectPtr> Get(const ObjectKey& key) = 0;
   virtual Result<ListResult> List(const GroupResource& resource, const ListOptions& options) = 0;
   virtual Result<std::unique_ptr<Watch>> OpenWatch(const GroupResource& resource,
@@ -181,6 +185,10 @@ class ObjectStore {
   // upstream waits 3 s), else FutureRevisionError.
   virtual Status AwaitRevision(Revision revision, std::chrono::milliseconds patience,
                                const std::stop_token& stop) = 0;
+
+  // Whether writes would become durable now, and everything stored can be read: Unavailable,
+  // Internal. May wait for the disk for some seconds.
+  virtual Status Health() { return OkStatus(); }
 
   // The uuid this store got when it was made; the ledger keeps it to tell a replaced store from an
   // empty one.

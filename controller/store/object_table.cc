@@ -15,7 +15,59 @@ std::size_t CostOf(const Change& change) {
          (change.deleted ? change.state->text.size() : 0);
 }
 
+// The value that a field selector demands of a path; nothing when it demands none.
+std::optional<std::string> Demanded(const FieldSelector& fields, std::string_view path) {
+  for (const FieldRequirement& one : fields.requirements) {
+    if (one.path == path && !one.negated) return one.value;
+  }
+  return std::nullopt;
+}
+
+// Keys with this prefix; all of them when it is empty. '0' is the character after '/'.
+std::string PrefixOf(const Filter& filter) { return filter.ns.empty() ? "" : filter.ns + "/"; }
+std::string EndOf(const Filter& filter) { return filter.ns.empty() ? "" : filter.ns + "0"; }
+
+// Whether exactly one key can match, and which.
+std::optional<std::string> OnlyKey(const Filter& filter, const ObjectIndex& objects) {
+  const std::optional<std::string> name = Demanded(filter.fields, "metadata.name");
+  if (!name) return std::nullopt;
+  const std::string ns =
+      filter.ns.empty() ? Demanded(filter.fields, "metadata.namespace").value_or("") : filter.ns;
+  if (!ns.empty()) return NamespacedName(ns, *name);
+  // Without a namespace only a cluster-scoped object has this key.
+  return objects.Find(*name) ? name : std::nullopt;
+}
+
 }  // namespace
+
+ListResult ListSnapshot(const Snapshot& snapshot, const Filter& filter, std::int64_t limit,
+                        const std::string& start) {
+  ListResult result;
+  result.revision = snapshot.revision;
+  if (const std::optional<std::string> only = OnlyKey(filter, snapshot.objects)) {
+    const ObjectPtr object = snapshot.objects.Find(*only);
+    if (object && *only >= start && filter.Matches(*object)) result.items.push_back(object);
+    return result;
+  }
+  const std::string end = EndOf(filter);
+  const auto most = limit > 0 ? static_cast<std::size_t>(limit) : snapshot.objects.size();
+  snapshot.objects.VisitFrom(std::max(start, PrefixOf(filter)), [&](const std::string& key,
+                                                                    const ObjectPtr& object) {
+    if (!end.empty() && key >= end) return false;
+    if (!filter.Matches(*object)) return true;
+    if (result.items.size() < most) {
+      result.items.push_back(object);
+      return true;
+    }
+    result.continue_token = EncodeContinue({.revision = result.revision, .start = key});
+    if (filter.labels.empty() && filter.fields.empty()) {
+      const std::size_t last = end.empty() ? snapshot.objects.size() : snapshot.objects.Rank(end);
+      result.remaining = static_cast<std::int64_t>(last - snapshot.objects.Rank(key));
+    }
+    return false;
+  });
+  return result;
+}
 
 std::string_view ToString(EventType type) {
   switch (type) {
@@ -60,15 +112,24 @@ void ObjectTable::SetFloor(Revision floor) {
   revision_ = std::max(revision_, floor);
 }
 
+void ObjectTable::SkipTo(Revision revision) {
+  MutexLock lock(mu_);
+  if (revision <= revision_) return;
+  gap_after_ = revision_;
+  gap_before_ = revision;
+  revision_ = revision;
+}
+
 void ObjectTable::Put(const ObjectKey& key, ObjectPtr object) {
-  Index& index = objects_[key.resource];
+  ObjectIndex& index = objects_[key.resource];
   const std::string name = NamespacedName(key.ns, key.name);
-  if (!object) {
-    count_ -= index.erase(name);
-    return;
+  const std::size_t before = index.size();
+  if (object) {
+    index.Put(name, std::move(object));
+  } else {
+    index.Erase(name);
   }
-  const auto [it, inserted] = index.insert_or_assign(name, std::move(object));
-  if (inserted) ++count_;
+  count_ += index.size() - before;
 }
 
 void ObjectTable::Apply(std::span<Change> changes) {
@@ -80,7 +141,7 @@ void ObjectTable::Apply(std::span<Change> changes) {
     change.at = now;
     Put(change.key, change.after());
     history_bytes_ += CostOf(change);
-    history_.push_back(change);
+    history_.push_back(std::make_shared<const Change>(change));
   }
   TrimHistory();
   advanced_.NotifyAll();
@@ -89,11 +150,12 @@ void ObjectTable::Apply(std::span<Change> changes) {
 void ObjectTable::TrimHistory() {
   const MonotonicTime oldest = clock_.Now() - kHistoryWindow;
   while (!history_.empty()) {
+    const Change& first = *history_.front();
     const bool too_much = history_.size() > kHistoryEventsMax || history_bytes_ > kHistoryBytesMax;
-    const bool too_old = history_.size() > kHistoryEventsMin && history_.front().at < oldest;
+    const bool too_old = history_.size() > kHistoryEventsMin && first.at < oldest;
     if (!too_much && !too_old) return;
-    history_bytes_ -= CostOf(history_.front());
-    floor_ = history_.front().revision;
+    history_bytes_ -= CostOf(first);
+    floor_ = first.revision;
     history_.pop_front();
   }
 }
@@ -101,40 +163,52 @@ void ObjectTable::TrimHistory() {
 ObjectPtr ObjectTable::Get(const ObjectKey& key) const {
   MutexLock lock(mu_);
   const auto index = objects_.find(key.resource);
-  if (index == objects_.end()) return nullptr;
-  const auto it = index->second.find(NamespacedName(key.ns, key.name));
-  return it == index->second.end() ? nullptr : it->second;
+  return index == objects_.end() ? nullptr : index->second.Find(NamespacedName(key.ns, key.name));
 }
 
-Status ObjectTable::CheckSnapshot(Revision at) const {
+Status ObjectTable::CheckHeld(Revision at) const {
   if (at > revision_) return FutureRevisionError(at, revision_);
   if (at < floor_) return ExpiredError(at, floor_);
+  if (at > gap_after_ && at < gap_before_) return ExpiredError(at, gap_before_);
   return OkStatus();
 }
 
-ObjectTable::Index ObjectTable::Range(const Filter& filter) const {
-  const auto index = objects_.find(filter.resource);
-  if (index == objects_.end()) return {};
-  if (filter.ns.empty()) return index->second;
-  const std::string first = filter.ns + "/";
-  const std::string last = filter.ns + "0";  // '0' is the character after '/'
-  return {index->second.lower_bound(first), index->second.lower_bound(last)};
+std::vector<ChangePtr> ObjectTable::AfterLocked(Revision after) const {
+  const auto first =
+      std::partition_point(history_.begin(), history_.end(),
+                           [after](const ChangePtr& change) { return change->revision <= after; });
+  return {first, history_.end()};
 }
 
-ObjectTable::Index ObjectTable::IndexAt(const Filter& filter, Revision at) const {
-  Index index = Range(filter);
-  // Undo what came later, newest first.
-  for (auto it = history_.rbegin(); it != history_.rend() && it->revision > at; ++it) {
-    if (it->key.resource != filter.resource) continue;
-    if (!filter.ns.empty() && it->key.ns != filter.ns) continue;
-    const std::string name = NamespacedName(it->key.ns, it->key.name);
-    if (it->before) {
-      index.insert_or_assign(name, it->before);
+Snapshot ObjectTable::Newest(const GroupResource& resource) const {
+  MutexLock lock(mu_);
+  const auto index = objects_.find(resource);
+  return {index == objects_.end() ? ObjectIndex() : index->second, revision_};
+}
+
+Result<Snapshot> ObjectTable::SnapshotAt(const GroupResource& resource, Revision at) const {
+  Snapshot snapshot{.objects = {}, .revision = at};
+  std::vector<ChangePtr> later;
+  {
+    MutexLock lock(mu_);
+    RETURN_IF_ERROR(CheckHeld(at));
+    if (const auto index = objects_.find(resource); index != objects_.end()) {
+      snapshot.objects = index->second;
+    }
+    later = AfterLocked(at);
+  }
+  // What came later is undone, newest first.
+  for (auto it = later.rbegin(); it != later.rend(); ++it) {
+    const Change& change = **it;
+    if (change.key.resource != resource) continue;
+    const std::string name = NamespacedName(change.key.ns, change.key.name);
+    if (change.before) {
+      snapshot.objects.Put(name, change.before);
     } else {
-      index.erase(name);
+      snapshot.objects.Erase(name);
     }
   }
-  return index;
+  return snapshot;
 }
 
 Result<ListResult> ObjectTable::List(const Filter& filter, const ListOptions& options) const {
@@ -145,47 +219,17 @@ Result<ListResult> ObjectTable::List(const Filter& filter, const ListOptions& op
     }
     ASSIGN_OR_RETURN(token, DecodeContinue(options.continue_token));
   }
-  ListResult result;
-  Index index;
-  {
-    MutexLock lock(mu_);
-    result.revision = token.revision == 0 ? revision_ : token.revision;
-    RETURN_IF_ERROR(CheckSnapshot(result.revision));
-    index = IndexAt(filter, result.revision);
+  if (token.revision == 0) {
+    return ListSnapshot(Newest(filter.resource), filter, options.limit, token.start);
   }
-  const auto limit = options.limit > 0 ? static_cast<std::size_t>(options.limit) : index.size();
-  for (auto it = index.lower_bound(token.start); it != index.end(); ++it) {
-    if (!filter.Matches(*it->second)) continue;
-    if (result.items.size() < limit) {
-      result.items.push_back(it->second);
-      continue;
-    }
-    result.continue_token = EncodeContinue({.revision = result.revision, .start = it->first});
-    if (filter.labels.empty() && filter.fields.empty()) {
-      result.remaining = static_cast<std::int64_t>(std::distance(it, index.end()));
-    }
-    break;
-  }
-  return result;
+  ASSIGN_OR_RETURN(const Snapshot snapshot, SnapshotAt(filter.resource, token.revision));
+  return ListSnapshot(snapshot, filter, options.limit, token.start);
 }
 
-Result<std::vector<WatchEvent>> ObjectTable::Replay(const Filter& filter, Revision after) const {
-  std::deque<Change> changes;
-  {
-    MutexLock lock(mu_);
-    if (after < floor_) return ExpiredError(after, floor_);
-    const auto first =
-        std::partition_point(history_.begin(), history_.end(),
-                             [after](const Change& change) { return change.revision <= after; });
-    changes.assign(first, history_.end());
-  }
-  std::vector<WatchEvent> events;
-  for (const Change& change : changes) {
-    if (std::optional<WatchEvent> event = EventFor(filter, change)) {
-      events.push_back(*std::move(event));
-    }
-  }
-  return events;
+Result<std::vector<ChangePtr>> ObjectTable::ChangesAfter(Revision after) const {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(CheckHeld(after));
+  return AfterLocked(after);
 }
 
 Revision ObjectTable::revision() const {
@@ -201,6 +245,12 @@ Revision ObjectTable::floor() const {
 std::size_t ObjectTable::size() const {
   MutexLock lock(mu_);
   return count_;
+}
+
+std::size_t ObjectTable::CountOf(const GroupResource& resource) const {
+  MutexLock lock(mu_);
+  const auto index = objects_.find(resource);
+  return index == objects_.end() ? 0 : index->second.size();
 }
 
 bool ObjectTable::AwaitRevision(Revision wanted, const std::stop_token& stop,

@@ -40,11 +40,15 @@ class RevisionLog {
   virtual Status Load(const std::function<Status(LogRecord&&)>& visit) = 0;
 
   // Forgets what history up to and including `through` no longer needs: replaced states and
-  // deletions. The newest state of an object stays. The caller bounds a step by its choice of
-  // `through`.
+  // deletions. The newest state of an object stays. A step may end before `through`, when it has
+  // become long (kCompactRecordsMax).
   virtual Status Compact(Revision through) = 0;
 
-  // The highest revision there ever was, also if its record was compacted away.
+  // Whether an Append would become durable now; writes a little and syncs it.
+  virtual Status Probe() = 0;
+
+  // The highest revision there ever was, also if its record was compacted away, or is in no copy of
+  // the log that is left.
   virtual Revision last_revision() const = 0;
   virtual Revision compacted() const = 0;
   // A uuid made with the log.
@@ -56,9 +60,12 @@ std::unique_ptr<RevisionLog> NewMemoryLog(Rng& rng, Revision first = 0);
 
 struct SqliteLogOptions {
   std::string path;  // its folder exists
-  // Only for a new file: the revision before the first one. A store that replaces a lost one must
-  // start above it, or clients that resume see revisions go back (app starts at the time).
+  // The revision before the first one of a new file. A store that replaces a lost one must start
+  // above it, or clients that resume see revisions go back (app starts at the time).
   Revision first = 0;
+  // Where the highest revision ever given out is kept beside the database (revision_reserve.h).
+  // "": nowhere; the database alone says it.
+  std::string reserve_path = {};
 };
 // Opens or makes the file, 0600. Never resets anything by itself:
 //   Conflict: another process has it open.

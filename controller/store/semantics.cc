@@ -269,7 +269,41 @@ void ApplyPropagation(std::optional<Propagation> propagation, Json& metadata) {
   }
 }
 
+// A user's definition goes after its objects, whoever took its finalizer away, and says so at once
+// (the words of the apiextensions server).
+void BeginRetirement(Json& definition, WallTime now) {
+  Json& metadata = definition["metadata"];
+  std::vector<std::string> finalizers = StringsOf(metadata, "finalizers");
+  if (std::find(finalizers.begin(), finalizers.end(), kCleanupFinalizer) == finalizers.end()) {
+    finalizers.emplace_back(kCleanupFinalizer);
+    metadata["finalizers"] = finalizers;
+  }
+  Json& conditions = ObjectMember(definition, "status")["conditions"];
+  if (!conditions.is_array()) conditions = Json::array();
+  for (auto it = conditions.begin(); it != conditions.end(); ++it) {
+    if (!it->is_object() || StringOf(*it, "type") != "Terminating") continue;
+    conditions.erase(it);
+    break;
+  }
+  conditions.push_back({{"type", "Terminating"},
+                        {"status", "True"},
+                        {"lastTransitionTime", FormatTime(now)},
+                        {"reason", "InstanceDeletionPending"},
+                        {"message",
+                         "CustomResourceDefinition marked for deletion; CustomResource deletion "
+                         "will begin soon"}});
+}
+
 }  // namespace
+
+std::optional<GroupResource> DefinedResource(const crd::ResourceType& type, std::string_view name) {
+  const std::size_t dot = name.find('.');
+  if (ResourceOf(type) != DefinitionResource() || type.protected_names.contains(name) ||
+      dot == std::string_view::npos) {
+    return std::nullopt;
+  }
+  return GroupResource{std::string(name.substr(dot + 1)), std::string(name.substr(0, dot))};
+}
 
 Result<Json> DecodeBody(const std::string& text) {
   Result<Json> parsed = crd::ParseJson(text);
@@ -334,6 +368,7 @@ Result<Outcome> PrepareDelete(const crd::ResourceType& type, const ObjectKey& ke
   }
   Json object = live;
   ApplyPropagation(options.propagation, object["metadata"]);
+  if (!IsTerminating(object) && DefinedResource(type, key.name)) BeginRetirement(object, now);
   if (IsFree(type, object)) return Settle(Outcome::Kind::kRemove, std::move(object));
   if (!IsTerminating(object)) {
     object["metadata"]["deletionTimestamp"] = FormatTime(now);

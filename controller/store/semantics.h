@@ -44,6 +44,18 @@ Result<Outcome> PrepareUpdate(const crd::ResourceType& type, const ObjectKey& ke
 Result<Outcome> PrepareDelete(const crd::ResourceType& type, const ObjectKey& key,
                               const crd::Json& live, const DeleteOptions& options, WallTime now);
 
+// The finalizer that holds a definition until its objects are gone.
+inline constexpr const char* kCleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
+
+// A definition that is nobody's but a user's: deleting it takes its objects. Nothing for other
+// resources and for the definitions of the server's own kinds.
+std::optional<GroupResource> DefinedResource(const crd::ResourceType& type, std::string_view name);
+
+inline const GroupResource& DefinitionResource() {
+  static const GroupResource kDefinitions{"apiextensions.k8s.io", "customresourcedefinitions"};
+  return kDefinitions;
+}
+
 inline const GroupResource& NamespaceResource() {
   static const GroupResource kNamespaces{"", "namespaces"};
   return kNamespaces;

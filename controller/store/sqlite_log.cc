@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,12 +12,14 @@
 #include <filesystem>
 #include <thread>
 
+#include "controller/base/clock.h"
 #include "controller/base/log.h"
 #include "controller/base/mutex.h"
 #include "controller/base/sqlite.h"
 #include "controller/base/unique_fd.h"
 #include "controller/store/limits.h"
 #include "controller/store/revision_log.h"
+#include "controller/store/revision_reserve.h"
 
 namespace forkplane::store {
 namespace {
@@ -79,26 +82,36 @@ class Checkpointer {
 class SqliteLog final : public RevisionLog {
  public:
   static Result<std::unique_ptr<RevisionLog>> Open(const SqliteLogOptions& options, Rng& rng);
+  ~SqliteLog() override;
+  SqliteLog(const SqliteLog&) = delete;
+  SqliteLog& operator=(const SqliteLog&) = delete;
 
   Status Append(std::span<const LogRecord> records) override;
   Status Load(const std::function<Status(LogRecord&&)>& visit) override;
   Status Compact(Revision through) override;
+  Status Probe() override;
 
   Revision last_revision() const override { return last_; }
   Revision compacted() const override { return compacted_; }
   const std::string& identity() const override { return identity_; }
 
  private:
-  SqliteLog(UniqueFd lock, SqliteConnection connection, SqliteStatement insert)
-      : lock_(std::move(lock)), connection_(std::move(connection)), insert_(std::move(insert)) {}
+  SqliteLog(std::string path, UniqueFd lock, SqliteConnection connection, SqliteStatement insert)
+      : path_(std::move(path)),
+        lock_(std::move(lock)),
+        connection_(std::move(connection)),
+        insert_(std::move(insert)) {}
 
   Status ReadMeta();
   Status InsertAll(std::span<const LogRecord> records);
+  Status OpenReserve(const SqliteLogOptions& options);
+  Result<Revision> BoundStep(Revision through);
   Status CompactInTransaction(Revision through);
   // Runs `body` between BEGIN and COMMIT; rolls back what failed.
   Status Transaction(const std::function<Status()>& body);
   void AfterCommit();
 
+  const std::string path_;
   UniqueFd lock_;
   SqliteConnection connection_;
   SqliteStatement insert_;
@@ -106,6 +119,7 @@ class SqliteLog final : public RevisionLog {
   std::atomic<Revision> last_ = 0;
   std::atomic<Revision> compacted_ = 0;
   int wal_pages_ = 0;
+  std::unique_ptr<RevisionReserve> reserve_;  // null: none is kept
   std::unique_ptr<Checkpointer> checkpointer_;
 };
 
@@ -194,8 +208,9 @@ Result<std::unique_ptr<RevisionLog>> SqliteLog::Open(const SqliteLogOptions& opt
   RETURN_IF_ERROR(Configure(second));
 
   std::unique_ptr<SqliteLog> log(
-      new SqliteLog(std::move(lock), std::move(connection), std::move(insert)));
+      new SqliteLog(options.path, std::move(lock), std::move(connection), std::move(insert)));
   RETURN_IF_ERROR(log->ReadMeta());
+  RETURN_IF_ERROR(log->OpenReserve(options));
   sqlite3_wal_hook(
       log->connection_.raw(),
       [](void* self, sqlite3*, const char*, int pages) {
@@ -219,6 +234,20 @@ Status SqliteLog::ReadMeta() {
   compacted_ = static_cast<Revision>(compacted);
   last_ = static_cast<Revision>(std::max(newest, compacted));
   return OkStatus();
+}
+
+Status SqliteLog::OpenReserve(const SqliteLogOptions& options) {
+  if (options.reserve_path.empty()) return OkStatus();
+  ASSIGN_OR_RETURN(reserve_, RevisionReserve::Open(options.reserve_path, last_, options.first));
+  last_ = reserve_->start();
+  return OkStatus();
+}
+
+SqliteLog::~SqliteLog() {
+  if (!reserve_) return;
+  const Status closed = reserve_->Close(last_);
+  // The block stays reserved; the next process starts behind it.
+  if (!closed.ok()) log::Warn("revision reserve not closed", {{"err", closed.error()}});
 }
 
 Status SqliteLog::Transaction(const std::function<Status()>& body) {
@@ -250,6 +279,10 @@ Status SqliteLog::InsertAll(std::span<const LogRecord> records) {
 Status SqliteLog::Append(std::span<const LogRecord> records) {
   if (records.empty()) return OkStatus();
   CHECK(records.front().revision > last_);
+  if (reserve_) {
+    const Status covered = reserve_->Cover(records.back().revision);
+    if (!covered.ok()) return Unavailable(covered.error().message);
+  }
   RETURN_IF_ERROR(Transaction([this, records] { return InsertAll(records); }));
   last_ = records.back().revision;
   AfterCommit();
@@ -293,13 +326,40 @@ Status SqliteLog::CompactInTransaction(Revision through) {
       fmt::format("UPDATE meta SET value = '{}' WHERE key = 'compacted'", through));
 }
 
+// The revision of the last record of one step: revisions may be far apart, records are what costs.
+Result<Revision> SqliteLog::BoundStep(Revision through) {
+  ASSIGN_OR_RETURN(
+      const std::int64_t last,
+      connection_.QueryInt(fmt::format("SELECT revision FROM log WHERE revision > {} ORDER BY "
+                                       "revision LIMIT 1 OFFSET {}",
+                                       compacted(), kCompactRecordsMax - 1)));
+  return last == 0 ? through : std::min(through, static_cast<Revision>(last));
+}
+
 Status SqliteLog::Compact(Revision through) {
   through = std::min(through, last_revision());
   if (through <= compacted()) return OkStatus();
+  ASSIGN_OR_RETURN(through, BoundStep(through));
   RETURN_IF_ERROR(Transaction([this, through] { return CompactInTransaction(through); }));
   compacted_ = through;
   AfterCommit();
   return OkStatus();
+}
+
+// The free bytes are asked first: a WAL that was emptied takes small writes also on a full disk.
+Status SqliteLog::Probe() {
+  struct statvfs disk = {};
+  if (::statvfs(path_.c_str(), &disk) != 0) return FromErrno(errno, fmt::format("stat {}", path_));
+  const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (free < kDiskFreeMin) {
+    return Unavailable(
+        fmt::format("the disk of {} has {} bytes left, an object may need {}: make "
+                    "room",
+                    path_, free, kDiskFreeMin));
+  }
+  const std::string write = fmt::format("INSERT OR REPLACE INTO meta VALUES ('probe', '{}')",
+                                        RealClock().WallNow().time_since_epoch().count());
+  return Transaction([this, &write] { return connection_.Exec(write); });
 }
 
 }  // namespace

@@ -40,17 +40,50 @@ class HubWatch final : public Watch {
   std::shared_ptr<std::atomic<Revision>> dispatched_;
 };
 
+// The state, by revision: who is cut off in the middle and resumes after the last one seen misses
+// nothing.
+std::deque<WatchEvent> StateEvents(const Snapshot& snapshot, const Filter& filter,
+                                   bool initial_events_end) {
+  ListResult state = ListSnapshot(snapshot, filter, 0, {});
+  std::sort(state.items.begin(), state.items.end(), [](const ObjectPtr& a, const ObjectPtr& b) {
+    return a->meta.revision < b->meta.revision;
+  });
+  std::deque<WatchEvent> events;
+  for (ObjectPtr& object : state.items) {
+    const Revision revision = object->meta.revision;
+    events.push_back(
+        {.type = EventType::kAdded, .object = std::move(object), .revision = revision});
+  }
+  if (initial_events_end) {
+    events.push_back(
+        {.type = EventType::kBookmark, .revision = state.revision, .initial_events_end = true});
+  }
+  return events;
+}
+
+std::deque<WatchEvent> HistoryEvents(const std::vector<ChangePtr>& changes, const Filter& filter) {
+  std::deque<WatchEvent> events;
+  for (const ChangePtr& change : changes) {
+    if (std::optional<WatchEvent> event = EventFor(filter, *change)) {
+      events.push_back(*std::move(event));
+    }
+  }
+  return events;
+}
+
 }  // namespace
 
-WatchQueue::WatchQueue(UniqueFd event_fd, Filter filter, Revision after,
-                       std::deque<WatchEvent> backlog, std::size_t live_events_max)
+WatchQueue::WatchQueue(UniqueFd event_fd, Filter filter, std::size_t live_events_max)
     : event_fd_(std::move(event_fd)),
       filter_(std::move(filter)),
-      after_(after),
-      live_events_max_(live_events_max),
-      events_(std::move(backlog)),
-      backlog_(events_.size()) {
+      live_events_max_(live_events_max) {}
+
+void WatchQueue::SetBacklog(std::deque<WatchEvent> backlog) {
   MutexLock lock(mu_);
+  CHECK(backlog_ == 0);
+  backlog_ = backlog.size();
+  std::move(events_.begin(), events_.end(), std::back_inserter(backlog));
+  events_ = std::move(backlog);
   if (!events_.empty()) Signal();
 }
 
@@ -67,7 +100,6 @@ bool WatchQueue::Push(std::span<const Change> changes) {
   MutexLock lock(mu_);
   for (const Change& change : changes) {
     if (closed_) return false;
-    if (change.revision <= after_) continue;  // a watch from the future waits for it
     std::optional<WatchEvent> event = EventFor(filter_, change);
     if (!event) continue;
     if (events_.size() - backlog_ >= live_events_max_) {
@@ -152,42 +184,26 @@ void WatchHub::DropClosed() {
   watches_.Set(static_cast<double>(queues_.size()));
 }
 
-Result<std::deque<WatchEvent>> WatchHub::Backlog(const Filter& filter,
-                                                 const WatchOptions& options) const {
-  std::deque<WatchEvent> backlog;
-  if (options.after != 0) {
-    ASSIGN_OR_RETURN(std::vector<WatchEvent> events, table_.Replay(filter, options.after));
-    std::move(events.begin(), events.end(), std::back_inserter(backlog));
-    return backlog;
-  }
-  ASSIGN_OR_RETURN(ListResult state, table_.List(filter, ListOptions{}));
-  // By revision: who is cut off in the middle and resumes after the last one seen misses nothing.
-  std::sort(state.items.begin(), state.items.end(), [](const ObjectPtr& a, const ObjectPtr& b) {
-    return a->meta.revision < b->meta.revision;
-  });
-  for (ObjectPtr& object : state.items) {
-    const Revision revision = object->meta.revision;
-    backlog.push_back(
-        {.type = EventType::kAdded, .object = std::move(object), .revision = revision});
-  }
-  if (options.initial_events_end) {
-    backlog.push_back(
-        {.type = EventType::kBookmark, .revision = state.revision, .initial_events_end = true});
-  }
-  return backlog;
-}
-
-Result<std::unique_ptr<Watch>> WatchHub::Open(Filter filter, const WatchOptions& options) {
+Result<std::unique_ptr<Watch>> WatchHub::Open(const Filter& filter, const WatchOptions& options) {
   UniqueFd event_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event_fd.valid()) return FromErrno(errno, "open a watch: eventfd");
-  MutexLock lock(mu_);
-  if (closed_) return Unavailable("the store is closing");
-  DropClosed();
-  ASSIGN_OR_RETURN(std::deque<WatchEvent> backlog, Backlog(filter, options));
-  auto queue = std::make_shared<WatchQueue>(std::move(event_fd), std::move(filter), options.after,
-                                            std::move(backlog), options.queue_events_max);
-  queues_.push_back(queue);
-  watches_.Set(static_cast<double>(queues_.size()));
+  auto queue = std::make_shared<WatchQueue>(std::move(event_fd), filter, options.queue_events_max);
+  Snapshot state;
+  std::vector<ChangePtr> changes;
+  {
+    MutexLock lock(mu_);
+    if (closed_) return Unavailable("the store is closing");
+    DropClosed();
+    if (options.after == 0) {
+      state = table_.Newest(filter.resource);
+    } else {
+      ASSIGN_OR_RETURN(changes, table_.ChangesAfter(options.after));
+    }
+    queues_.push_back(queue);
+    watches_.Set(static_cast<double>(queues_.size()));
+  }
+  queue->SetBacklog(options.after == 0 ? StateEvents(state, filter, options.initial_events_end)
+                                       : HistoryEvents(changes, filter));
   return std::unique_ptr<Watch>(std::make_unique<HubWatch>(std::move(queue), dispatched_));
 }
 

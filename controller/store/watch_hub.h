@@ -19,12 +19,13 @@ namespace forkplane::store {
 // The queue between the hub and one reader.
 class WatchQueue {
  public:
-  // `backlog`: initial state or replayed history, not counted against the bound.
-  WatchQueue(UniqueFd event_fd, Filter filter, Revision after, std::deque<WatchEvent> backlog,
-             std::size_t live_events_max);
+  WatchQueue(UniqueFd event_fd, Filter filter, std::size_t live_events_max);
 
   // What concerns this watch. False: it is closed (just now, if the reader was too slow).
   bool Push(std::span<const Change> changes) EXCLUDES(mu_);
+  // Puts what came before the first Push in front: initial state or replayed history. It is not
+  // counted against the bound. Once, before anybody reads.
+  void SetBacklog(std::deque<WatchEvent> backlog) EXCLUDES(mu_);
   void Close() EXCLUDES(mu_);
 
   int event_fd() const { return event_fd_.get(); }
@@ -40,12 +41,11 @@ class WatchQueue {
 
   const UniqueFd event_fd_;
   const Filter filter_;
-  const Revision after_;
   const std::size_t live_events_max_;
   mutable Mutex mu_;
   CondVar changed_;
   std::deque<WatchEvent> events_ GUARDED_BY(mu_);  // the first backlog_ of them are not live
-  std::size_t backlog_ GUARDED_BY(mu_);
+  std::size_t backlog_ GUARDED_BY(mu_) = 0;
   bool signalled_ GUARDED_BY(mu_) = false;
   bool closed_ GUARDED_BY(mu_) = false;
   bool overflowed_ GUARDED_BY(mu_) = false;
@@ -53,18 +53,21 @@ class WatchQueue {
 
 // NOTE Threading: thread-safe. The hub's lock is held while a change enters the table and goes out,
 // so that a watch that opens sees every change either in its first state or as an event, never in
-// both or neither; readers and writers of the table do not wait for it.
+// both or neither; readers and writers of the table do not wait for it. A watch that opens holds it
+// for a moment only: its first state is a snapshot, which is filtered and sorted afterwards, while
+// changes queue up behind it.
 // NOTE Monitoring: forkplane_store_watches, forkplane_store_watch_overflows_total.
 class WatchHub {
  public:
   WatchHub(ObjectTable& table, metrics::Registry& registry);
 
   void Publish(std::span<Change> changes) EXCLUDES(mu_);
-  Result<std::unique_ptr<Watch>> Open(Filter filter, const WatchOptions& options) EXCLUDES(mu_);
+  // Expired, FutureRevisionError: `options.after` is too old, or was not given out yet.
+  Result<std::unique_ptr<Watch>> Open(const Filter& filter, const WatchOptions& options)
+      EXCLUDES(mu_);
   void CloseAll() EXCLUDES(mu_);
 
  private:
-  Result<std::deque<WatchEvent>> Backlog(const Filter& filter, const WatchOptions& options) const;
   void DropClosed() REQUIRES(mu_);
 
   ObjectTable& table_;

@@ -81,9 +81,41 @@ Status WritePipeline::CheckNamespaceLocked(const ObjectKey& key) const {
   return error;
 }
 
-Status WritePipeline::CheckNamespace(const ObjectKey& key) const {
+Status WritePipeline::CheckDefinitionLocked(const ProposedWrite& write) const {
+  const ObjectPtr found = LatestLocked({DefinitionResource(), {}, write.definition});
+  if (!found || found->meta.uid != write.definition_uid) {
+    return NotFound("the server could not find the requested resource");
+  }
+  if (!found->meta.terminating()) return OkStatus();
+  return WithReason(Invalid("create not allowed while custom resource definition is terminating"),
+                    "MethodNotAllowed");
+}
+
+// What is staged counts: its writers may be told so before this one is.
+Status WritePipeline::CheckEmptyLocked(const ObjectKey& definition,
+                                       const GroupResource& resource) const {
+  std::size_t left = table_.CountOf(resource);
+  for (auto it = staged_.lower_bound({resource, {}, {}});
+       it != staged_.end() && it->first.resource == resource; ++it) {
+    const bool stored = table_.Get(it->first) != nullptr;
+    if (it->second.state && !stored) ++left;
+    if (!it->second.state && stored) --left;
+  }
+  if (left == 0) return OkStatus();
+  return ConflictError(definition.resource, definition.name,
+                       fmt::format("{} objects of it are still there and go first", left));
+}
+
+Status WritePipeline::CheckOthersLocked(const ProposedWrite& write) const {
+  if (write.needs_namespace) RETURN_IF_ERROR(CheckNamespaceLocked(write.key));
+  if (!write.definition_uid.empty()) RETURN_IF_ERROR(CheckDefinitionLocked(write));
+  if (write.must_be_empty) return CheckEmptyLocked(write.key, *write.must_be_empty);
+  return OkStatus();
+}
+
+Status WritePipeline::CheckOthers(const ProposedWrite& write) const {
   MutexLock lock(mu_);
-  return CheckNamespaceLocked(key);
+  return CheckOthersLocked(write);
 }
 
 Result<std::optional<WritePipeline::Accepted>> WritePipeline::Stage(const ProposedWrite& write) {
@@ -92,7 +124,7 @@ Result<std::optional<WritePipeline::Accepted>> WritePipeline::Stage(const Propos
   if (queue_.size() >= kQueuedWritesMax) return Unavailable("too many writes wait for the disk");
   ObjectPtr before = LatestLocked(write.key);
   if (RevisionOf(before) != RevisionOf(write.base)) return std::optional<Accepted>();
-  if (write.needs_namespace) RETURN_IF_ERROR(CheckNamespaceLocked(write.key));
+  RETURN_IF_ERROR(CheckOthersLocked(write));
   const Revision revision = ++last_;
   Change change{.revision = revision,
                 .key = write.key,
@@ -126,32 +158,71 @@ void WritePipeline::AwaitSettled(const ObjectKey& key) {
   if (!settled.ok()) log::Debug("waited for a commit that failed", {{"err", settled.error()}});
 }
 
+Status WritePipeline::Health() {
+  MutexLock lock(mu_);
+  if (closed_) return Unavailable("the store is closing");
+  const MonotonicTime now = clock_.Now();
+  if (outcome_.ok() && asked_at_ && now - *asked_at_ < kProbeAfter) return OkStatus();
+  probe_wanted_ = true;
+  wake_.NotifyOne();
+  // A wait on a condition variable: real time, whatever clock the store was given.
+  const bool answered =
+      probed_.WaitUntil(mu_, std::stop_token{}, RealClock().Now() + kProbePatience,
+                        [this]() NO_THREAD_SAFETY_ANALYSIS { return !probe_wanted_; });
+  if (!answered) return Unavailable("the disk of the store does not answer");
+  return outcome_;
+}
+
+void WritePipeline::Remember(const Status& outcome) {
+  MutexLock lock(mu_);
+  outcome_ = outcome;
+  asked_at_ = clock_.Now();
+  probe_wanted_ = false;
+  probed_.NotifyAll();
+}
+
+void WritePipeline::ProbeLog() {
+  const Status probed = log_.Probe();
+  if (!probed.ok()) log::Err("the store cannot write", {{"err", probed.error()}});
+  Remember(probed);
+}
+
 void WritePipeline::Run(const std::stop_token& stop) {
   while (true) {
     std::vector<Change> changes;
     std::shared_ptr<Batch> batch;
+    bool probe = false;
     {
       MutexLock lock(mu_);
       // A stop does not end it while something is staged: its writers wait.
-      const bool work =
-          wake_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS { return !queue_.empty(); });
+      const bool work = wake_.Wait(mu_, stop, [this]() NO_THREAD_SAFETY_ANALYSIS {
+        return !queue_.empty() || probe_wanted_;
+      });
       if (!work) return;
+      probe = probe_wanted_;
       changes.swap(queue_);
       batch = std::exchange(open_batch_, std::make_shared<Batch>());
     }
-    std::vector<ObjectKey> keys;
-    keys.reserve(changes.size());
-    for (const Change& change : changes) keys.push_back(change.key);
-    const Revision through = changes.back().revision;
-    const Status status = CommitOne(std::move(changes));
-    if (status.ok()) {
-      Forget(keys, through);
-      batch->Settle(status);
-      CompactIfDue();
-    } else {
-      FailEverything(status, batch);
-    }
+    if (!changes.empty()) Commit(std::move(changes), batch);
+    // Also behind a commit: one that went well does not ask for the free bytes.
+    if (probe) ProbeLog();
   }
+}
+
+void WritePipeline::Commit(std::vector<Change> changes, const std::shared_ptr<Batch>& batch) {
+  std::vector<ObjectKey> keys;
+  keys.reserve(changes.size());
+  for (const Change& change : changes) keys.push_back(change.key);
+  const Revision through = changes.back().revision;
+  const Status status = CommitOne(std::move(changes));
+  Remember(status);
+  if (!status.ok()) {
+    FailEverything(status, batch);
+    return;
+  }
+  Forget(keys, through);
+  batch->Settle(status);
+  CompactIfDue();
 }
 
 Status WritePipeline::CommitOne(std::vector<Change> changes) {
@@ -202,7 +273,7 @@ void WritePipeline::CompactIfDue() {
   const Revision floor = table_.floor();
   const Revision compacted = log_.compacted();
   if (floor < compacted + kCompactLag) return;
-  const Status done = log_.Compact(std::min(floor, compacted + kCompactRevisionsMax));
+  const Status done = log_.Compact(floor);
   if (!done.ok()) log::Warn("store compaction failed", {{"err", done.error()}});
 }
 

@@ -30,6 +30,13 @@ struct ProposedWrite {
       state;  // the new state without a revision (see BuildObject); of a deletion the last one
   bool deleted = false;
   bool needs_namespace = false;  // a namespaced object is created: its namespace must be there
+  // The uid of the definition whose instance is created, which must be there and not terminating
+  // (crd::ResourceType::definition_uid and crd_name). "": none is asked for.
+  std::string definition_uid = {};
+  std::string definition = {};
+  // A definition is removed: nothing of this resource may be there, or it would come back with the
+  // next definition of that name.
+  std::optional<GroupResource> must_be_empty = {};
 };
 
 // NOTE Threading: thread-safe. The lock is never held across the disk.
@@ -52,8 +59,13 @@ class WritePipeline {
   // again. NotFound, Forbidden: the namespace. Unavailable: closing, full, or the disk refused.
   Result<std::optional<ObjectPtr>> Write(const ProposedWrite& write) EXCLUDES(mu_);
 
-  // Whether something may be created there: NotFound, Forbidden.
-  Status CheckNamespace(const ObjectKey& key) const EXCLUDES(mu_);
+  // Whether what it asks of others holds now. NotFound, Forbidden: the namespace. NotFound, Invalid
+  // with reason MethodNotAllowed: the definition. Conflict: objects are there.
+  Status CheckOthers(const ProposedWrite& write) const EXCLUDES(mu_);
+
+  // Whether a write would become durable now: the outcome of the last one, or after a failure and
+  // when it is older than kProbeAfter that of a probe, for which it waits up to kProbePatience.
+  Status Health() EXCLUDES(mu_);
 
   // Waits until what is staged for this key now is durable or has failed.
   void AwaitSettled(const ObjectKey& key) EXCLUDES(mu_);
@@ -85,13 +97,20 @@ class WritePipeline {
 
   Result<std::optional<Accepted>> Stage(const ProposedWrite& write) EXCLUDES(mu_);
   ObjectPtr LatestLocked(const ObjectKey& key) const REQUIRES(mu_);
+  Status CheckOthersLocked(const ProposedWrite& write) const REQUIRES(mu_);
   Status CheckNamespaceLocked(const ObjectKey& key) const REQUIRES(mu_);
+  Status CheckDefinitionLocked(const ProposedWrite& write) const REQUIRES(mu_);
+  Status CheckEmptyLocked(const ObjectKey& definition, const GroupResource& resource) const
+      REQUIRES(mu_);
 
   void Run(const std::stop_token& stop);
   Status CommitOne(std::vector<Change> changes);
   void Forget(const std::vector<ObjectKey>& keys, Revision through) EXCLUDES(mu_);
   void FailEverything(const Status& status, const std::shared_ptr<Batch>& batch) EXCLUDES(mu_);
   void CompactIfDue();
+  void Commit(std::vector<Change> changes, const std::shared_ptr<Batch>& batch);
+  void ProbeLog() EXCLUDES(mu_);
+  void Remember(const Status& outcome) EXCLUDES(mu_);
 
   RevisionLog& log_;
   ObjectTable& table_;
@@ -111,6 +130,10 @@ class WritePipeline {
   std::shared_ptr<Batch> open_batch_ GUARDED_BY(mu_);   // of what is in queue_
   Revision last_ GUARDED_BY(mu_);                       // the highest revision given out
   bool closed_ GUARDED_BY(mu_) = false;
+  Status outcome_ GUARDED_BY(mu_) = OkStatus();  // of the last commit or probe
+  std::optional<MonotonicTime> asked_at_ GUARDED_BY(mu_);
+  bool probe_wanted_ GUARDED_BY(mu_) = false;
+  CondVar probed_;
   std::jthread thread_;
 };
 

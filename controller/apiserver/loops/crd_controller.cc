@@ -4,6 +4,7 @@
 
 #include "controller/base/log.h"
 #include "controller/store/edits.h"
+#include "controller/store/semantics.h"
 #include "crd/yaml.h"
 
 namespace forkplane::apiserver {
@@ -11,8 +12,6 @@ namespace forkplane::apiserver {
 using crd::Json;
 
 namespace {
-
-constexpr std::string_view kCleanup = "customresourcecleanup.apiextensions.k8s.io";
 
 // The names in the binary, read once.
 const std::map<std::string, std::string>& EmbeddedDefinitions() {
@@ -56,6 +55,16 @@ std::string StorageVersion(const Json& spec) {
   return {};
 }
 
+// Whether its names were accepted once: then it may have objects, and names are its own before they
+// are another's.
+bool WasEstablished(const Json& crd) {
+  const Json* conditions = crd::FindPath(crd, "status.conditions");
+  if (conditions == nullptr || !conditions->is_array()) return false;
+  return std::any_of(conditions->begin(), conditions->end(), [](const Json& condition) {
+    return condition.value("type", "") == "Established" && condition.value("status", "") == "True";
+  });
+}
+
 // What spec.names says, with the defaults of what it leaves out.
 Json AcceptedNames(const Json& spec) {
   Json names = spec["names"];
@@ -72,28 +81,38 @@ Json AcceptedNames(const Json& spec) {
 
 }  // namespace
 
-const store::GroupResource& CrdController::Resource() {
-  static const store::GroupResource resource{"apiextensions.k8s.io", "customresourcedefinitions"};
-  return resource;
-}
+const store::GroupResource& CrdController::Resource() { return store::DefinitionResource(); }
 
 CrdController::CrdController(store::ObjectStore& store, crd::TypeRegistry& registry, Clock& clock)
     : store_(store), registry_(registry), clock_(clock), ours_(EmbeddedDefinitions()) {}
 
+// Those that were served before come first: of two that want the same name, the same one gets it
+// as before the restart.
 Status CrdController::Start() {
   for (const auto& [name, text] : ours_) RETURN_IF_ERROR(EnsureOurs(name));
   ASSIGN_OR_RETURN(const store::ListResult list, store_.List(Resource(), {}));
+  std::vector<std::string> first;
+  std::vector<std::string> then;
   for (const store::ObjectPtr& object : list.items) {
-    RETURN_IF_ERROR(Reconcile(object->meta.name));
+    ASSIGN_OR_RETURN(const Json crd, crd::ParseJson(object->text));
+    (WasEstablished(crd) ? first : then).push_back(object->meta.name);
   }
+  first.insert(first.end(), then.begin(), then.end());
+  for (const std::string& name : first) RETURN_IF_ERROR(Reconcile(name));
   return OkStatus();
 }
 
 Status CrdController::EnsureOurs(const std::string& name) {
   const std::string& text = ours_.at(name);
   const store::ObjectKey key{.resource = Resource(), .ns = {}, .name = name};
-  ASSIGN_OR_RETURN(const store::ObjectPtr object, store_.Get(key));
-  if (object == nullptr) {
+  const Result<store::ObjectPtr> object = store_.Get(key);
+  if (!object.ok()) {
+    // The kind is served by the binary all the same; Health tells of the record.
+    log::Err("a definition of this server's own cannot be read",
+             {{"crd", name}, {"err", object.error()}});
+    return OkStatus();
+  }
+  if (*object == nullptr) {
     const Result<store::WriteResult> created = store_.Create(Resource(), {}, text);
     if (!created.ok() && created.error().code != Code::kExists) return created.error();
     return OkStatus();
@@ -138,27 +157,32 @@ Status CrdController::KeepOurs(const store::Object& object) {
   return EnsureOurs(name);
 }
 
+// The types, known by the uid of their definition: the store takes an instance only while that
+// definition is there and stays.
+Status CrdController::Register(const store::Object& object, const Json& crd) {
+  const std::string state = fmt::format("{}/{}", object.meta.uid, object.meta.generation);
+  if (applied_[object.meta.name] == state) return OkStatus();
+  ASSIGN_OR_RETURN(std::vector<crd::ResourceType> types, crd::ParseCrd(crd));
+  for (crd::ResourceType& type : types) type.definition_uid = object.meta.uid;
+  RETURN_IF_ERROR(registry_.Add(std::move(types)));
+  applied_[object.meta.name] = state;
+  log::Info("a resource is served", {{"crd", object.meta.name}});
+  return OkStatus();
+}
+
 Status CrdController::Serve(const store::Object& object, const Json& crd) {
   const std::string& name = object.meta.name;
   RETURN_IF_ERROR(store::EditObject(store_, {.resource = Resource(), .ns = {}, .name = name},
                                     object.meta.uid, store::Part::kMain, [](Json& stored) {
+                                      if (store::HasFinalizer(stored, store::kCleanupFinalizer))
+                                        return false;
                                       Json& finalizers = stored["metadata"]["finalizers"];
                                       if (!finalizers.is_array()) finalizers = Json::array();
-                                      for (const Json& item : finalizers) {
-                                        if (item == kCleanup) return false;
-                                      }
-                                      finalizers.push_back(kCleanup);
+                                      finalizers.push_back(store::kCleanupFinalizer);
                                       return true;
                                     }));
-  const std::string state = fmt::format("{}/{}", object.meta.uid, object.meta.generation);
-  if (applied_[name] == state) return WriteStatus(object, nullptr);
-  Result<std::vector<crd::ResourceType>> types = crd::ParseCrd(crd);
-  if (!types.ok()) return WriteStatus(object, &types.error());
-  const Status added = registry_.Add(std::move(types).value());
-  if (!added.ok()) return WriteStatus(object, &added.error());
-  applied_[name] = state;
-  log::Info("a resource is served", {{"crd", name}});
-  return WriteStatus(object, nullptr);
+  const Status registered = Register(object, crd);
+  return WriteStatus(object, registered.ok() ? nullptr : &registered.error());
 }
 
 Status CrdController::WriteStatus(const store::Object& object, const Error* refused) {
@@ -173,10 +197,14 @@ Status CrdController::WriteStatus(const store::Object& object, const Error* refu
         SetCondition(status["conditions"], "NamesAccepted", accepted,
                      accepted ? "NoConflicts" : "Conflict",
                      accepted ? "no conflicts found" : refused->message, now);
-        SetCondition(
-            status["conditions"], "Established", accepted,
-            accepted ? "InitialNamesAccepted" : "NotAccepted",
-            accepted ? "the initial names have been accepted" : "not all names are accepted", now);
+        // Once established, always: as upstream, and because objects may be there.
+        if (accepted || !WasEstablished(stored)) {
+          SetCondition(
+              status["conditions"], "Established", accepted,
+              accepted ? "InitialNamesAccepted" : "NotAccepted",
+              accepted ? "the initial names have been accepted" : "not all names are accepted",
+              now);
+        }
         if (accepted) {
           status["acceptedNames"] = AcceptedNames(stored["spec"]);
           status["storedVersions"] = Json::array({StorageVersion(stored["spec"])});
@@ -188,27 +216,54 @@ Status CrdController::WriteStatus(const store::Object& object, const Error* refu
       });
 }
 
+// After a restart too, the objects are found only when their type is served; a definition whose
+// names another one took meanwhile waits for them, unless it never had an object.
 Status CrdController::Retire(const store::Object& object, const Json& crd) {
-  const store::GroupResource resource{crd["spec"].value("group", ""),
-                                      crd["spec"]["names"].value("plural", "")};
-  const std::vector<std::string>& finalizers = object.meta.finalizers;
-  if (std::find(finalizers.begin(), finalizers.end(), kCleanup) == finalizers.end()) {
-    return OkStatus();
+  const store::ObjectKey key{.resource = Resource(), .ns = {}, .name = object.meta.name};
+  if (!store::HasFinalizer(crd, store::kCleanupFinalizer)) return OkStatus();
+  const Status registered = Register(object, crd);
+  std::size_t left = 0;
+  if (registered.ok()) {
+    ASSIGN_OR_RETURN(left, DeleteInstances({crd["spec"].value("group", ""),
+                                            crd["spec"]["names"].value("plural", "")}));
   }
-  bool empty = true;
-  if (registry_.FindStorage(resource.group, resource.plural) != nullptr) {
-    ASSIGN_OR_RETURN(const store::ListResult list, store_.List(resource, {}));
-    for (const store::ObjectPtr& item : list.items) {
-      const store::ObjectKey key{resource, item->meta.ns, item->meta.name};
-      const Result<store::DeleteResult> deleted = store_.Delete(key);
-      // An object whose own finalizers hold it comes back here when it goes.
-      empty = empty && (deleted.ok() ? deleted->removed : deleted.error().code == Code::kNotFound);
-    }
+  if (left > 0) return WriteTerminating(object, left);
+  Status dropped = store::EditObject(
+      store_, key, object.meta.uid, store::Part::kMain,
+      [](Json& stored) { return store::DropFinalizer(stored, store::kCleanupFinalizer); });
+  // The store refuses while objects are there: those of a type that is not served.
+  if (!dropped.ok() && !registered.ok()) {
+    return std::move(dropped).error().WithContext(registered.error().message);
   }
-  if (!empty) return OkStatus();
-  return store::EditObject(store_, {.resource = Resource(), .ns = {}, .name = object.meta.name},
-                           object.meta.uid, store::Part::kMain,
-                           [](Json& stored) { return store::DropFinalizer(stored, kCleanup); });
+  return dropped;
+}
+
+// How many are left because finalizers hold them; each comes back here when it goes.
+Result<std::size_t> CrdController::DeleteInstances(const store::GroupResource& resource) {
+  ASSIGN_OR_RETURN(const store::ListResult list, store_.List(resource, {}));
+  std::size_t left = 0;
+  for (const store::ObjectPtr& item : list.items) {
+    const Result<store::DeleteResult> deleted = store_.Delete(
+        {resource, item->meta.ns, item->meta.name}, store::DeleteOptions{.uid = item->meta.uid});
+    if (deleted.ok() ? !deleted->removed : deleted.error().code != Code::kNotFound) ++left;
+  }
+  return left;
+}
+
+Status CrdController::WriteTerminating(const store::Object& object, std::size_t left) {
+  const std::string now = FormatTime(clock_.WallNow());
+  return store::EditObject(
+      store_, {.resource = Resource(), .ns = {}, .name = object.meta.name}, object.meta.uid,
+      store::Part::kStatus, [&](Json& stored) {
+        Json& status = stored["status"];
+        if (!status.is_object()) status = Json::object();
+        return SetCondition(
+            status["conditions"], "Terminating", true, "InstanceDeletionInProgress",
+            fmt::format("CustomResource deletion is in progress: {} objects wait for their "
+                        "finalizers",
+                        left),
+            now);
+      });
 }
 
 }  // namespace forkplane::apiserver

@@ -32,6 +32,9 @@ class CrdController {
   Status EnsureOurs(const std::string& name);
   Status KeepOurs(const store::Object& object);
   Status Retire(const store::Object& object, const crd::Json& crd);
+  Result<std::size_t> DeleteInstances(const store::GroupResource& resource);
+  Status WriteTerminating(const store::Object& object, std::size_t left);
+  Status Register(const store::Object& object, const crd::Json& crd);
   Status Serve(const store::Object& object, const crd::Json& crd);
   Status WriteStatus(const store::Object& object, const Error* refused);
 

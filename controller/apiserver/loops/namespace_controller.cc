@@ -26,7 +26,10 @@ Status NamespaceController::Start() {
   for (const char* name : {"default", "kube-system", "kube-public"}) {
     const Json ns = {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
     const Result<store::WriteResult> created = store_.Create(Namespaces(), {}, crd::DumpJson(ns));
-    if (!created.ok() && created.error().code != Code::kExists) return created.error();
+    if (created.ok() || created.error().code == Code::kExists) continue;
+    // One whose record cannot be read is there; Health tells of it.
+    const Result<store::ObjectPtr> there = store_.Get(KeyOf(name));
+    if (there.ok()) return created.error();
   }
   return OkStatus();
 }

@@ -16,6 +16,9 @@ using crd::Json;
 
 namespace {
 
+// Kubernetes 1.32 and later: delete an object although its record cannot be read.
+constexpr std::string_view kIgnoreUnreadable = "ignoreStoreReadErrorWithClusterBreakingPotential";
+
 // What body and query may both say; a member of the body replaces the query's.
 struct RawDeleteOptions {
   std::vector<std::string> dry_run = {};
@@ -70,6 +73,11 @@ ApiResult<bool> ReadMember(const std::string& name, const Json& value, RawDelete
   if (name == "orphanDependents") {
     if (!value.is_boolean()) return WrongType(name, "true or false", value);
     raw.orphan_dependents = value.get<bool>();
+    return true;
+  }
+  if (name == kIgnoreUnreadable) {
+    if (!value.is_boolean()) return WrongType(name, "true or false", value);
+    options.ignore_unreadable = value.get<bool>();
     return true;
   }
   if (name == "gracePeriodSeconds") {  // nothing here has a grace period; upstream takes it as well
@@ -146,8 +154,8 @@ ApiResult<bool> SetPropagation(const RawDeleteOptions& raw, store::DeleteOptions
 // Of a collection the selectors too: a misspelled one would delete what it was to spare.
 ApiResult<bool> CheckQuery(const HttpRequest& request) {
   std::vector<std::string_view> known = {
-      "dryRun",  "gracePeriodSeconds", "orphanDependents", "propagationPolicy", "pretty",
-      "timeout", "fieldManager",       "fieldValidation"};
+      kIgnoreUnreadable, "dryRun",  "gracePeriodSeconds", "orphanDependents", "propagationPolicy",
+      "pretty",          "timeout", "fieldManager",       "fieldValidation"};
   if (ParseRequestInfo(request).verb == "deletecollection") {
     known.insert(known.end(), {"allowWatchBookmarks", "continue", "fieldSelector", "labelSelector",
                                "limit", "resourceVersion", "resourceVersionMatch",
@@ -170,6 +178,9 @@ ApiResult<store::DeleteOptions> ParseDeleteOptions(const HttpRequest& request) {
   }
   if (request.query.contains("orphanDependents")) {
     raw.orphan_dependents = QueryBool(request, "orphanDependents");
+  }
+  if (request.query.contains(std::string(kIgnoreUnreadable))) {
+    options.ignore_unreadable = QueryBool(request, std::string(kIgnoreUnreadable));
   }
   if (!request.body.empty()) RETURN_IF_ERROR(ReadBody(request, raw, options));
   ASSIGN_OR_RETURN(options.dry_run, ParseDryRun(raw.dry_run, "DeleteOptions"));

@@ -2,6 +2,7 @@
 
 #include "controller/apiserver/rest/options.h"
 #include "controller/apiserver/rest/render.h"
+#include "controller/apiserver/rest/resource_handler.h"
 #include "controller/store/errors.h"
 
 namespace forkplane::apiserver {
@@ -110,6 +111,11 @@ ApiResult<HttpResponse> WatchHandler::Watch(const RequestContext& context) {
                               .fields = query.fields,
                               .after = from_now ? 0 : query.revision.value_or(0),
                               .initial_events_end = from_now};
+  // A revision that was not given out yet is waited for as in a list, then the stream says so.
+  if (query.revision.value_or(0) != 0) {
+    const Status reached = store_.AwaitRevision(*query.revision, kRevisionPatience, {});
+    if (!reached.ok()) return ErrorStream(FromError(reached.error(), context.Ref()));
+  }
   Result<std::unique_ptr<store::Watch>> watch = store_.OpenWatch(context.Resource(), options);
   if (!watch.ok()) {
     if (store::IsExpired(watch.error())) return ErrorStream(Expired(watch.error().message));

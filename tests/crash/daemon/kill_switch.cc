@@ -91,6 +91,8 @@ class KillSwitch::Log final : public store::RevisionLog {
   Status Load(const std::function<Status(store::LogRecord&&)>& visit) override {
     return inner_->Load(visit);
   }
+  // Not counted: health is asked at no certain moment.
+  Status Probe() override { return inner_->Probe(); }
   store::Revision last_revision() const override { return inner_->last_revision(); }
   store::Revision compacted() const override { return inner_->compacted(); }
   const std::string& identity() const override { return inner_->identity(); }

@@ -75,6 +75,28 @@ void AddContentType(const std::string& method, const std::string& body, Headers&
   if (method != "GET" && !body.empty()) headers.emplace("content-type", "application/json");
 }
 
+// A log that outlives the store on it, and refuses when told to.
+class BorrowedLog final : public store::RevisionLog {
+ public:
+  BorrowedLog(std::shared_ptr<store::RevisionLog> log, const std::atomic<bool>& refuses)
+      : log_(std::move(log)), refuses_(refuses) {}
+  Status Append(std::span<const store::LogRecord> records) override {
+    return refuses_ ? Unavailable("disk is full") : log_->Append(records);
+  }
+  Status Load(const std::function<Status(store::LogRecord&&)>& visit) override {
+    return log_->Load(visit);
+  }
+  Status Compact(store::Revision through) override { return log_->Compact(through); }
+  Status Probe() override { return refuses_ ? Unavailable("disk is full") : log_->Probe(); }
+  store::Revision last_revision() const override { return log_->last_revision(); }
+  store::Revision compacted() const override { return log_->compacted(); }
+  const std::string& identity() const override { return log_->identity(); }
+
+ private:
+  std::shared_ptr<store::RevisionLog> log_;
+  const std::atomic<bool>& refuses_;
+};
+
 }  // namespace
 
 std::string Reply::Header(const std::string& name) const {
@@ -139,21 +161,37 @@ Json WidgetCrd() {
 }
 
 ApiTest::ApiTest() {
+  MakeTypes();
+  OpenStore(store::NewMemoryLog(rng_));
+}
+
+void ApiTest::MakeTypes() {
   auto registry = crd::NewTypeRegistry();
   CHECK(registry.ok());
   registry_ = std::move(registry).value();
   auto types = crd::ParseCrd(WidgetCrd());
   CHECK(types.ok());
   CHECK(registry_->Add(std::move(types).value()).ok());
-  OpenStore(store::NewMemoryLog(rng_));
 }
 
-void ApiTest::OpenStore(std::unique_ptr<store::RevisionLog> log) {
+void ApiTest::Restart() {
   background_.reset();
   server_.reset();
   store_.reset();
-  auto store = store::LocalObjectStore::Open(
-      std::move(log), {.types = registry_.get(), .gate = nullptr}, RealClock(), rng_, metrics_);
+  MakeTypes();
+  OpenOn(log_);
+}
+
+void ApiTest::OpenStore(std::unique_ptr<store::RevisionLog> log) { OpenOn(std::move(log)); }
+
+void ApiTest::OpenOn(std::shared_ptr<store::RevisionLog> log) {
+  background_.reset();
+  server_.reset();
+  store_.reset();
+  log_ = std::move(log);
+  auto store = store::LocalObjectStore::Open(std::make_unique<BorrowedLog>(log_, log_refuses_),
+                                             {.types = registry_.get(), .gate = nullptr},
+                                             RealClock(), rng_, metrics_);
   CHECK(store.ok());
   store_ = std::move(store).value();
   CHECK(NamespaceController(*store_, *registry_, RealClock()).Start().ok());

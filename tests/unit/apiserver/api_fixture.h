@@ -63,6 +63,8 @@ class ApiTest : public ::testing::Test {
   ApiTest();
   ~ApiTest() override;
 
+  // A new process on what the store holds: types, store and server are made anew.
+  void Restart();
   // Puts the server on another store, whose content is that of the log.
   void OpenStore(std::unique_ptr<store::RevisionLog> log);
 
@@ -98,8 +100,15 @@ class ApiTest : public ::testing::Test {
   // Returns when the background loops have acted on everything that was written before.
   void PassTheLoops();
 
+ private:
+  void MakeTypes();
+  void OpenOn(std::shared_ptr<store::RevisionLog> log);
+
+ protected:
   metrics::Registry metrics_;
   SeededRng rng_{1};
+  std::shared_ptr<store::RevisionLog> log_;  // of the store; outlives it in Restart
+  std::atomic<bool> log_refuses_ = false;    // like a disk that is full
   std::unique_ptr<crd::TypeRegistry> registry_;
   std::unique_ptr<store::LocalObjectStore> store_;
   std::unique_ptr<ApiServer> server_;

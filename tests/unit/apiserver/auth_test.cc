@@ -103,6 +103,20 @@ TEST_F(AuthTest, AFailingCheckIsVerboseAndKeepsItsReason) {  // T005
   EXPECT_EQ(sick.Handle(request).status, 200);
 }
 
+// Goal: a store that cannot write takes the server out of service, and no restart is asked for.
+// Method: a log that refuses.
+TEST_F(AuthTest, ReadyzFailsWhileTheStoreCannotWrite) {
+  log_refuses_ = true;
+  ASSERT_EQ(Post(kWidgets, Widget("a")).code, 503);
+  EXPECT_EQ(Get("/readyz").code, 500);
+  EXPECT_EQ(Get("/readyz").text,
+            "[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n");
+  EXPECT_EQ(Get("/livez").code, 200);
+  log_refuses_ = false;
+  EXPECT_EQ(Get("/readyz").code, 200);
+  EXPECT_EQ(Post(kWidgets, Widget("a")).code, 201);
+}
+
 // A scanner makes no series, whether it may or may not: labels are words of the server's own.
 TEST_F(AuthTest, RequestsAreCounted) {
   (void)Get(kWidgets);

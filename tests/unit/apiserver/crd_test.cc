@@ -21,6 +21,27 @@ class CrdTest : public ApiTest {
     }
     return false;
   }
+  static Json Gadget(const std::string& name) {
+    return {{"apiVersion", "user.dev/v1"},
+            {"kind", "Gadget"},
+            {"metadata", {{"name", name}}},
+            {"spec", {{"cpus", 1}}}};
+  }
+  // The definition is served and has an object "g" that a finalizer holds.
+  void MakeHeldGadget() {
+    ASSERT_EQ(Post(kCrds, GadgetCrd()).code, 201);
+    ASSERT_TRUE(AwaitObject(kCrds, "gadgets.user.dev", Established));
+    Json held = Gadget("g");
+    held["metadata"]["finalizers"] = {"test.dev/hold"};
+    ASSERT_EQ(Post(gadgets_, held).code, 201);
+  }
+  static Json ConditionOf(const Json& crd, const std::string& type) {
+    for (const Json& condition :
+         crd.value("status", Json::object()).value("conditions", Json::array())) {
+      if (condition["type"] == type) return condition;
+    }
+    return Json::object();
+  }
   // The store again, from a log in which networks.forkplane.dev has the finalizer of a user's
   // definition and a deletionTimestamp.
   store::ObjectPtr StoreTerminatingNetworkCrd();
@@ -185,6 +206,104 @@ TEST_F(CrdTest, ABadDefinitionIsRefusedWithItsCauses) {
   EXPECT_EQ(reply.code, 422) << reply.text;
   EXPECT_NE(reply.message().find("must be spec.names.plural+\".\"+spec.group"), std::string::npos)
       << reply.text;
+}
+
+// Goal: from its deletion on, a definition takes no new objects and says what it waits for. Method:
+// an object whose finalizer holds it.
+TEST_F(CrdTest, CreatesAreRefusedWhileItIsTerminating) {
+  StartBackground();
+  MakeHeldGadget();
+  const Reply deleted = Delete(kCrds + "/gadgets.user.dev");
+  EXPECT_EQ(ConditionOf(deleted.json, "Terminating")["reason"], "InstanceDeletionPending");
+  const Reply refused = Post(gadgets_, Gadget("late"));
+  EXPECT_EQ(refused.code, 405) << refused.text;
+  EXPECT_EQ(refused.message(),
+            "create not allowed while custom resource definition is terminating");
+  EXPECT_EQ(Post(gadgets_ + "?dryRun=All", Gadget("late")).code, 405);
+  EXPECT_EQ(Get(gadgets_ + "/late").code, 404);
+  ASSERT_TRUE(AwaitObject(kCrds, "gadgets.user.dev", [](const Json& crd) {
+    return ConditionOf(crd, "Terminating")["reason"] == "InstanceDeletionInProgress";
+  }));
+  EXPECT_EQ(Delete(kCrds + "/gadgets.user.dev").code, 200);  // again
+  EXPECT_EQ(Get(gadgets_ + "/g").code, 200);
+}
+
+// Goal: nobody takes a definition away from under its objects. Method: its finalizer is removed
+// before the deletion, and during it.
+TEST_F(CrdTest, ItGoesAfterItsObjectsWhoeverTakesItsFinalizer) {
+  StartBackground();
+  MakeHeldGadget();
+  const std::string target = kCrds + "/gadgets.user.dev";
+  background_.reset();  // or it puts the finalizer back
+  ASSERT_EQ(Patch(target, {{"metadata", {{"finalizers", nullptr}}}}).code, 200);
+  EXPECT_TRUE(Delete(target).json["metadata"].contains("deletionTimestamp"));
+  const Reply refused = Patch(target, {{"metadata", {{"finalizers", nullptr}}}});
+  EXPECT_EQ(refused.code, 409) << refused.text;
+  EXPECT_NE(refused.message().find("1 objects of it are still there and go first"),
+            std::string::npos)
+      << refused.text;
+  EXPECT_EQ(Get(gadgets_ + "/g").code, 200);
+}
+
+// Goal: a definition that is being deleted waits for its objects after a restart too, and what was
+// deleted does not come back with the next one of its name. Method: server and registry made anew
+// on the same store, as after a kill.
+TEST_F(CrdTest, AfterARestartItStillWaitsAndNothingComesBack) {
+  StartBackground();
+  MakeHeldGadget();
+  ASSERT_EQ(Post(gadgets_, Gadget("free")).code, 201);
+  background_.reset();
+  ASSERT_EQ(Delete(kCrds + "/gadgets.user.dev").code, 200);
+  Restart();
+  StartBackground();
+  PassTheLoops();
+  EXPECT_EQ(Get(kCrds + "/gadgets.user.dev").code, 200);
+  EXPECT_EQ(Get(gadgets_ + "/free").code, 404);
+  ASSERT_EQ(Get(gadgets_ + "/g").code, 200);
+  EXPECT_EQ(Post(gadgets_, Gadget("late")).code, 405);
+  ASSERT_EQ(Patch(gadgets_ + "/g", {{"metadata", {{"finalizers", nullptr}}}}).code, 200);
+  ASSERT_TRUE(AwaitGone(kCrds, "gadgets.user.dev"));
+
+  ASSERT_EQ(Post(kCrds, GadgetCrd()).code, 201);
+  ASSERT_TRUE(AwaitObject(kCrds, "gadgets.user.dev", Established));
+  EXPECT_EQ(Get("/apis/user.dev/v1/gadgets").json["items"], Json::array());
+  EXPECT_EQ(Post(gadgets_, Gadget("g")).code, 201);
+}
+
+// An object belongs to the definition of its time: one that is made while the definition goes, or
+// behind the next one's back, is not taken.
+TEST_F(CrdTest, ATypeWhoseDefinitionIsGoneTakesNothing) {
+  StartBackground();
+  ASSERT_EQ(Post(kCrds, GadgetCrd()).code, 201);
+  ASSERT_TRUE(AwaitObject(kCrds, "gadgets.user.dev", Established));
+  background_.reset();  // the type stays registered
+  const std::string target = kCrds + "/gadgets.user.dev";
+  ASSERT_EQ(Delete(target).code, 200);
+  ASSERT_EQ(Patch(target, {{"metadata", {{"finalizers", nullptr}}}}).code, 200);
+  ASSERT_EQ(Get(target).code, 404);
+  EXPECT_EQ(Post(gadgets_, Gadget("late")).code, 404);
+  ASSERT_EQ(Post(kCrds, GadgetCrd()).code, 201);
+  EXPECT_EQ(Post(gadgets_, Gadget("late")).code, 404);
+}
+
+// Of two definitions that want the same kind, a restart does not change which one has it.
+TEST_F(CrdTest, ARestartLeavesNamesWithWhoHadThem) {
+  StartBackground();
+  ASSERT_EQ(Post(kCrds, GadgetCrd()).code, 201);
+  ASSERT_TRUE(AwaitObject(kCrds, "gadgets.user.dev", Established));
+  ASSERT_EQ(Post(gadgets_, Gadget("g")).code, 201);
+  Json other = GadgetCrd();
+  other["metadata"]["name"] = "apps.user.dev";  // before it in the order of names
+  other["spec"]["names"] = {{"plural", "apps"}, {"kind", "Gadget"}};
+  ASSERT_EQ(Post(kCrds, other).code, 201);
+  ASSERT_TRUE(AwaitObject(kCrds, "apps.user.dev", [](const Json& crd) {
+    return ConditionOf(crd, "NamesAccepted").value("status", "") == "False";
+  }));
+  Restart();
+  StartBackground();
+  PassTheLoops();
+  EXPECT_EQ(Get(gadgets_ + "/g").code, 200);
+  EXPECT_FALSE(Established(Get(kCrds + "/apps.user.dev").json));
 }
 
 }  // namespace

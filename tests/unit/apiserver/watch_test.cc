@@ -141,12 +141,20 @@ TEST_F(WatchTest, TimeoutEndsItWithALastBookmark) {  // T187 T188
   EXPECT_EQ(events[0]["object"]["metadata"]["resourceVersion"], revision);
 }
 
-TEST_F(WatchTest, AFutureRevisionWaits) {  // T186
-  const Reply reply = Get(kWidgets + "?watch=1&timeoutSeconds=1&resourceVersion=99999999");
+// A client that knows more than the store learns it, instead of waiting in silence for revisions
+// that mean something else: as an event, where reflectors look, with what a list answers.
+TEST_F(WatchTest, AFutureRevisionIsAnError) {  // T186
+  const Reply reply = Get(kWidgets + "?watch=1&timeoutSeconds=60&resourceVersion=99999999");
   ASSERT_TRUE(reply.stream) << reply.text;
   TestSink sink;
   reply.stream(sink);
-  EXPECT_TRUE(sink.Events().empty());
+  const std::vector<Json> events = sink.Events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0]["type"], "ERROR");
+  const Reply list = Get(kWidgets + "?resourceVersion=99999999");
+  EXPECT_EQ(events[0]["object"], list.json);
+  EXPECT_EQ(events[0]["object"]["code"], 504);
+  EXPECT_EQ(events[0]["object"]["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
 }
 
 TEST_F(WatchTest, ABadRevisionIsRefused) {

@@ -136,6 +136,7 @@ class SharedLog final : public RevisionLog {
     return inner_->Load(visit);
   }
   Status Compact(Revision through) override { return inner_->Compact(through); }
+  Status Probe() override { return fail_ ? Unavailable("disk is full") : inner_->Probe(); }
   Revision last_revision() const override { return inner_->last_revision(); }
   Revision compacted() const override { return inner_->compacted(); }
   const std::string& identity() const override { return inner_->identity(); }
@@ -169,7 +170,7 @@ TEST(DurabilityTest, CompactionFollowsHistoryAndAReopenedStoreForgetsTheSame) {
                    return OkStatus();
                  })
                   .ok());
-  EXPECT_LT(held, kHistoryEventsMin + kCompactLag + kCompactRevisionsMax + 10);
+  EXPECT_LT(held, kHistoryEventsMin + kCompactLag + kCompactRecordsMax + 10);
   testing::StoreWorld world(std::make_unique<SharedLog>(log, fail));
   EXPECT_EQ(*world.store->CurrentRevision(), first + writes);
   EXPECT_TRUE(IsExpired(world.store->OpenWatch(kThings, {.after = first}).error()));
@@ -216,20 +217,28 @@ TEST(DurabilityTest, WritersShareCommits) {
   EXPECT_LT(commits, 500) << "1000 writes of 25 writers should share far fewer commits";
 }
 
-TEST(DurabilityTest, ARecordThatCannotBeReadIsNamed) {
+// Goal: a store that cannot write says so, without a write of anybody, and heals. Method: a log
+// that refuses commits, probes, or both.
+TEST(DurabilityTest, HealthTellsWhetherAWriteWouldBecomeDurable) {
   SeededRng rng(1);
-  auto log = NewMemoryLog(rng);
-  ASSERT_TRUE(
-      log->Append(std::vector{LogRecord{
-                      .revision = 7, .key = {kThings, "default", "a"}, .text = "{\"metadata\""}})
-          .ok());
-  metrics::Registry registry;
-  const auto types = testing::ThingRegistry();
-  const auto opened =
-      LocalObjectStore::Open(std::move(log), {.types = types.get()}, RealClock(), rng, registry);
-  ASSERT_FALSE(opened.ok());
-  EXPECT_NE(opened.error().message.find("store record 7 (things.test.dev default/a)"),
-            std::string::npos);
+  std::atomic<bool> fail = false;
+  testing::StoreWorld world(std::make_unique<SharedLog>(NewMemoryLog(rng), fail));
+  EXPECT_TRUE(world.store->Health().ok());
+  // The disk fills while nobody writes: the next look that is not just behind a write sees it.
+  fail = true;
+  world.clock.Advance(kProbeAfter);
+  EXPECT_EQ(world.store->Health().error().code, Code::kUnavailable);
+  fail = false;
+  EXPECT_TRUE(world.store->Health().ok());
+  // A commit that failed is known at once.
+  fail = true;
+  EXPECT_FALSE(world.store->Create(kThings, "default", ThingText("b")).ok());
+  EXPECT_FALSE(world.store->Health().ok());
+  fail = false;
+  world.Create("c");
+  EXPECT_TRUE(world.store->Health().ok());
+  world.store->Close();
+  EXPECT_FALSE(world.store->Health().ok());
 }
 
 }  // namespace

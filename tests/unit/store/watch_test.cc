@@ -87,12 +87,13 @@ TEST_F(WatchTest, ResumesAfterARevisionWithoutLossOrRepetition) {
   EXPECT_EQ(Take(*watch), "");
 }
 
-TEST_F(WatchTest, ARevisionInTheFutureWaitsForIt) {
-  auto watch = Open({.after = Now() + 1});
-  world_.Create("a");
-  world_.Create("b");
-  EXPECT_EQ(Take(*watch), "ADDED b");
-  EXPECT_EQ(Take(*watch), "");
+TEST_F(WatchTest, ARevisionThatWasNotGivenOutYetIsRefused) {
+  const auto watch = world_.store->OpenWatch(kThings, {.after = Now() + 1});
+  ASSERT_FALSE(watch.ok());
+  EXPECT_EQ(StatusReason(watch.error()), "Timeout");
+  EXPECT_EQ(watch.error().message,
+            fmt::format("Timeout: Too large resource version: {}, current: {}", Now() + 1, Now()));
+  EXPECT_EQ(VisibleCauses(watch.error())[0].reason, "ResourceVersionTooLarge");
 }
 
 TEST_F(WatchTest, EnteringAndLeavingASelector) {
@@ -337,6 +338,70 @@ TEST_F(WatchTest, TwoHundredReadModifyWriteLoopsLoseNoUpdate) {
   threads.clear();
   EXPECT_EQ(testing::At(world_.Get("counter")->text, "/spec/size"), "200");
   EXPECT_EQ(world_.Get("counter")->meta.generation, 201);
+}
+
+// Goal: a watch that opens while others write sees each object once, in its first state or as an
+// event, although neither waits for the other. Method: watches opened all the time beside writers,
+// each read to the end and compared with what is stored.
+TEST_F(WatchTest, OpeningBesideWritersLosesAndRepeatsNothing) {
+  constexpr int kWriters = 4;
+  constexpr int kObjects = 300;
+  std::vector<std::jthread> writers;
+  for (int w = 0; w < kWriters; ++w) {
+    writers.emplace_back([this, w] {
+      for (int i = 0; i < kObjects; ++i) world_.Create(fmt::format("w{}-{}", w, i));
+    });
+  }
+  std::vector<std::unique_ptr<Watch>> watches;
+  while (*world_.store->CurrentRevision() < static_cast<Revision>(kWriters * kObjects)) {
+    watches.push_back(Open({.initial_events_end = true, .queue_events_max = 10'000}));
+  }
+  writers.clear();
+  watches.push_back(Open({.initial_events_end = true}));
+  for (const auto& watch : watches) {
+    std::set<std::string> seen;
+    Revision last = 0;
+    bool live = false;
+    while (const std::optional<WatchEvent> event = watch->TryNext()) {
+      EXPECT_GE(event->revision, last);
+      last = event->revision;
+      if (event->type == EventType::kBookmark) {
+        EXPECT_FALSE(live);
+        live = true;
+        continue;
+      }
+      EXPECT_EQ(event->type, EventType::kAdded);
+      EXPECT_TRUE(seen.insert(event->object->meta.name).second) << event->object->meta.name;
+    }
+    EXPECT_TRUE(live);
+    EXPECT_EQ(seen.size(), static_cast<std::size_t>(kWriters * kObjects));
+  }
+}
+
+// A name leads to its object, whatever else is asked for beside it.
+TEST_F(WatchTest, ANameIsLookedUp) {
+  for (const char* name : {"a", "b", "c"}) world_.Create(name);
+  world_.Create("b", "", "", "other");
+  const auto names = [this](const std::string& fields, const std::string& ns) {
+    const auto list =
+        world_.store->List(kThings, {.ns = ns, .fields = *ParseFieldSelector(fields)});
+    std::string found;
+    for (const ObjectPtr& object : list->items) {
+      found += NamespacedName(object->meta.ns, object->meta.name) + " ";
+    }
+    return found;
+  };
+  EXPECT_EQ(names("metadata.name=b", "default"), "default/b ");
+  EXPECT_EQ(names("metadata.name=b", ""), "default/b other/b ");
+  EXPECT_EQ(names("metadata.name=b,metadata.namespace=other", ""), "other/b ");
+  EXPECT_EQ(names("metadata.name=b,metadata.namespace=other", "default"), "");
+  EXPECT_EQ(names("metadata.name!=b", "default"), "default/a default/c ");
+  EXPECT_EQ(names("metadata.name=b,status.phase=Up", "default"), "");
+  EXPECT_EQ(names("metadata.name=nobody", "default"), "");
+  const auto namespaces = world_.store->List(
+      testing::kNamespaces, {.fields = *ParseFieldSelector("metadata.name=other")});
+  ASSERT_EQ(namespaces->items.size(), 1U);
+  EXPECT_EQ(namespaces->items[0]->meta.name, "other");
 }
 
 }  // namespace
