@@ -21,7 +21,9 @@ Status Serve(const std::string& state_dir) {
   ASSIGN_OR_RETURN(const std::unique_ptr<crd::TypeRegistry> registry, crd::NewTypeRegistry());
   ASSIGN_OR_RETURN(
       std::unique_ptr<store::RevisionLog> revisions,
-      store::OpenSqliteLog({.path = state_dir + "/store.db", .first = 0}, SystemRng()));
+      store::OpenSqliteLog(
+          {.path = state_dir + "/store.db", .first = 0, .reserve_path = state_dir + "/revisions"},
+          SystemRng()));
   ASSIGN_OR_RETURN(const std::unique_ptr<store::LocalObjectStore> store,
                    store::LocalObjectStore::Open(std::move(revisions),
                                                  {.types = registry.get(), .gate = nullptr},
