@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/base/base64.h"
+#include "controller/base/foreign_text.h"
 #include "crd/json_members.h"
 #include "crd/native_rules.h"
 
@@ -75,8 +76,9 @@ void CheckEntries(const Json& object, std::string_view key, std::vector<Cause>& 
                                c == '_' || c == '.';
                       });
     if (good) continue;
+    if (IsFull(causes)) return;
     causes.push_back(InvalidCause(
-        fmt::format("{}[{}]", key, name), Quoted(name),
+        fmt::format("{}[{}]", key, CleanForeignText(name)), Quoted(name),
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
         "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
         "'[-._a-zA-Z0-9]+')"));

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
 #include "crd/schema.h"
 
 namespace forkplane::crd {
@@ -17,6 +18,12 @@ std::string GoMembers(const Json& object) {
     text += fmt::format("{}{}:{}", text.empty() ? "" : ", ", Quoted(key), GoText(value));
   }
   return text;
+}
+
+// A value has any size and may be at fault for many reasons: its beginning tells which one it is.
+std::string CutValue(std::string_view text) {
+  constexpr std::size_t kBytesMax = 1024;
+  return text.size() <= kBytesMax ? std::string(text) : CleanForeignText(text, kBytesMax);
 }
 
 }  // namespace
@@ -80,7 +87,7 @@ Cause RequiredCause(std::string field, std::string_view detail) {
 
 Cause InvalidCause(std::string field, std::string_view value_text, std::string_view detail) {
   return {"FieldValueInvalid", std::move(field),
-          fmt::format("Invalid value: {}: {}", value_text, detail)};
+          fmt::format("Invalid value: {}: {}", CutValue(value_text), detail)};
 }
 
 Cause ForbiddenCause(std::string field, std::string_view detail) {

@@ -7,8 +7,29 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "controller/base/foreign_text.h"
 
 namespace forkplane::crd {
+
+// "spec.disks[0].name" as text, cut at a bound: keys are as long as their writer likes, and
+// hundreds of paths may lead through one.
+class PathText {
+ public:
+  void AddName(std::string_view name) {
+    if (!text_.empty()) text_ += '.';
+    text_ += name.substr(0, kBytesMax + 1);
+  }
+  void AddItem(std::size_t index) { text_ += fmt::format("[{}]", index); }
+  std::string Take() && {
+    return text_.size() <= kBytesMax ? std::move(text_) : CleanForeignText(text_, kBytesMax);
+  }
+
+ private:
+  static constexpr std::size_t kBytesMax = 512;
+  std::string text_;
+};
 
 class FieldPath {
  public:
@@ -19,15 +40,23 @@ class FieldPath {
   FieldPath Item(std::size_t index) const { return {this, {}, true, index}; }
 
   std::string ToString() const {
-    if (parent_ == nullptr) return std::string(name_);
-    std::string text = parent_->ToString();
-    if (is_item_) return text + fmt::format("[{}]", index_);
-    return text.empty() ? std::string(name_) : text.append(".").append(name_);
+    PathText text;
+    AddTo(text);
+    return std::move(text).Take();
   }
 
  private:
   FieldPath(const FieldPath* parent, std::string_view name, bool is_item, std::size_t index)
       : parent_(parent), name_(name), is_item_(is_item), index_(index) {}
+
+  void AddTo(PathText& text) const {
+    if (parent_ != nullptr) parent_->AddTo(text);
+    if (is_item_) {
+      text.AddItem(index_);
+    } else if (!name_.empty() || parent_ != nullptr) {
+      text.AddName(name_);
+    }
+  }
 
   const FieldPath* parent_ = nullptr;
   std::string_view name_;

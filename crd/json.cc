@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "controller/base/foreign_text.h"
+#include "crd/field_path.h"
+
 namespace forkplane::crd {
 namespace {
 
 constexpr std::size_t kDuplicatesMax = 100;
+constexpr std::size_t kMessageBytesMax = 256;  // it repeats the token, which may have any length
 
 // Builds the value while counting depth and watching for repeated keys, which nlohmann's own
 // builder does neither of. Pointers into the tree stay valid: objects are std::map, and an array
@@ -43,8 +47,9 @@ class Builder final : public nlohmann::json_sax<Json> {
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ..."
     const std::string_view what = e.what();
     const auto text = what.find("] ");
-    error_ = text == std::string_view::npos ? fmt::format("syntax error at byte {}", position)
-                                            : std::string(what.substr(text + 2));
+    error_ = text == std::string_view::npos
+                 ? fmt::format("syntax error at byte {}", position)
+                 : CleanForeignText(what.substr(text + 2), kMessageBytesMax);
     return false;
   }
 
@@ -95,15 +100,15 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
   std::string Path() const {
-    std::string path;
+    PathText path;
     for (const Frame& frame : open_) {
       if (frame.value->is_array()) {
-        path += fmt::format("[{}]", frame.value->size() - 1);
+        path.AddItem(frame.value->size() - 1);
       } else {
-        path += path.empty() ? frame.key : "." + frame.key;
+        path.AddName(frame.key);
       }
     }
-    return path;
+    return std::move(path).Take();
   }
 
   const std::size_t depth_max_;
@@ -120,13 +125,19 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits,
   if (text.size() > limits.bytes_max) {
     return Invalid(fmt::format("{} bytes: the limit is {}", text.size(), limits.bytes_max));
   }
-  Builder builder(limits.depth_max, duplicates);
-  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
-    auto result = std::move(builder).Take();
-    return result.ok() ? Invalid("not JSON") : std::move(result).error();
+  try {
+    Builder builder(limits.depth_max, duplicates);
+    if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+      auto result = std::move(builder).Take();
+      return result.ok() ? Invalid("not JSON") : std::move(result).error();
+    }
+    return std::move(builder).Take();
+  } catch (const std::bad_alloc&) {
+    return NoMemoryLeft();
   }
-  return std::move(builder).Take();
 }
+
+Error NoMemoryLeft() { return Exhausted("no memory is left to read this text: try again later"); }
 
 std::string DumpJson(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -28,9 +28,13 @@ struct JsonLimits {
 // One JSON document and nothing after it. Refused with Invalid: syntax errors, text that is not
 // UTF-8, numbers beyond a double, depth and size over the limits. A key given twice is not an
 // error (the last one wins, as in Kubernetes); its path ("spec.replicas", "spec.disks[0].name") is
-// appended to `duplicates` when that is given, at most 100 of them.
+// appended to `duplicates` when that is given, at most 100 of them, each cut at 512 bytes.
+// Exhausted: no memory is left.
 Result<Json> ParseJson(std::string_view text, const JsonLimits& limits = {},
                        std::vector<std::string>* duplicates = nullptr);
+
+// What a reader of texts answers instead of dying of std::bad_alloc.
+Error NoMemoryLeft();
 
 // Compact, keys sorted (nlohmann objects are std::map), so equal values give equal bytes. Strings
 // that are not UTF-8 get U+FFFD instead of an exception.

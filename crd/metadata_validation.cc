@@ -110,6 +110,7 @@ void CheckNamespace(const Json& metadata, bool namespaced, std::vector<Cause>& c
 
 void CheckLabels(const Json& labels, std::vector<Cause>& causes) {
   for (const auto& [key, value] : labels.items()) {
+    if (IsFull(causes)) return;
     for (const std::string& why : CheckQualifiedName(key)) {
       causes.push_back(InvalidCause("metadata.labels", Quoted(key), why));
     }
@@ -126,6 +127,7 @@ void CheckAnnotations(const Json& annotations, std::vector<Cause>& causes) {
     for (char& c : lower) {
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
     }
+    if (IsFull(causes)) continue;  // the bytes are still counted
     for (const std::string& why : CheckQualifiedName(lower)) {
       causes.push_back(InvalidCause("metadata.annotations", Quoted(key), why));
     }
@@ -139,6 +141,7 @@ void CheckAnnotations(const Json& annotations, std::vector<Cause>& causes) {
 void CheckOwners(const Json& owners, std::vector<Cause>& causes) {
   std::string controller;
   for (const Json& owner : owners) {
+    if (IsFull(causes)) return;
     constexpr auto kParts = std::to_array<std::pair<std::string_view, std::string_view>>(
         {{"apiVersion", "version"}, {"kind", "kind"}, {"name", "name"}, {"uid", "uid"}});
     for (const auto& [key, what] : kParts) {
@@ -167,6 +170,7 @@ bool Has(const Json& list, std::string_view text) {
 
 void CheckFinalizers(const Json& finalizers, std::vector<Cause>& causes) {
   for (const Json& finalizer : finalizers) {
+    if (IsFull(causes)) return;
     for (const std::string& why : CheckQualifiedName(finalizer.get_ref<const std::string&>())) {
       causes.push_back(InvalidCause("metadata.finalizers", GoText(finalizer), why));
     }

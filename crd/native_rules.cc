@@ -174,6 +174,7 @@ void ValidateFork(const Json& object, const Json*, std::vector<Cause>& causes) {
 
 void CheckLabels(const std::string& field, const StringMap& labels, std::vector<Cause>& causes) {
   for (const auto& [key, value] : labels) {
+    if (IsFull(causes)) return;
     for (const std::string& why : CheckQualifiedName(key)) {
       causes.push_back(InvalidCause(field, Quoted(key), why));
     }

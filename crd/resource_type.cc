@@ -110,6 +110,7 @@ std::vector<Cause> ValidateObject(const ResourceType& type, const Json& object, 
 }
 
 Error InvalidObject(std::string_view group_kind, std::string_view name, std::vector<Cause> causes) {
+  if (causes.size() > kCausesMax) causes.resize(kCausesMax);
   std::string text;
   for (const Cause& cause : causes) {
     text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", cause.field, cause.message);

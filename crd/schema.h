@@ -111,8 +111,13 @@ void ApplyDefaults(const Schema& schema, Json& value);
 std::vector<Cause> Validate(const Schema& schema, const Json& value, const Json* old = nullptr,
                             const std::string& path = "");
 
+// How much is said about one object. Who adds causes in a loop over what a client wrote asks first.
+inline constexpr std::size_t kCausesMax = 100;
+inline bool IsFull(const std::vector<Cause>& causes) { return causes.size() >= kCausesMax; }
+
 // Causes in Kubernetes' wording; the message is without the field, which stands beside it.
 Cause RequiredCause(std::string field, std::string_view detail = "");
+// A value over 1 KiB is cut.
 Cause InvalidCause(std::string field, std::string_view value_text, std::string_view detail);
 Cause ForbiddenCause(std::string field, std::string_view detail);
 // `"text"` as Go's %q prints it: for value_text above.

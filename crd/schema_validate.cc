@@ -13,8 +13,6 @@
 namespace forkplane::crd {
 namespace {
 
-constexpr std::size_t kCausesMax = 100;
-
 std::string_view TypeName(Schema::Type type) {
   switch (type) {
     case Schema::Type::kObject:
@@ -84,7 +82,7 @@ Json ItemKey(const Schema& schema, const Json& item) {
 class Validator {
  public:
   void Check(const Schema& schema, const Json& value, const Json* old, const FieldPath& path) {
-    if (causes_.size() >= kCausesMax) return;
+    if (IsFull(causes_)) return;
     if (value.is_null() && schema.nullable) return;
     if (!HasType(schema, value)) return AddTypeCause(schema, value, path);
     if (schema.enum_values && !Contains(*schema.enum_values, value)) {

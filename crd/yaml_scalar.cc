@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "controller/base/foreign_text.h"
+
 namespace forkplane::crd {
 namespace {
 
@@ -19,6 +21,9 @@ template <std::size_t N>
 bool IsOneOf(const std::array<std::string_view, N>& words, std::string_view text) {
   return std::find(words.begin(), words.end(), text) != words.end();
 }
+
+// A number may have a million digits; a message has not.
+std::string Shown(std::string_view text) { return CleanForeignText(text, 64); }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -89,7 +94,7 @@ Result<Json> TypePlainScalar(const std::string& text) {
   if (auto integer = AsInteger(plain)) return *std::move(integer);
   if (LooksLikeFloat(plain)) {
     const double value = std::strtod(plain.c_str(), nullptr);
-    if (!std::isfinite(value)) return Invalid(fmt::format("{} is out of range", text));
+    if (!std::isfinite(value)) return Invalid(fmt::format("{} is out of range", Shown(text)));
     // Go prints 1e3 as 1000, and so an integer field may be written either way.
     constexpr double kExact = 9007199254740992.0;  // 2^53
     if (std::trunc(value) == value && std::abs(value) <= kExact) {
@@ -101,7 +106,7 @@ Result<Json> TypePlainScalar(const std::string& text) {
   if (word.starts_with('-') || word.starts_with('+')) word.erase(0, 1);
   if (word == ".inf" || word == ".Inf" || word == ".INF" || word == ".nan" || word == ".NaN" ||
       word == ".NAN") {
-    return Invalid(fmt::format("{} has no JSON form: quote it if text is meant", text));
+    return Invalid(fmt::format("{} has no JSON form: quote it if text is meant", Shown(text)));
   }
   return Json(text);
 }

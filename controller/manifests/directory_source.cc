@@ -2,6 +2,7 @@
 
 #include <sys/eventfd.h>
 
+#include <new>
 #include <utility>
 
 #include "controller/base/log.h"
@@ -59,6 +60,20 @@ Status DirectorySource::OpenRecords() {
 }
 
 SyncReport DirectorySource::Sync() {
+  try {
+    return SyncOnce();
+  } catch (const std::bad_alloc&) {
+    SyncReport report;
+    report.problems.push_back({"the directory", "", "no memory is left to apply it"});
+    report.pass_hold = Hold{reason::kNotApplied, "no memory is left to apply the directory"};
+    report.told = report.pass_hold;
+    report.retry_soon = true;
+    Announce(report);
+    return report;
+  }
+}
+
+SyncReport DirectorySource::SyncOnce() {
   Result<TreeWatch> watch = TreeWatch::Make();
   const TreeScan scan = ScanTree(options_.path, watch.ok() ? &*watch : nullptr);
   watch_.reset();

@@ -95,6 +95,7 @@ class DirectorySource {
     metrics::Gauge last_success;
   };
 
+  SyncReport SyncOnce();
   Status OpenRecords();
   void ApplyAndPrune(const TreeScan& scan, const Desired& desired, SyncReport& report);
   std::optional<Hold> WhyNothingIsPruned(const TreeScan& scan, const Desired& desired,

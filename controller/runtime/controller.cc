@@ -1,5 +1,7 @@
 #include "controller/runtime/controller.h"
 
+#include <new>
+
 #include "controller/base/log.h"
 
 namespace forkplane::runtime {
@@ -68,11 +70,20 @@ bool Controller::ProcessReady(const std::stop_token& stop) {
 void Controller::Process(const std::string& key, const std::stop_token& stop) {
   const MonotonicTime start = clock_.Now();
   active_.Add(1);
-  const Result<Next> result = reconciler_.Reconcile(key, stop);
+  const Result<Next> result = Reconcile(key, stop);
   active_.Add(-1);
   time_.Observe(std::chrono::duration<double>(clock_.Now() - start).count());
   Settle(key, result);
   queue_.Done(key);
+}
+
+// The edge of the thread: without memory one key waits for its backoff, and the daemon lives.
+Result<Next> Controller::Reconcile(const std::string& key, const std::stop_token& stop) {
+  try {
+    return reconciler_.Reconcile(key, stop);
+  } catch (const std::bad_alloc&) {
+    return Exhausted("no memory is left for this reconciliation: it is tried again");
+  }
 }
 
 Controller::Outcome Controller::OutcomeOf(const Result<Next>& result) {

@@ -65,6 +65,7 @@ class Controller {
   static constexpr std::size_t kOutcomes = 4;
 
   void Process(const std::string& key, const std::stop_token& stop);
+  Result<Next> Reconcile(const std::string& key, const std::stop_token& stop);
   void Settle(const std::string& key, const Result<Next>& result);
   void SettleError(const std::string& key, const Error& error);
   static Outcome OutcomeOf(const Result<Next>& result);

@@ -171,7 +171,12 @@ HttpMetrics::HttpMetrics(metrics::Registry* registry, const std::string& listene
 
 void ServeConnection(HttpShared& shared, Transport& transport, const std::string& remote_address,
                      bool over_limit) {
-  Connection(shared, transport, remote_address).Serve(over_limit);
+  try {
+    Connection(shared, transport, remote_address).Serve(over_limit);
+  } catch (const std::exception& e) {
+    // Memory ran out while a request was read or answered: this connection ends, the daemon not.
+    log::Err("connection dropped", {{"remote", remote_address}, {"error", e.what()}});
+  }
 }
 
 }  // namespace forkplane::apiserver

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/apiserver/rest/text.h"
+#include "controller/base/foreign_text.h"
 #include "controller/store/errors.h"
 #include "crd/json.h"
 
@@ -16,6 +17,14 @@ namespace {
 
 std::string Qualify(const std::string& name, const std::string& group) {
   return group.empty() ? name : name + "." + group;
+}
+
+// Statuses repeat what clients sent; the answer to a big request stays small.
+constexpr std::size_t kMessageBytesMax = std::size_t{32} * 1024;
+constexpr std::size_t kCauseBytesMax = std::size_t{4} * 1024;
+
+std::string Cut(const std::string& text, std::size_t bytes_max) {
+  return text.size() <= bytes_max ? text : std::string(CutUtf8(text, bytes_max)).append("...");
 }
 
 // HTTP code of a Status reason.
@@ -42,7 +51,7 @@ int CodeOf(std::string_view reason) {
 
 Json Details(const ApiStatus& status) {
   Json details = Json::object();
-  if (!status.name.empty()) details["name"] = status.name;
+  if (!status.name.empty()) details["name"] = Cut(status.name, kCauseBytesMax);
   if (!status.group.empty()) details["group"] = status.group;
   if (!status.kind.empty()) details["kind"] = status.kind;
   if (!status.uid.empty()) details["uid"] = status.uid;
@@ -50,8 +59,8 @@ Json Details(const ApiStatus& status) {
   for (const Cause& cause : status.causes) {
     Json item = Json::object();
     if (!cause.reason.empty()) item["reason"] = cause.reason;
-    if (!cause.message.empty()) item["message"] = cause.message;
-    if (!cause.field.empty()) item["field"] = cause.field;
+    if (!cause.message.empty()) item["message"] = Cut(cause.message, kCauseBytesMax);
+    if (!cause.field.empty()) item["field"] = Cut(cause.field, kCauseBytesMax);
     details["causes"].push_back(std::move(item));
   }
   return details;
@@ -90,7 +99,7 @@ std::string ToJsonText(const ApiStatus& status) {
                {"status", status.code < 300 ? "Success" : "Failure"}};
   if (status.code >= 300) json["code"] = status.code;
   if (!status.continue_token.empty()) json["metadata"]["continue"] = status.continue_token;
-  if (!status.message.empty()) json["message"] = status.message;
+  if (!status.message.empty()) json["message"] = Cut(status.message, kMessageBytesMax);
   if (!status.reason.empty()) json["reason"] = status.reason;
   Json details = Details(status);
   if (!details.empty()) json["details"] = std::move(details);

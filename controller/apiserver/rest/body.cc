@@ -38,6 +38,12 @@ void FillIn(const char* name, const std::string& text, Json& object) {
   if (member.is_null() || empty) member = text;
 }
 
+// Exhausted is the server's trouble; everything else about a body is its writer's.
+ApiStatus UnreadableBody(const Error& error, std::string_view prefix = "") {
+  if (error.code == Code::kExhausted) return FromError(error, {});
+  return BadRequestStatus(fmt::format("{}{}", prefix, error.message));
+}
+
 }  // namespace
 
 ApiResult<DecodedBody> DecodeBody(const HttpRequest& request, bool protobuf) {
@@ -52,7 +58,7 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request, bool protobuf) {
   }
   if (format == BodyFormat::kYaml) {
     Result<std::vector<crd::YamlDocument>> documents = crd::ParseYaml(request.body);
-    if (!documents.ok()) return BadRequestStatus(documents.error().message);
+    if (!documents.ok()) return UnreadableBody(documents.error());
     if (documents->size() != 1)
       return BadRequestStatus("the body must hold exactly one YAML document");
     body.json = std::make_shared<Json>(*documents->front().value);
@@ -61,8 +67,7 @@ ApiResult<DecodedBody> DecodeBody(const HttpRequest& request, bool protobuf) {
   }
   Result<Json> json = crd::ParseJson(request.body, {}, &body.duplicates);
   if (!json.ok()) {
-    return BadRequestStatus(
-        fmt::format("couldn't get version/kind; json parse error: {}", json.error().message));
+    return UnreadableBody(json.error(), "couldn't get version/kind; json parse error: ");
   }
   body.json = std::make_shared<Json>(std::move(json).value());
   return body;

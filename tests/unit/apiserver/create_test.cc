@@ -104,6 +104,27 @@ TEST_F(CreateTest, YamlIsUnderstood) {  // T084
   EXPECT_EQ(reply.json["spec"]["cpus"], 2);
 }
 
+// Goal: a body that asks for 2 GB of memory is answered 400, in a short text.
+TEST_F(CreateTest, AnAliasBombIsABadRequest) {
+  std::string bomb = "a: &a " + std::string(100'000, 'x') + "\nb:\n";
+  for (int i = 0; i < 20'000; ++i) bomb += "- *a\n";
+  const Reply reply = Do("POST", kWidgets, bomb, {{"content-type", "application/yaml"}});
+  EXPECT_EQ(reply.code, 400);
+  EXPECT_TRUE(reply.message().starts_with("line 3")) << reply.message();
+}
+
+// Goal: an answer does not repeat a megabyte of what it refuses.
+TEST_F(CreateTest, AnAnswerToABigMistakeIsSmall) {
+  Json named = Widget(std::string(1'000'000, '/'));
+  EXPECT_LE(Post(kWidgets, named).text.size(), 64'000U);
+  Json labelled = Widget("a");
+  for (int i = 0; i < 20'000; ++i) labelled["metadata"]["labels"]["/" + std::to_string(i)] = "/";
+  const Reply reply = Post(kWidgets, labelled);
+  EXPECT_EQ(reply.code, 422);
+  EXPECT_LE(reply.text.size(), 500'000U);
+  EXPECT_LE(Do("POST", kWidgets, "{\"a\": t" + std::string(1'000'000, 'x')).text.size(), 2'000U);
+}
+
 TEST_F(CreateTest, EveryOffenceIsACause) {  // T088 T090 T091
   Json missing = Widget("a");
   missing["spec"] = Json::object();

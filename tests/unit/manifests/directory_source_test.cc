@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/support/measured_child.h"
 #include "tests/unit/manifests/fixture.h"
 
 namespace forkplane::manifests {
@@ -176,6 +177,27 @@ TEST_F(DirectorySourceTest, ABrokenFileIsToldOnceAndTheOthersAreApplied) {
   EXPECT_EQ(held_, std::nullopt);
   EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_errors 0"));
   EXPECT_THAT(registry_.Serialize(), HasSubstr("forkplane_manifests_held 0"));
+}
+
+// Goal: a file whose aliases stand for 2 GB is a refused file, found at its line in milliseconds.
+// Method: a pass over it in a child process whose memory is measured.
+TEST_F(DirectorySourceTest, AnAliasBombIsARefusedFile) {
+  std::string bomb = "a: &a " + std::string(100'000, 'x') + "\nb:\n";
+  for (int i = 0; i < 20'000; ++i) bomb += "- *a\n";
+  Write("bomb.yaml", bomb);
+  const testing::MeasuredChild child = testing::RunMeasured(
+      [&] {
+        const SyncReport report = source_->Sync();
+        const bool told = report.problems.size() == 1 && report.problems[0].where == "bomb.yaml" &&
+                          report.problems[0].message.starts_with("line 3");
+        return told ? 0 : 1;
+      },
+      {.cpu_seconds = 10});
+  EXPECT_TRUE(child.exited_well) << "signal " << child.signal;
+  ASSERT_LE(child.growth_bytes, std::size_t{64} * 1024 * 1024);
+  Write("good.yaml", ConfigMap("good", "1"));
+  source_->Sync();
+  EXPECT_TRUE(Has("good")) << "other files are applied";
 }
 
 TEST_F(DirectorySourceTest, ARefusedObjectIsToldWithItsFieldAndStays) {
