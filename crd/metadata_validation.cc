@@ -108,36 +108,6 @@ void CheckNamespace(const Json& metadata, bool namespaced, std::vector<Cause>& c
   if (!why.empty()) causes.push_back(InvalidCause("metadata.namespace", Quoted(ns), why));
 }
 
-void CheckLabels(const Json& labels, std::vector<Cause>& causes) {
-  for (const auto& [key, value] : labels.items()) {
-    if (IsFull(causes)) return;
-    for (const std::string& why : CheckQualifiedName(key)) {
-      causes.push_back(InvalidCause("metadata.labels", Quoted(key), why));
-    }
-    const std::string why = CheckLabelValue(value.get_ref<const std::string&>());
-    if (!why.empty()) causes.push_back(InvalidCause("metadata.labels", GoText(value), why));
-  }
-}
-
-void CheckAnnotations(const Json& annotations, std::vector<Cause>& causes) {
-  std::size_t bytes = 0;
-  for (const auto& [key, value] : annotations.items()) {
-    bytes += key.size() + value.get_ref<const std::string&>().size();
-    std::string lower = key;
-    for (char& c : lower) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-    }
-    if (IsFull(causes)) continue;  // the bytes are still counted
-    for (const std::string& why : CheckQualifiedName(lower)) {
-      causes.push_back(InvalidCause("metadata.annotations", Quoted(key), why));
-    }
-  }
-  if (bytes > kAnnotationBytesMax) {
-    causes.push_back({"FieldValueTooLong", "metadata.annotations",
-                      fmt::format("Too long: may not be more than {} bytes", kAnnotationBytesMax)});
-  }
-}
-
 void CheckOwners(const Json& owners, std::vector<Cause>& causes) {
   std::string controller;
   for (const Json& owner : owners) {
@@ -246,12 +216,43 @@ std::string CheckLabelValue(std::string_view text) {
   return text.empty() || IsQualifiedPart(text) ? "" : std::string(kLabelValueText);
 }
 
+void ValidateLabels(const std::string& field, const Json& labels, std::vector<Cause>& causes) {
+  for (const auto& [key, value] : labels.items()) {
+    if (IsFull(causes)) return;
+    for (const std::string& why : CheckQualifiedName(key)) {
+      causes.push_back(InvalidCause(field, Quoted(key), why));
+    }
+    const std::string why = CheckLabelValue(value.get_ref<const std::string&>());
+    if (!why.empty()) causes.push_back(InvalidCause(field, GoText(value), why));
+  }
+}
+
+void ValidateAnnotations(const std::string& field, const Json& annotations,
+                         std::vector<Cause>& causes) {
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : annotations.items()) {
+    bytes += key.size() + value.get_ref<const std::string&>().size();
+    std::string lower = key;
+    for (char& c : lower) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+    }
+    if (IsFull(causes)) continue;  // the bytes are still counted
+    for (const std::string& why : CheckQualifiedName(lower)) {
+      causes.push_back(InvalidCause(field, Quoted(key), why));
+    }
+  }
+  if (bytes > kAnnotationBytesMax) {
+    causes.push_back({"FieldValueTooLong", field,
+                      fmt::format("Too long: may not be more than {} bytes", kAnnotationBytesMax)});
+  }
+}
+
 std::vector<Cause> ValidateMetadata(const Json& metadata, bool namespaced, NameRule rule) {
   std::vector<Cause> causes;
   CheckNames(metadata, rule, causes);
   CheckNamespace(metadata, namespaced, causes);
-  CheckLabels(MemberOf(metadata, "labels"), causes);
-  CheckAnnotations(MemberOf(metadata, "annotations"), causes);
+  ValidateLabels("metadata.labels", MemberOf(metadata, "labels"), causes);
+  ValidateAnnotations("metadata.annotations", MemberOf(metadata, "annotations"), causes);
   CheckOwners(MemberOf(metadata, "ownerReferences"), causes);
   CheckFinalizers(MemberOf(metadata, "finalizers"), causes);
   return causes;

@@ -5,6 +5,7 @@
 #include "controller/base/net_address.h"
 #include "controller/base/network_names.h"
 #include "crd/types.h"
+#include "crd/well_known.h"
 
 namespace forkplane::crd {
 namespace {
@@ -14,6 +15,8 @@ constexpr std::int64_t kEthernetHeaderBytes = 14;
 constexpr std::int64_t kDefaultMtu = 1500;
 // One byte per second, the kernel's unit: less would be 0, which it takes for "none at all".
 constexpr std::int64_t kRateMin = 8;
+constexpr std::size_t kNameBytesMax = 253;
+constexpr std::size_t kLabelValueBytesMax = 63;
 
 class Checker {
  public:
@@ -165,31 +168,52 @@ void CheckForkSpec(const std::string& field, const ForkSpec& spec, Checker& chec
   }
 }
 
-void ValidateFork(const Json& object, const Json*, std::vector<Cause>& causes) {
-  const auto fork = Decoded<Fork>(object, causes);
-  if (!fork) return;
-  Checker check(causes);
-  CheckForkSpec("spec", fork->spec, check);
-}
-
-void CheckLabels(const std::string& field, const StringMap& labels, std::vector<Cause>& causes) {
-  for (const auto& [key, value] : labels) {
-    if (IsFull(causes)) return;
-    for (const std::string& why : CheckQualifiedName(key)) {
-      causes.push_back(InvalidCause(field, Quoted(key), why));
-    }
-    const std::string why = CheckLabelValue(value);
-    if (!why.empty()) causes.push_back(InvalidCause(field, Quoted(value), why));
+// Of the metadata that children take over: what they could not have is refused at their owner.
+void CheckTemplateMetadata(const Json& object, const std::string& field,
+                           std::vector<Cause>& causes) {
+  if (const Json* labels = FindPath(object, field + ".labels")) {
+    ValidateLabels(field + ".labels", *labels, causes);
+  }
+  if (const Json* annotations = FindPath(object, field + ".annotations")) {
+    ValidateAnnotations(field + ".annotations", *annotations, causes);
   }
 }
 
-void ValidateForkSet(const Json& object, const Json*, std::vector<Cause>& causes) {
+// A child's name is its owner's and a suffix. Judged at creation only: what is there stays
+// editable.
+void CheckNameLength(const ObjectMeta& metadata, std::size_t bytes_max, std::string_view why,
+                     Checker& check) {
+  if (metadata.name.size() <= bytes_max) return;
+  check.Refuse("metadata.name", metadata.name,
+               fmt::format("must be no more than {} characters: {}", bytes_max, why));
+}
+
+void ValidateFork(const Json& object, const Json* old, std::vector<Cause>& causes) {
+  const auto fork = Decoded<Fork>(object, causes);
+  if (!fork) return;
+  Checker check(causes);
+  if (old == nullptr && fork->spec.source.kind == ForkSourceKind::kVirtualMachine) {
+    CheckNameLength(fork->metadata, kNameBytesMax - kSourceSuffix.size(),
+                    fmt::format("the Snapshot of its source is named after it, with \"{}\" behind",
+                                kSourceSuffix),
+                    check);
+  }
+  CheckForkSpec("spec", fork->spec, check);
+  CheckTemplateMetadata(object, "spec.template.metadata", causes);
+}
+
+void ValidateForkSet(const Json& object, const Json* old, std::vector<Cause>& causes) {
   const auto set = Decoded<ForkSet>(object, causes);
   if (!set) return;
   Checker check(causes);
+  if (old == nullptr) {
+    CheckNameLength(set->metadata, kLabelValueBytesMax, "its Forks carry its name as a label",
+                    check);
+  }
   CheckForkSpec("spec.template.spec", set->spec.fork_template.spec, check);
   const StringMap& labels = set->spec.fork_template.metadata.labels;
-  CheckLabels("spec.template.metadata.labels", labels, causes);
+  CheckTemplateMetadata(object, "spec.template.metadata", causes);
+  CheckTemplateMetadata(object, "spec.template.spec.template.metadata", causes);
   if (!set->spec.selector) return;
   if (set->spec.selector->Empty()) {
     causes.push_back(InvalidCause("spec.selector", "\"object\"",

@@ -84,6 +84,10 @@ struct TemplateMeta {
 // object; fields are named from "metadata". At creation with generateName, name may be empty.
 enum class NameRule : std::uint8_t { kSubdomain, kLabel, kAny };
 std::vector<Cause> ValidateMetadata(const Json& metadata, bool namespaced, NameRule rule);
+// The same of labels and annotations that stand elsewhere, as in a template; `field` names them.
+void ValidateLabels(const std::string& field, const Json& labels, std::vector<Cause>& causes);
+void ValidateAnnotations(const std::string& field, const Json& annotations,
+                         std::vector<Cause>& causes);
 // What may not change: name, namespace, uid, creationTimestamp, deletionTimestamp; and no new
 // finalizer while the object is being deleted.
 std::vector<Cause> ValidateMetadataUpdate(const Json& metadata, const Json& old);

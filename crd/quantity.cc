@@ -133,6 +133,8 @@ constexpr auto kUnits = std::to_array<Unit>({
     {"h", 3'600'000'000'000},
 });
 
+constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24) * 365 * 100;
+
 Error BadDuration(std::string_view text) {
   return Invalid(
       fmt::format("'{}' is not a duration: write it as in 30s, 10m or 1h30m", text.substr(0, 64)));
@@ -215,7 +217,8 @@ Result<Duration> Duration::Parse(std::string_view text) {
     total += *term;
     if (total > kMax) return BadDuration(text);
   }
-  return Duration(std::string(text), std::chrono::nanoseconds(static_cast<std::int64_t>(total)));
+  const std::chrono::nanoseconds value(static_cast<std::int64_t>(total));
+  return Duration(std::string(text), std::min(value, kLongest));
 }
 
 Duration Duration::Of(std::string_view text) { return Parse(text).value(); }

@@ -38,7 +38,8 @@ class Quantity {
   std::int64_t value_ = 0;
 };
 
-// A Go duration, never negative.
+// A Go duration, never negative. Its text is kept; its value is at most a hundred years, so that
+// the sum with any time of day or of the monotonic clock fits into 64 bits of nanoseconds.
 class Duration {
  public:
   Duration() = default;  // "0s"

@@ -22,4 +22,7 @@ inline constexpr std::string_view kTemplateHashLabel = "forkplane.dev/template-h
 // template (applied_template.h).
 inline constexpr std::string_view kAppliedTemplateAnnotation = "forkplane.dev/applied-template";
 
+// Behind the name of a Fork or ForkSet: the Snapshot that is taken of its source.
+inline constexpr std::string_view kSourceSuffix = "-source";
+
 }  // namespace forkplane::crd

@@ -126,7 +126,7 @@ struct MachineLoops::Loops {
         fork_sets(needs, "fork_set", kForkSetWorkers,
                   fork_set::Deps{needs.objects, needs.informers.fork_sets, needs.informers.forks,
                                  needs.informers.vms, needs.informers.snapshots, needs.statuses,
-                                 needs.clock, kForkSetWritesAtOnce}),
+                                 events, needs.clock, kForkSetWritesAtOnce}),
         orphans(
             needs, "orphan", 1,
             orphan::Deps{needs.ledger, needs.informers.vms, needs.informers.hosts,

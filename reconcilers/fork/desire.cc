@@ -228,11 +228,16 @@ std::vector<std::string> NotUpdated(const crd::ForkSpec& spec, const crd::Virtua
 
 }  // namespace
 
+// What is invalid stays so until somebody changes the Fork or what its child would be made of.
+Obstacle Refused(const Error& error) {
+  return {condition::kReady, "FailedCreate", error.message, error.code == Code::kInvalid};
+}
+
 std::string VmName(const crd::Fork& fork) { return fork.metadata.name; }
 
 std::string SnapshotName(const crd::Fork& fork) {
   if (fork.spec.source.kind == crd::ForkSourceKind::kSnapshot) return fork.spec.source.name;
-  return fork.metadata.name + "-source";
+  return fmt::format("{}{}", fork.metadata.name, crd::kSourceSuffix);
 }
 
 std::optional<WallTime> ParseTime(const std::string& text) {

@@ -37,6 +37,9 @@ struct Scene {
   Sight sight;
 };
 
+// What the store answered when a child was to be made or this Fork deleted.
+Obstacle Refused(const Error& error);
+
 // The child's names.
 std::string VmName(const crd::Fork& fork);
 std::string SnapshotName(const crd::Fork& fork);

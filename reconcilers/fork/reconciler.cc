@@ -37,7 +37,9 @@ Status Create(store::ObjectStore& store, const T& object) {
   const Result<store::WriteResult> made =
       store.Create(ResourceOf<T>(), object.metadata.ns, object.ToText());
   if (made.ok() || made.error().code == Code::kExists) return OkStatus();
-  return made.error();
+  Error error = made.error();
+  return std::move(error).WithContext(
+      fmt::format("create {} \"{}\"", T::kKind, object.metadata.name));
 }
 
 }  // namespace
@@ -111,17 +113,34 @@ Status ForkReconciler::Do(const Scene& scene, const Action& action) {
 Result<Next> ForkReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::Fork> fork = deps_.forks.Get(key);
   if (!fork) return Next::Done();
-  const Scene scene = Observe(fork);
+  Scene scene = Observe(fork);
+  TellObstacle(scene);
   const Plan plan = MakePlan(scene.sight);
   for (const Action& action : plan.actions) {
     if (stop.stop_requested()) return Cancelled("the pass was stopped");
-    Status done = Do(scene, action);
-    if (done.ok()) continue;
-    Say(scene);  // what is as it should be is not said while it could not be brought about
-    return std::move(done).error();
+    if (const Status done = Do(scene, action); !done.ok()) return Fail(scene, done.error());
   }
   Say(scene);
   return NextLook(scene, plan.waiting);
+}
+
+// What stands in the way is told once, when it begins to.
+void ForkReconciler::TellObstacle(const Scene& scene) {
+  const std::string& uid = scene.fork->metadata.uid;
+  if (!scene.obstacle || scene.sight.gone) return told_.Forget(uid);
+  const std::string reason(scene.obstacle->reason);
+  if (!told_.IsNew(uid, reason)) return;
+  deps_.events.Record(ReferenceTo(*scene.fork), runtime::EventType::kWarning, reason,
+                      scene.obstacle->message);
+}
+
+// What refused the child is told where its owner is looked at.
+Error ForkReconciler::Fail(Scene& scene, const Error& error) {
+  scene.obstacle = Refused(error);
+  deps_.events.Record(ReferenceTo(*scene.fork), runtime::EventType::kWarning,
+                      std::string(scene.obstacle->reason), scene.obstacle->message);
+  Say(scene);
+  return error;
 }
 
 void ForkReconciler::Say(const Scene& scene) {
@@ -165,6 +184,7 @@ Result<std::string> ForkReconciler::Explain(const std::string& key) {
 void ForkReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
   deps_.forks.AddHandler([this, enqueue](const runtime::Informer<crd::Fork>::Change& change) {
     if (!change.after) {
+      told_.Forget(change.before->metadata.uid);
       MutexLock lock(mu_);
       captures_.erase(change.before->metadata.uid);
     }

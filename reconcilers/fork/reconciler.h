@@ -18,6 +18,7 @@
 #include "controller/runtime/informer.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/status_writer.h"
+#include "controller/runtime/told.h"
 #include "controller/store/object_store.h"
 #include "crd/types.h"
 #include "reconcilers/fork/desire.h"
@@ -54,6 +55,8 @@ class ForkReconciler final : public runtime::Reconciler {
   Status Update(const Scene& scene);
   Status Do(const Scene& scene, const Action& action);
   void Say(const Scene& scene);
+  void TellObstacle(const Scene& scene);
+  Error Fail(Scene& scene, const Error& error);
   runtime::Next NextLook(const Scene& scene, Waiting waiting) const;
 
   // Of a Fork whose source is a VM, from the first look at it.
@@ -63,6 +66,7 @@ class ForkReconciler final : public runtime::Reconciler {
   };
 
   Deps deps_;
+  runtime::Told told_;
   Mutex mu_;
   std::map<std::string, Capture> captures_ GUARDED_BY(mu_);  // by the Fork's uid
 };

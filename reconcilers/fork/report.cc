@@ -69,6 +69,9 @@ crd::ForkStatus BuildStatus(const Scene& scene) {
   if (!scene.sight.vm && ready.status == ConditionStatus::kTrue) {
     ready = {ConditionStatus::kFalse, "Creating"};
   }
+  if (scene.obstacle && scene.obstacle->condition == condition::kReady) {
+    ready = {ConditionStatus::kFalse, std::string(scene.obstacle->reason), scene.obstacle->message};
+  }
   const bool child_stalled =
       scene.sight.vm && crd::IsTrue(scene.vm->status.conditions, condition::kStalled);
   const bool stalled = child_stalled || (scene.obstacle && scene.obstacle->terminal);

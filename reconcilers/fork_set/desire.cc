@@ -117,6 +117,11 @@ std::vector<std::string> NotUpdated(const Scene& scene) {
 
 }  // namespace
 
+// What is invalid stays so until somebody changes the set.
+Obstacle Refused(const Error& error) {
+  return {"FailedCreate", error.message, error.code == Code::kInvalid};
+}
+
 std::string ForkName(const crd::ForkSet& set, std::int64_t ordinal) {
   return fmt::format("{}-{}", set.metadata.name, ordinal);
 }
@@ -133,7 +138,7 @@ std::int64_t OrdinalOf(const crd::ForkSet& set, const std::string& name) {
 
 std::string SnapshotName(const crd::ForkSet& set) {
   if (SourceOf(set).kind == crd::ForkSourceKind::kSnapshot) return SourceOf(set).name;
-  return set.metadata.name + "-source";
+  return fmt::format("{}{}", set.metadata.name, crd::kSourceSuffix);
 }
 
 std::string TemplateHash(const crd::ForkSet& set) {

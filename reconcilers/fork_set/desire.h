@@ -29,6 +29,9 @@ struct Scene {
   Sight sight;
 };
 
+// What the store answered when a child was to be made or deleted.
+Obstacle Refused(const Error& error);
+
 std::string ForkName(const crd::ForkSet& set, std::int64_t ordinal);
 // -1: a name we did not give.
 std::int64_t OrdinalOf(const crd::ForkSet& set, const std::string& name);

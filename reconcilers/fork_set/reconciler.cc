@@ -29,7 +29,9 @@ Result<store::Revision> Create(store::ObjectStore& store, const T& object) {
   const Result<store::WriteResult> made = store.Create(key.resource, key.ns, object.ToText());
   if (made.ok()) return made->object->meta.revision;
   if (made.error().code == Code::kExists) return store::Revision{0};
-  return made.error();
+  Error error = made.error();
+  return std::move(error).WithContext(
+      fmt::format("create {} \"{}\"", T::kKind, object.metadata.name));
 }
 
 }  // namespace
@@ -116,11 +118,19 @@ Status ForkSetReconciler::Execute(const Scene& scene, const std::vector<Action>&
 Result<Next> ForkSetReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::ForkSet> set = deps_.fork_sets.Get(key);
   if (!set) return Next::Done();
-  const Scene scene = Observe(set);
+  Scene scene = Observe(set);
   const Plan plan = MakePlan(scene.sight);
   if (plan.waiting == Waiting::kCache) return Next::After(kCacheRetry);
-  RETURN_IF_ERROR(Execute(scene, plan.actions, stop));
+  TellObstacle(scene);
+  const Status done = Execute(scene, plan.actions, stop);
+  if (!done.ok() && done.error().code != Code::kCancelled) {
+    // What refused a child is told where its owner is looked at.
+    scene.obstacle = Refused(done.error());
+    Tell(scene, runtime::EventType::kWarning, "FailedCreate", done.error().message);
+  }
+  if (done.ok()) TellScaling(scene, plan.actions);
   Say(scene);
+  RETURN_IF_ERROR(done);
   return plan.waiting == Waiting::kNothing ? Next::Done() : Next::After(kRetry);
 }
 
@@ -129,6 +139,41 @@ void ForkSetReconciler::Say(const Scene& scene) {
   copy.status = BuildStatus(scene);
   deps_.statuses.Want(KeyOf<crd::ForkSet>(copy.metadata.ns, copy.metadata.name), copy.metadata.uid,
                       crd::DumpJson(copy.ToJson()["status"]));
+}
+
+// What stands in the way is told once, when it begins to.
+void ForkSetReconciler::TellObstacle(const Scene& scene) {
+  const std::string& uid = scene.set->metadata.uid;
+  if (!scene.obstacle || scene.sight.gone) return told_.Forget(uid);
+  const std::string reason(scene.obstacle->reason);
+  if (told_.IsNew(uid, reason)) {
+    Tell(scene, runtime::EventType::kWarning, reason, scene.obstacle->message);
+  }
+}
+
+void ForkSetReconciler::Tell(const Scene& scene, runtime::EventType type, const std::string& reason,
+                             const std::string& message) {
+  const crd::ObjectMeta& meta = scene.set->metadata;
+  deps_.events.Record({std::string(crd::kApiVersion), std::string(crd::ForkSet::kKind), meta.ns,
+                       meta.name, meta.uid},
+                      type, reason, message);
+}
+
+// The number that is wanted, not how many this pass made: a set that grows in many passes counts on
+// one Event.
+void ForkSetReconciler::TellScaling(const Scene& scene, const std::vector<Action>& actions) {
+  const auto has = [&]<typename T>(const T*) {
+    return std::any_of(actions.begin(), actions.end(),
+                       [](const Action& one) { return std::holds_alternative<T>(one); });
+  };
+  if (has(static_cast<const CreateFork*>(nullptr))) {
+    Tell(scene, runtime::EventType::kNormal, "ScaledUp",
+         fmt::format("Forks are made: {} are wanted", scene.sight.replicas));
+  }
+  if (has(static_cast<const DeleteFork*>(nullptr))) {
+    Tell(scene, runtime::EventType::kNormal, "ScaledDown",
+         fmt::format("Forks are deleted: {} are wanted", scene.sight.replicas));
+  }
 }
 
 Result<std::string> ForkSetReconciler::Explain(const std::string& key) {
@@ -155,6 +200,7 @@ Result<std::string> ForkSetReconciler::Explain(const std::string& key) {
 void ForkSetReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
   deps_.fork_sets.AddHandler([this, enqueue](const runtime::Informer<crd::ForkSet>::Change& c) {
     if (!c.after) {
+      told_.Forget(c.before->metadata.uid);
       MutexLock lock(mu_);
       expected_.erase(c.before->metadata.uid);
     }

@@ -14,9 +14,11 @@
 
 #include "controller/base/clock.h"
 #include "controller/base/mutex.h"
+#include "controller/runtime/event_recorder.h"
 #include "controller/runtime/informer.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/status_writer.h"
+#include "controller/runtime/told.h"
 #include "controller/store/object_store.h"
 #include "crd/types.h"
 #include "reconcilers/fork_set/desire.h"
@@ -30,6 +32,7 @@ struct Deps {
   runtime::Informer<crd::VirtualMachine>& vms;
   runtime::Informer<crd::Snapshot>& snapshots;
   runtime::StatusWriter& statuses;
+  runtime::EventRecorder& events;
   Clock& clock;
   // Writes under way in one pass; 1: on the worker's own thread.
   std::size_t writes_at_once = 1;
@@ -55,8 +58,13 @@ class ForkSetReconciler final : public runtime::Reconciler {
   void Expect(const std::string& uid, store::Revision revision) EXCLUDES(mu_);
   bool CacheBehind(const std::string& uid) EXCLUDES(mu_);
   void Say(const Scene& scene);
+  void Tell(const Scene& scene, runtime::EventType type, const std::string& reason,
+            const std::string& message);
+  void TellObstacle(const Scene& scene);
+  void TellScaling(const Scene& scene, const std::vector<Action>& actions);
 
   Deps deps_;
+  runtime::Told told_;
   Mutex mu_;
   std::map<std::string, store::Revision> expected_ GUARDED_BY(mu_);  // by the set's uid
 };

@@ -71,7 +71,7 @@ Daemon::Daemon(World& w)
       slot_loop({ledger, hosts, {&hypervisor}, w.clock, w.registry, kHost}),
       alias_loop(vms, alias_facts, w.registry),
       fork_loop({store, forks, vms, snapshots, networks, hosts, statuses, events, w.clock, kHost}),
-      set_loop({store, fork_sets, forks, vms, snapshots, statuses, w.clock}),
+      set_loop({store, fork_sets, forks, vms, snapshots, statuses, events, w.clock}),
       orphan_loop({ledger, vms, hosts, orphan_facts, events, w.registry, kHost}),
       scheduler_loop({store, vms, snapshots, hosts, statuses, w.clock, kHost}),
       vm_control({"virtual_machine"}, vm_loop, w.clock, w.rng, w.registry),

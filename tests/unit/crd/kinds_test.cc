@@ -255,5 +255,42 @@ TEST(KindsTest, RestoredMachinesDoNotRestartUnlessToldTo) {
   EXPECT_EQ(spec.EffectiveRestartPolicy(), RestartPolicy::kAlways);
 }
 
+// Goal: a name or a template whose children the store would refuse is refused itself, at creation.
+TEST(KindsTest, WhatChildrenCouldNotHaveIsRefused) {
+  const auto named = [](const std::string& kind, const std::string& spec, std::size_t length,
+                        bool is_update = false) {
+    Json object = Object(kind, spec);
+    object["metadata"]["name"] = std::string(length, 'a');
+    std::vector<std::string> fields;
+    const Json old = object;
+    for (const Cause& cause : ValidateObject(*Registry().FindKind(kGroup, kVersion, kind), object,
+                                             is_update ? &old : nullptr)) {
+      EXPECT_NE(cause.message.find("must be no more than"), std::string::npos) << cause.message;
+      fields.push_back(cause.field);
+    }
+    return fields;
+  };
+  const std::string of_vm = "{source: {kind: VirtualMachine, name: base}}";
+  const std::string of_snapshot = "{source: {kind: Snapshot, name: snap}}";
+  const Fields refused{"metadata.name"};
+  EXPECT_EQ(named("Fork", of_vm, 246), Fields{});
+  EXPECT_EQ(named("Fork", of_vm, 247), refused);
+  EXPECT_EQ(named("Fork", of_vm, 247, true), Fields{}) << "what is there stays editable";
+  EXPECT_EQ(named("Fork", of_snapshot, 253), Fields{});
+  const std::string set = "{template: {spec: " + of_snapshot + "}}";
+  EXPECT_EQ(named("ForkSet", set, 63), Fields{});
+  EXPECT_EQ(named("ForkSet", set, 64), refused);
+
+  EXPECT_EQ(Refused("Fork",
+                    "{source: {kind: Snapshot, name: s}, template: {metadata: {labels: "
+                    "{a: '-'}, annotations: {'/b': c}}}}"),
+            (Fields{"spec.template.metadata.labels", "spec.template.metadata.annotations"}));
+  EXPECT_EQ(Refused("ForkSet",
+                    "{template: {metadata: {annotations: {'/b': c}}, spec: {source: {kind: "
+                    "Snapshot, name: s}, template: {metadata: {labels: {a: '-'}}}}}}"),
+            (Fields{"spec.template.metadata.annotations",
+                    "spec.template.spec.template.metadata.labels"}));
+}
+
 }  // namespace
 }  // namespace forkplane::crd

@@ -118,6 +118,16 @@ TEST(DurationTest, ReadsGoDurations) {
   }
 }
 
+// Goal: a deadline made of any duration lies in the future.
+TEST(DurationTest, ALongOneIsAHundredYearsAndKeepsItsText) {
+  const Duration longest = Duration::Of("2200000h");
+  EXPECT_EQ(longest.Text(), "2200000h");
+  EXPECT_EQ(longest.Value(), std::chrono::hours(876'000));
+  const auto now = std::chrono::system_clock::now();
+  EXPECT_GT(now + longest.Value(), now);
+  EXPECT_FALSE(Duration::Parse("9999999h").ok()) << "more than 64 bits";
+}
+
 TEST(DurationTest, PrintsAsGoDoes) {
   EXPECT_EQ(Duration::From(seconds(30)).Text(), "30s");
   EXPECT_EQ(Duration::From(seconds(90)).Text(), "1m30s");

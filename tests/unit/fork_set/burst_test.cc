@@ -9,62 +9,10 @@
 #include "controller/base/mutex.h"
 #include "controller/store/local_object_store.h"
 #include "reconcilers/fork_set/reconciler.h"
+#include "tests/unit/fork_set/gated_store.h"
 
 namespace forkplane::fork_set {
 namespace {
-
-const store::GroupResource kForks{"forkplane.dev", "forks"};
-
-// Passes everything on; creations of Forks meet `gate` first.
-class GatedStore final : public store::ObjectStore {
- public:
-  explicit GatedStore(store::ObjectStore& next) : next_(next) {}
-  std::function<Status(const std::string& text)> gate;
-
-  using ObjectStore::Create;
-  Result<store::ObjectPtr> Get(const store::ObjectKey& key) override { return next_.Get(key); }
-  Result<store::ListResult> List(const store::GroupResource& resource,
-                                 const store::ListOptions& options) override {
-    return next_.List(resource, options);
-  }
-  Result<std::unique_ptr<store::Watch>> OpenWatch(const store::GroupResource& resource,
-                                                  const store::WatchOptions& options) override {
-    return next_.OpenWatch(resource, options);
-  }
-  Result<store::WriteResult> Create(const store::GroupResource& resource, const std::string& ns,
-                                    const std::string& text,
-                                    const store::WriteOptions& options) override {
-    if (resource == kForks && gate) RETURN_IF_ERROR(gate(text));
-    return next_.Create(resource, ns, text, options);
-  }
-  Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
-                                    const store::UpdateOptions& options) override {
-    return next_.Update(key, text, options);
-  }
-  Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
-                                    const store::UpdateOptions& options) override {
-    return next_.Modify(key, edit, options);
-  }
-  Result<store::DeleteResult> Delete(const store::ObjectKey& key,
-                                     const store::DeleteOptions& options) override {
-    return next_.Delete(key, options);
-  }
-  Result<store::Revision> CurrentRevision() override { return next_.CurrentRevision(); }
-  Status AwaitRevision(store::Revision revision, std::chrono::milliseconds patience,
-                       const std::stop_token& stop) override {
-    return next_.AwaitRevision(revision, patience, stop);
-  }
-  std::string Identity() const override { return next_.Identity(); }
-
- private:
-  store::ObjectStore& next_;
-};
-
-template <typename T>
-runtime::Informer<T> InformerOf(store::ObjectStore& store) {
-  return runtime::Informer<T>(store, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
-                              [](const store::Object& object) { return T::FromText(object.text); });
-}
 
 // Callers wait until `together` of them are there. Once one has waited in vain, nobody waits.
 class Meeting {
@@ -147,13 +95,14 @@ class BurstTest : public ::testing::Test {
   runtime::Informer<crd::VirtualMachine> vms_ = InformerOf<crd::VirtualMachine>(gated_);
   runtime::Informer<crd::Snapshot> snapshots_ = InformerOf<crd::Snapshot>(gated_);
   runtime::StatusWriter statuses_{gated_, clock_, registry_, {}};
+  runtime::EventRecorder events_{gated_, "test", "host-1", clock_, rng_, registry_};
   ForkSetReconciler loop_{
-      {gated_, fork_sets_, forks_, vms_, snapshots_, statuses_, clock_, kAtOnce}};
+      {gated_, fork_sets_, forks_, vms_, snapshots_, statuses_, events_, clock_, kAtOnce}};
 };
 
 TEST_F(BurstTest, ForksAreWrittenAtOnceWithinTheBound) {
   Meeting meeting(kAtOnce);
-  gated_.gate = [&](const std::string&) {
+  gated_.gate = [&](const store::GroupResource&, const std::string&) {
     meeting.Come();
     return OkStatus();
   };
@@ -165,7 +114,7 @@ TEST_F(BurstTest, ForksAreWrittenAtOnceWithinTheBound) {
 
 TEST_F(BurstTest, WhatFailsIsMadeByTheNextPassAndNothingTwice) {
   std::atomic<int> asked{0};
-  gated_.gate = [&](const std::string& text) -> Status {
+  gated_.gate = [&](const store::GroupResource&, const std::string& text) -> Status {
     ++asked;
     if (text.find("\"s-3\"") == std::string::npos) return OkStatus();
     return Unavailable("the disk refused");
@@ -176,7 +125,7 @@ TEST_F(BurstTest, WhatFailsIsMadeByTheNextPassAndNothingTwice) {
   EXPECT_EQ(asked.load(), 25) << "one failure does not keep the others";
   EXPECT_EQ(Forks(), 24U);
   asked = 0;
-  gated_.gate = [&](const std::string&) {
+  gated_.gate = [&](const store::GroupResource&, const std::string&) {
     ++asked;
     return OkStatus();
   };
@@ -188,7 +137,7 @@ TEST_F(BurstTest, WhatFailsIsMadeByTheNextPassAndNothingTwice) {
 TEST_F(BurstTest, ACacheThatIsBehindAnyOfThemIsNotActedOn) {
   ASSERT_TRUE(Pass().ok());
   int asked = 0;
-  gated_.gate = [&](const std::string&) {
+  gated_.gate = [&](const store::GroupResource&, const std::string&) {
     ++asked;
     return OkStatus();
   };
