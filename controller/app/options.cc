@@ -97,6 +97,7 @@ void AddFlags(CLI::App& command, Options& o) {
   add("--bpffs", o.bpffs, "where the TAP programs are pinned, so that a restart adopts them");
   add("--interface-metrics", o.interface_metrics,
       "most interfaces that get bytes, packets and drops of their own in /metrics; 0: none");
+  add("--event-ttl", o.event_ttl, "how long an Event is kept after it was last written");
   add("--log-level", o.log_level, "debug, info, warn or error");
   add("--log-format", o.log_format, "text or json");
 }
@@ -143,6 +144,7 @@ Status Complete(Options& o) {
   if (auto settle = crd::Duration::Parse(o.manifests_settle); !settle.ok()) {
     return std::move(settle).error().WithContext("--manifests-settle");
   }
+  RETURN_IF_ERROR(ParseEventTtl(o.event_ttl));
   if (o.state_dir.empty()) return Invalid("--state-dir: must not be empty");
   o.state_dir = std::filesystem::absolute(o.state_dir).lexically_normal().string();
   if (o.image_roots.empty()) o.image_roots = {o.state_dir + "/images"};
@@ -193,6 +195,15 @@ Result<std::optional<std::size_t>> ParsePruneMax(const std::string& text) {
   return std::optional<std::size_t>(most);
 }
 
+Result<std::chrono::seconds> ParseEventTtl(const std::string& text) {
+  const Result<crd::Duration> ttl = crd::Duration::Parse(text);
+  if (!ttl.ok() || ttl->Value() < std::chrono::seconds(1)) {
+    return Invalid(
+        fmt::format("--event-ttl \"{}\": must be a duration from 1s on, as in 30m", text));
+  }
+  return std::chrono::duration_cast<std::chrono::seconds>(ttl->Value());
+}
+
 std::string ToYaml(const Options& o) {
   YAML::Emitter out;
   out << YAML::BeginMap;
@@ -215,6 +226,7 @@ std::string ToYaml(const Options& o) {
   put("redirect", o.redirect);
   put("leaf", o.leaf);
   put("bpffs", o.bpffs);
+  put("event-ttl", o.event_ttl);
   put("interface-metrics", std::to_string(o.interface_metrics));
   out << YAML::Key << "log" << YAML::Value << YAML::BeginMap;
   put("level", o.log_level);

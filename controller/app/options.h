@@ -3,6 +3,7 @@
 // ({log: {level: info}} is --log-level).
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@ struct Options {
   std::string leaf = "auto";      // auto, fq_codel, bfifo: the queue below each class
   std::string bpffs = "/sys/fs/bpf/forkplane";
   std::uint32_t interface_metrics = 0;  // interfaces that get series of their own
+  std::string event_ttl = "1h";         // Events go this long after they were last written
   std::string log_level = "info";
   std::string log_format = "text";
 };
@@ -61,6 +63,8 @@ Result<UidRange> ParseUidRange(const std::string& text);
 
 // --manifests-prune-max; nothing: half of the objects that the directory owns.
 Result<std::optional<std::size_t>> ParsePruneMax(const std::string& text);
+// --event-ttl.
+Result<std::chrono::seconds> ParseEventTtl(const std::string& text);
 
 // The effective configuration as the YAML that --config reads.
 std::string ToYaml(const Options& options);

@@ -12,6 +12,7 @@ namespace {
 using crd::Json;
 
 // Conflicts while counting; then the Event is written anew.
+constexpr std::string_view kCombined = "(combined from similar events): ";
 
 const store::GroupResource& EventResource() {
   static const store::GroupResource kEvents{"", "events"};
@@ -102,24 +103,40 @@ bool EventRecorder::ProcessOne() {
     pending = std::move(queue_.front());
     queue_.pop_front();
   }
-  const Status written = Write(pending);
+  const EventType type = pending.type;
+  const std::string reason = pending.reason;
+  const Status written = Write(std::move(pending));
   if (written.ok()) {
-    (pending.type == EventType::kNormal ? recorded_normal_ : recorded_warning_).Increment();
+    (type == EventType::kNormal ? recorded_normal_ : recorded_warning_).Increment();
   } else {
     dropped_.Increment();
-    log::Warn("event lost", {{"reason", pending.reason}, {"err", written.error()}});
+    log::Warn("event lost", {{"reason", reason}, {"err", written.error()}});
   }
   return true;
 }
 
-Status EventRecorder::Write(const Pending& pending) {
-  const std::string identity = fmt::format("{}|{}|{}|{}", pending.about.uid, TypeName(pending.type),
-                                           pending.reason, pending.message);
-  const auto known = known_.find(identity);
+std::string EventRecorder::SeriesOf(const Pending& pending) {
+  return fmt::format("{}|{}|{}", pending.about.uid, TypeName(pending.type), pending.reason);
+}
+
+Status EventRecorder::Write(Pending pending) {
+  const std::string series = SeriesOf(pending);
+  std::string identity = series + "|" + pending.message;
+  auto known = known_.find(identity);
+  if (known == known_.end()) {
+    const auto similar = similar_.find(series);
+    if (similar != similar_.end() && similar->second >= kSimilarEventsMax) {
+      identity = series + "|" + std::string(kCombined);
+      const std::string message = std::string(kCombined) + pending.message;
+      pending.message = std::string(CutUtf8(message, kEventMessageBytesMax));
+      known = known_.find(identity);
+    }
+  }
   if (known != known_.end()) {
     Status counted = CountAgain(known->second.key, pending);
     if (counted.ok() || counted.error().code != Code::kNotFound) return counted;
     // Somebody deleted it: a new one.
+    Forget(identity);
   }
   return CreateNew(pending, identity);
 }
@@ -130,6 +147,7 @@ Status EventRecorder::CountAgain(const store::ObjectKey& key, const Pending& pen
     const bool counted = count != event.end() && count->is_number_integer();
     event["count"] = (counted ? count->get<std::int64_t>() : 1) + 1;
     event["lastTimestamp"] = FormatTime(pending.at);
+    event["message"] = pending.message;
     return true;
   }));
   return OkStatus();
@@ -156,18 +174,25 @@ Status EventRecorder::CreateNew(const Pending& pending, const std::string& ident
   const Result<store::WriteResult> created =
       store_.Create(EventResource(), ns, crd::DumpJson(event));
   if (!created.ok()) return created.error();
-  Remember(identity, {EventResource(), ns, name});
+  Remember(identity, SeriesOf(pending), {EventResource(), ns, name});
   return OkStatus();
 }
 
-void EventRecorder::Remember(const std::string& identity, const store::ObjectKey& key) {
-  const auto known = known_.find(identity);
-  if (known != known_.end()) ages_.erase(known->second.age);
+void EventRecorder::Remember(const std::string& identity, const std::string& series,
+                             const store::ObjectKey& key) {
   ages_.push_back(identity);
-  known_[identity] = {key, std::prev(ages_.end())};
-  if (known_.size() <= kEventsRememberedMax) return;
-  known_.erase(ages_.front());
-  ages_.pop_front();
+  known_[identity] = {key, series, std::prev(ages_.end())};
+  ++similar_[series];
+  if (known_.size() > kEventsRememberedMax) Forget(std::string(ages_.front()));
+}
+
+void EventRecorder::Forget(const std::string& identity) {
+  const auto known = known_.find(identity);
+  if (known == known_.end()) return;
+  const auto similar = similar_.find(known->second.series);
+  if (--similar->second == 0) similar_.erase(similar);
+  ages_.erase(known->second.age);
+  known_.erase(known);
 }
 
 }  // namespace forkplane::runtime

@@ -43,7 +43,9 @@ class EventRecorder {
   EventRecorder& operator=(const EventRecorder&) = delete;
 
   // `reason` is CamelCase from the catalogue. The same reason and message about the same object
-  // again raises the count of the Event that is there. Keep ids out of messages.
+  // again raises the count of the Event that is there. So does another message once there are
+  // kSimilarEventsMax of a reason: that Event then says "(combined from similar events)" and the
+  // newest message. An object thus has a bounded number of Events whatever happens to it.
   void Record(const ObjectReference& about, EventType type, const std::string& reason,
               const std::string& message) EXCLUDES(mu_);
 
@@ -62,14 +64,18 @@ class EventRecorder {
   };
   struct Known {
     store::ObjectKey key;
+    std::string series;  // object, type and reason
     std::list<std::string>::iterator age;
   };
 
   void Run(const std::stop_token& stop);
-  Status Write(const Pending& pending);
+  Status Write(Pending pending);
   Status CountAgain(const store::ObjectKey& key, const Pending& pending);
+  static std::string SeriesOf(const Pending& pending);
   Status CreateNew(const Pending& pending, const std::string& identity);
-  void Remember(const std::string& identity, const store::ObjectKey& key);
+  void Remember(const std::string& identity, const std::string& series,
+                const store::ObjectKey& key);
+  void Forget(const std::string& identity);
 
   store::ObjectStore& store_;
   std::string component_;
@@ -85,6 +91,7 @@ class EventRecorder {
   // Only the writing thread touches these: identity -> Event, oldest at the front of ages_.
   std::unordered_map<std::string, Known> known_;
   std::list<std::string> ages_;
+  std::unordered_map<std::string, std::size_t> similar_;  // by series: how many of it are known
   std::jthread thread_;
 };
 

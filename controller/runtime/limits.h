@@ -24,10 +24,14 @@ inline constexpr std::size_t kStatusObjectsMax = 65536;
 inline constexpr std::chrono::milliseconds kStatusMergeWindow{50};
 inline constexpr std::chrono::milliseconds kStatusRetryFirst{50};
 inline constexpr std::chrono::seconds kStatusRetryMax{5};
+// A status that the store refuses as invalid.
+inline constexpr std::chrono::seconds kStatusRefusedRetry{60};
 
 // Events that wait to be written, and recorded ones that a repetition may still count on.
 inline constexpr std::size_t kEventQueueMax = 1024;
 inline constexpr std::size_t kEventsRememberedMax = 4096;
+// Events of one object, type and reason with messages of their own; further ones share one.
+inline constexpr std::size_t kSimilarEventsMax = 5;
 // Longest message of an Event (the API's own limit).
 inline constexpr std::size_t kEventMessageBytesMax = 1024;
 

@@ -81,7 +81,7 @@ StatusWriter::StatusWriter(store::ObjectStore& store, Clock& clock, metrics::Reg
       merged_(registry.AddCounter("forkplane_status_merged_total",
                                   "Wanted statuses merged into a later one before being written.")),
       dropped_(registry.AddCounter("forkplane_status_dropped_total",
-                                   "Wanted statuses given up: refused, or too many waited.")),
+                                   "Wanted statuses given up: too many waited.")),
       pending_(registry.AddGauge("forkplane_status_pending",
                                  "Objects whose status was written lately or waits for it.")) {
   const auto add = [this, &registry](const std::string& code) {
@@ -218,15 +218,23 @@ void StatusWriter::Finish(const Job& job, const Status& status) {
   CountWrite(status);
   const bool hopeless = !status.ok() && status.error().code == Code::kInvalid;
   if (hopeless) {
-    log::Err("status refused", {{"object", job.key.name}, {"err", status.error()}});
-    dropped_.Increment();
+    log::Err("status refused; it is tried again in a minute, or with the next one",
+             {{"object", job.key.name}, {"err", status.error()}});
   }
   MutexLock lock(mu_);
   Entry& entry = entries_.at(job.uid);
   entry.in_flight = false;
   MonotonicTime due = entry.next_due;
-  if (status.ok() || hopeless) {
+  if (status.ok()) {
     entry.failures = 0;
+  } else if (hopeless) {
+    // A newer wish goes at once. Without one the loop has nothing new to say and would not come
+    // back, although what refused the status (a definition, a size) may have changed.
+    entry.failures = 0;
+    if (entry.wishes.empty()) {
+      entry.wishes.push_front(job.wish);
+      due = clock_.Now() + kStatusRefusedRetry;
+    }
   } else {
     RetryLocked(job, entry);
     due = clock_.Now() + RetryDelay(entry.failures);

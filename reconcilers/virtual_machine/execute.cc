@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "controller/base/check.h"
+#include "controller/base/foreign_text.h"
 #include "controller/runtime/finalizer.h"
 #include "crd/well_known.h"
 #include "reconcilers/virtual_machine/report.h"
@@ -46,16 +47,21 @@ void CountFailure(VmMemory& memory, MonotonicTime now) {
 }
 
 std::string WithConsole(const std::string& message, const std::vector<std::string>& lines) {
+  constexpr std::size_t kMessageMax = runtime::kEventMessageBytesMax / 2;
+  constexpr std::size_t kLineMax = 200;
+  const std::string head = message.size() > kMessageMax
+                               ? std::string(CutUtf8(message, kMessageMax)).append("...")
+                               : message;
   std::string tail;
   // The newest lines matter most; older ones are dropped when the Event would grow too long.
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-    const std::size_t length = message.size() + tail.size() + line->size() + 32;
-    if (length > runtime::kEventMessageBytesMax) break;
-    tail = *line + "\n" + tail;
+    const std::string shown = CleanForeignText(*line, kLineMax);
+    if (head.size() + tail.size() + shown.size() + 32 > runtime::kEventMessageBytesMax) break;
+    tail = shown + "\n" + tail;
   }
-  if (tail.empty()) return message;
+  if (tail.empty()) return head;
   tail.pop_back();
-  return message + "; console:\n" + tail;
+  return head + "; console:\n" + tail;
 }
 
 Outcome Execution::Run(const Action& action) {
@@ -103,7 +109,10 @@ Status Execution::Do(const AddFinalizer& /*action*/) {
 }
 
 Status Execution::Do(const RemoveFinalizer& /*action*/) {
-  return runtime::RemoveFinalizer(deps_.store, key(), uid(), crd::kVmFinalizer);
+  RETURN_IF_ERROR(runtime::RemoveFinalizer(deps_.store, key(), uid(), crd::kVmFinalizer));
+  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Deleted",
+                      "its machine, directory and leases are gone from this host");
+  return OkStatus();
 }
 
 Status Execution::Do(const Claim& action) {
@@ -144,6 +153,10 @@ Status Execution::Do(const SetVmm& /*action*/) {
 Status Execution::Do(const ClearVmm& /*action*/) {
   RETURN_IF_ERROR(deps_.ledger.ClearVmm(uid()));
   memory_.end_noted = false;
+  if (scene_.desired.goal.power == Power::kStopped) {
+    deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Stopped",
+                        "its VMM has ended, as spec.powerState asks");
+  }
   return OkStatus();
 }
 
@@ -263,6 +276,7 @@ Status Execution::Do(const BeginStop& /*action*/) {
   const MonotonicTime now = std::chrono::floor<milliseconds>(deps_.clock.Now());
   RETURN_IF_ERROR(WriteStop(deps_.storage, uid(), *scene_.machine.process, now));
   stop_begun_ = now;
+  NoteStopping();
   return OkStatus();
 }
 
@@ -275,6 +289,7 @@ Status Execution::Do(const AskPowerOff& /*action*/) {
 Status Execution::Do(const Quit& /*action*/) {
   RETURN_IF_ERROR(CurrentDriver().Quit(scene_.ref));
   memory_.watched.reset();
+  if (!stop_begun_ && !scene_.sight.stopping) NoteStopping();
   return OkStatus();
 }
 
@@ -305,6 +320,14 @@ void Execution::NoteResumed() {
   deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal,
                       restored ? "Restored" : "Started",
                       restored ? "the guest was resumed from its snapshot" : "the guest boots");
+}
+
+void Execution::NoteStopping() {
+  const Power power = scene_.desired.goal.power;
+  const char* why = power == Power::kGone      ? "the VirtualMachine is being deleted"
+                    : power == Power::kStopped ? "spec.powerState is Stopped"
+                                               : "what runs cannot go on: it is started anew";
+  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Stopping", why);
 }
 
 void Execution::NoteFailure(std::string_view reason, const Error& error) {

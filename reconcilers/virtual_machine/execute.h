@@ -63,6 +63,7 @@ class Execution {
   Result<vmm::MachineSpec> MachineSpec(std::vector<UniqueFd>& taps) const;
   void NoteStarted(const process::ProcessRecord& record);
   void NoteResumed();
+  void NoteStopping();
   void NoteFailure(std::string_view reason, const Error& error);
   Outcome Settle(const Action& action, Status status);
 

@@ -39,7 +39,10 @@ struct VmMemory {
 
   std::optional<Error> claim_error = {};
   std::string trouble = {};  // what kept the last pass from finishing; empty: nothing
-  std::string told = {};     // the reason of the last waiting Event, so that each is told once
+  // What the last Event of its kind said, so that each is told once when it begins.
+  std::string told = {};          // a waiting: its reason
+  std::string told_restart = {};  // RestartRequired: its message
+  std::string told_trouble = {};  // a failed pass: its message
 };
 
 // NOTE Threading: Of gives a reference that belongs to the worker that has the key, until Forget by

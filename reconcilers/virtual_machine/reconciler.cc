@@ -182,6 +182,20 @@ void VirtualMachineReconciler::HoldRunning() {
   }
 }
 
+// A change that waits for the next start is told once, when it begins to wait.
+void VirtualMachineReconciler::TellRestart(const Scene& scene,
+                                           const crd::VirtualMachineStatus& status,
+                                           VmMemory& memory) {
+  const crd::Condition* restart =
+      crd::FindCondition(status.conditions, crd::condition::kRestartRequired);
+  const std::string message = restart == nullptr ? std::string() : restart->message;
+  if (memory.told_restart == message) return;
+  memory.told_restart = message;
+  if (message.empty()) return;
+  deps_.events.Record(ReferenceTo(scene.vm()), runtime::EventType::kNormal,
+                      std::string(crd::condition::kRestartRequired), message);
+}
+
 // A waiting that a person may have to end is told once, when it begins.
 void VirtualMachineReconciler::Tell(const Scene& scene, const crd::VirtualMachineStatus& status,
                                     VmMemory& memory) {
@@ -204,6 +218,8 @@ void VirtualMachineReconciler::Say(const Pass& pass, VmMemory& memory) {
                       deps_.clock.Now(), deps_.clock.WallNow()};
   crd::VirtualMachineStatus status = BuildStatus(report);
   Tell(pass.scene, status, memory);
+  TellRestart(pass.scene, status, memory);
+  memory.told_trouble.clear();
   deps_.statuses.Want(KeyOf(vm), vm.metadata.uid, StatusText(vm, std::move(status)));
 }
 
@@ -211,6 +227,11 @@ void VirtualMachineReconciler::Say(const Pass& pass, VmMemory& memory) {
 void VirtualMachineReconciler::SayTrouble(const crd::VirtualMachine& vm, const Error& error,
                                           VmMemory& memory) {
   memory.trouble = error.message;
+  if (memory.told_trouble != error.message) {
+    memory.told_trouble = error.message;
+    deps_.events.Record(ReferenceTo(vm), runtime::EventType::kWarning, "LastPassFailed",
+                        error.message);
+  }
   crd::VirtualMachineStatus status = vm.status;
   status.observed_generation = vm.metadata.generation;
   crd::SetCondition(status.conditions,

@@ -57,6 +57,7 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
   void NoteEnd(const Scene& scene, VmMemory& memory);
   void Publish(const Scene& scene);
   void SettleCompute(const Scene& scene, Waiting waiting);
+  void TellRestart(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
   void Tell(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
   void Say(const Pass& pass, VmMemory& memory);
   void SayTrouble(const crd::VirtualMachine& vm, const Error& error, VmMemory& memory);

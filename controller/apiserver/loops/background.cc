@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "controller/apiserver/loops/crd_controller.h"
+#include "controller/apiserver/loops/event_expiry.h"
 #include "controller/apiserver/loops/gc.h"
 #include "controller/apiserver/loops/namespace_controller.h"
 #include "controller/apiserver/loops/resource_follower.h"
@@ -14,7 +15,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryFirst{200};
 constexpr std::chrono::milliseconds kRetryMax{30'000};
-constexpr std::chrono::minutes kIdle{1};  // a wait this long ends without anything to do
+constexpr std::chrono::seconds kExpiryStep{1};  // Events that are due soon go together
+constexpr std::chrono::minutes kIdle{1};        // a wait this long ends without anything to do
 
 }  // namespace
 
@@ -26,6 +28,7 @@ class Background::Impl {
         crds_(options.store, options.registry, options.clock),
         namespaces_(options.store, options.registry, options.clock),
         gc_(options.store, options.registry, options.metrics, options.tell),
+        events_(options.store, options.event_ttl, options.clock, options.metrics),
         failures_(options.metrics.AddCounter(
             "forkplane_background_failures_total",
             "Passes of the API server's background loops that failed and are retried.")) {}
@@ -53,6 +56,11 @@ class Background::Impl {
         backoff = kRetryFirst;
         // What was found on the way is looked at after the events of what was just done.
         if (!gc_.idle() && follower_.Synced()) deadline = options_.clock.Now();
+        if (const std::optional<WallTime> due = events_.NextDue()) {
+          const auto left =
+              std::chrono::ceil<std::chrono::seconds>(*due - options_.clock.WallNow());
+          deadline = std::min(deadline, options_.clock.Now() + std::max(left, kExpiryStep));
+        }
       } else {
         failures_.Increment();
         log::Warn("background pass failed", {{"error", passed.error()}});
@@ -76,6 +84,8 @@ class Background::Impl {
       Status collected = gc_.Collect(follower_.SeenThrough());
       if (!collected.ok()) result = std::move(collected);
     }
+    Status expired = events_.Collect();
+    if (!expired.ok()) result = std::move(expired);
     return result;
   }
 
@@ -99,7 +109,14 @@ class Background::Impl {
     }
     if (terminating_namespaces_.contains(meta.ns)) dirty_namespaces_.insert(meta.ns);
     NoteForRetiring(sighting);
-    if (sighting.resource == store::GroupResource{"", "events"}) return;  // they own nothing
+    if (sighting.resource == EventExpiry::Resource()) {  // they own nothing
+      if (sighting.gone) {
+        events_.Gone(sighting.object);
+      } else {
+        events_.Changed(sighting.object);
+      }
+      return;
+    }
     if (sighting.gone) {
       gc_.Gone(sighting.object);
     } else {
@@ -131,6 +148,7 @@ class Background::Impl {
   CrdController crds_;
   NamespaceController namespaces_;
   GarbageCollector gc_;
+  EventExpiry events_;
   metrics::Counter failures_;
   std::set<std::string> dirty_crds_;
   std::set<std::string> retiring_crds_;

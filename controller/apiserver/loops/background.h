@@ -1,5 +1,6 @@
 // The loops an API server needs beside its requests: definitions become served types, namespaces
-// are emptied, dependents of deleted owners are collected. None polls; each follows watches.
+// are emptied, dependents of deleted owners are collected, Events expire. None polls; each follows
+// watches.
 #pragma once
 
 #include <memory>
@@ -19,6 +20,7 @@ struct BackgroundOptions {
   Clock& clock;
   metrics::Registry& metrics;
   Tell tell = {};  // Events of what the garbage collector finds; may be empty
+  std::chrono::seconds event_ttl = std::chrono::hours(1);
 };
 
 // NOTE Threading: Start once; Stop (or the destructor) ends and joins the threads. What the options

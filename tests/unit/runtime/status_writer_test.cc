@@ -91,6 +91,31 @@ TEST_F(StatusWriterTest, TheFirstFlipOfAConditionIsHurriedASecondOneMerged) {
   EXPECT_EQ(Written(), "False4");
 }
 
+// Goal: a status that could not be written is written once it can be, although its loop has nothing
+// new to say; a newer one does not wait for that.
+TEST_F(StatusWriterTest, ARefusedOneIsTriedAgain) {
+  const auto refused = [this] {
+    const std::string text = world_.registry.Serialize();
+    const std::string name = R"(forkplane_status_writes_total{code="Invalid"} )";
+    return text.substr(text.find(name) + name.size(), 1);
+  };
+  Want(R"({"phase":5})");
+  EXPECT_EQ(Written(), "");
+  EXPECT_EQ(refused(), "1");
+  world_.clock.Advance(kStatusRefusedRetry - milliseconds(1));
+  EXPECT_EQ(Written(), "");
+  EXPECT_EQ(refused(), "1");
+  world_.clock.Advance(milliseconds(1));
+  EXPECT_EQ(Written(), "");
+  EXPECT_EQ(refused(), "2");
+  Want(Ready("True", 1));
+  world_.clock.Advance(milliseconds(50));
+  EXPECT_EQ(Written(), "True1");
+  world_.clock.Advance(2 * kStatusRefusedRetry);
+  EXPECT_EQ(Written(), "");
+  EXPECT_EQ(refused(), "2") << "the newer one took its place";
+}
+
 TEST_F(StatusWriterTest, AFalseBetweenTwoTruesIsNeverSwallowed) {
   Want(Ready("True", 1));
   EXPECT_EQ(Written(), "True1");
