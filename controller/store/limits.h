@@ -12,7 +12,7 @@ namespace forkplane::store {
 inline constexpr std::chrono::minutes kHistoryWindow{5};
 inline constexpr std::size_t kHistoryEventsMin = 1000;  // kept however old
 inline constexpr std::size_t kHistoryEventsMax = 50'000;
-inline constexpr std::size_t kHistoryBytesMax = std::size_t{64} * 1024 * 1024;
+inline constexpr std::size_t kHistoryBytesMax = std::size_t{32} * 1024 * 1024;
 
 // Writes that wait for the commit thread and will share one commit (each has a caller that waits);
 // one more is refused with Unavailable.

@@ -64,6 +64,8 @@ class LocalObjectStore final : public ObjectStore {
   Status Health() override;
   std::string Identity() const override { return log_->identity(); }
 
+  // For a timer: history is else forgotten only when something is written.
+  void ForgetOldHistory() { table_.ForgetOldHistory(); }
   void Close();
 
  private:

@@ -78,6 +78,8 @@ class ObjectTable {
 
   // By rising revision, continuing where the last call ended.
   void Apply(std::span<Change> changes) EXCLUDES(mu_);
+  // What became too old since the last write: a store that is quiet keeps no hour of history.
+  void ForgetOldHistory() EXCLUDES(mu_);
 
   ObjectPtr Get(const ObjectKey& key) const EXCLUDES(mu_);
   // Expired, BadRequest (continue token).

@@ -167,6 +167,21 @@ TEST_F(WatchTest, HistoryThatIsGoneIsExpired) {
   EXPECT_TRUE(IsExpired(world_.store->List(kThings, {.exact_revision = start}).error()));
 }
 
+// Goal: the memory of a burst comes back although nothing is written after it.
+TEST_F(WatchTest, AQuietStoreForgetsItsHistoryToo) {
+  world_.Create("a");
+  const Revision start = Now();
+  for (std::size_t i = 0; i < kHistoryEventsMin + 5; ++i) {
+    Set("a", "/spec/size", std::to_string(i + 2));
+  }
+  world_.clock.Advance(kHistoryWindow + std::chrono::seconds(1));
+  EXPECT_TRUE(world_.store->OpenWatch(kThings, {.after = start}).ok()) << "nobody looked yet";
+  world_.store->ForgetOldHistory();
+  const auto expired = world_.store->OpenWatch(kThings, {.after = start});
+  ASSERT_FALSE(expired.ok());
+  EXPECT_TRUE(IsExpired(expired.error()));
+}
+
 TEST_F(WatchTest, ClosingTheStoreEndsWatchesAndWrites) {
   auto watch = Open({.after = Now()});
   world_.Create("a");
