@@ -64,9 +64,7 @@ class ApiServer::Impl {
         health_(AllChecks(options_)),
         resources_(options_.store, options_.registry, options_.clock),
         scale_(options_.store),
-        watch_(options_.store, options_.clock,
-               options_.metrics.AddGauge("apiserver_longrunning_requests",
-                                         "Watches that are open now.", {{"verb", "WATCH"}})),
+        watch_(options_.store, options_.clock, options_.metrics, options_.watches_max),
         version_text_(VersionText(options_.version)) {}
 
   std::optional<HttpResponse> Refuse(const HttpRequest& request) {

@@ -42,6 +42,8 @@ struct ApiServerOptions {
   DebugSource* debug = nullptr;  // null: /debug answers 404
   // "ping" and "store" are always there.
   std::vector<HealthCheck> checks = {};
+  // More are answered 429: each holds a connection, its thread and two descriptors.
+  std::size_t watches_max = 3584;
   std::string version = "v1.32.0+forkplane";  // gitVersion of /version; must stay semver
 };
 

@@ -1,6 +1,7 @@
 #include "controller/app/api_layer.h"
 
 #include "controller/apiserver/http/pki.h"
+#include "controller/app/descriptors.h"
 
 namespace forkplane::app {
 namespace {
@@ -37,20 +38,26 @@ ApiLayer::~ApiLayer() { Stop(); }
 
 Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
                        std::function<void()> before_scrape, apiserver::Tell tell) {
+  ASSIGN_OR_RETURN(const std::chrono::seconds event_ttl, ParseEventTtl(options_.event_ttl));
   background_ = std::make_unique<apiserver::Background>(
       apiserver::BackgroundOptions{.store = *objects_,
                                    .registry = *types_,
                                    .clock = clock_,
                                    .metrics = metrics_,
-                                   .tell = std::move(tell)});
+                                   .tell = std::move(tell),
+                                   .event_ttl = event_ttl});
   RETURN_IF_ERROR(background_->Start());
+  const DescriptorBudget descriptors = CurrentDescriptorBudget();
+  metrics_.AddGauge("forkplane_descriptors_max", "File descriptors this process may hold.")
+      .Set(static_cast<double>(descriptors.limit));
   api_ = std::make_unique<apiserver::ApiServer>(
       apiserver::ApiServerOptions{.store = *objects_,
                                   .registry = *types_,
                                   .clock = clock_,
                                   .metrics = metrics_,
                                   .debug = &debug,
-                                  .checks = std::move(checks)});
+                                  .checks = std::move(checks),
+                                  .watches_max = descriptors.watches_max});
   RETURN_IF_ERROR(ServeApi());
   return ServeMetrics(std::move(before_scrape));
 }
@@ -60,11 +67,13 @@ Status ApiLayer::ServeApi() {
   ASSIGN_OR_RETURN(const apiserver::TlsFiles files,
                    apiserver::EnsurePki(pki, {options_.host_name}, clock_));
   ASSIGN_OR_RETURN(auto tls, apiserver::TlsContext::Open(files));
-  ASSIGN_OR_RETURN(
-      api_port_,
-      apiserver::HttpServer::Start(
-          {.name = "api", .address = options_.listen, .tls = std::move(tls), .registry = &metrics_},
-          *api_));
+  ASSIGN_OR_RETURN(api_port_, apiserver::HttpServer::Start(
+                                  {.name = "api",
+                                   .address = options_.listen,
+                                   .tls = std::move(tls),
+                                   .connections_max = CurrentDescriptorBudget().connections_max,
+                                   .registry = &metrics_},
+                                  *api_));
   // kubectl on this host reaches us at the loopback address whatever we listen on.
   const std::string host = options_.listen.substr(0, options_.listen.rfind(':'));
   const bool any = host.empty() || host == "0.0.0.0" || host == "[::]";

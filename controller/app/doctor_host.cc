@@ -3,6 +3,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -160,6 +161,12 @@ Finding Forwarding() {
   return Missing(what, "off, and /proc/sys is read-only", remedy + " on the host");
 }
 
+Finding Descriptors() {
+  rlimit bound{};
+  if (::getrlimit(RLIMIT_NOFILE, &bound) != 0) bound.rlim_max = 0;
+  return JudgeDescriptors(bound.rlim_max);
+}
+
 // The directory, or the nearest one above it that is there (the daemon makes the rest).
 fs::path NearestThere(fs::path path) {
   std::error_code ignored;
@@ -211,7 +218,7 @@ std::vector<Finding> ProbeHost(const Options& options) {
   add_all(Capabilities());
   add_all({PidfdGetfd(), TunDevice()});
   add_all(Cgroup());
-  add_all({PrivateRoot(), Namespaces(), Btf(), Bpffs(options.bpffs), Forwarding()});
+  add_all({PrivateRoot(), Namespaces(), Descriptors(), Btf(), Bpffs(options.bpffs), Forwarding()});
   add_all(StateDirectory(options.state_dir));
   return findings;
 }

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "controller/app/descriptors.h"
 #include "controller/app/doctor_probes.h"
 
 namespace forkplane::app {
@@ -154,6 +155,17 @@ Finding JudgeUids(const UidRange& range, std::string_view uid_map, std::string_v
                    "of its own");
   }
   return Ok(what, fmt::format("{}-{}", range.helper, range.last));
+}
+
+Finding JudgeDescriptors(std::uint64_t hard_limit) {
+  const std::string what = "file descriptors";
+  constexpr std::size_t kWatchesEnough = 1000;
+  const DescriptorBudget budget = BudgetUnder(hard_limit);
+  const std::string detail = fmt::format("{}, for {} connections and {} watches of the API",
+                                         budget.limit, budget.connections_max, budget.watches_max);
+  if (budget.watches_max >= kWatchesEnough) return Ok(what, detail);
+  return Degraded(what, detail + ": more are answered 429",
+                  "raise the hard limit: LimitNOFILE=524288 in the unit, or ulimit -Hn");
 }
 
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes) {

@@ -37,6 +37,8 @@ Finding JudgeBounds(const std::string& tree, const process::Controllers& offered
 // `uid_map` and `gid_map` as in /proc/self: the uids of --uid-range must exist in this user
 // namespace.
 Finding JudgeUids(const UidRange& range, std::string_view uid_map, std::string_view gid_map);
+// `hard_limit` is RLIMIT_NOFILE's; the daemon raises its own up to it.
+Finding JudgeDescriptors(std::uint64_t hard_limit);
 Finding JudgeFreeSpace(const std::string& directory, std::uint64_t free_bytes);
 // `wanted` is --leaf or --redirect; `has` what the kernel was found to do.
 Finding JudgeLeaf(std::string_view wanted, bool has_fq_codel);

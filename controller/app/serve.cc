@@ -3,6 +3,7 @@
 
 #include "controller/app/commands.h"
 #include "controller/app/daemon.h"
+#include "controller/app/descriptors.h"
 #include "controller/app/signals.h"
 #include "controller/base/log.h"
 
@@ -34,6 +35,10 @@ Status Serve(const Options& options) {
   ASSIGN_OR_RETURN(const log::Level level, log::ParseLevel(options.log_level));
   log::SetUp(format, level);
   RETURN_IF_ERROR(BlockSignals());
+  ASSIGN_OR_RETURN(const DescriptorBudget descriptors, RaiseDescriptorLimit());
+  log::Info("file descriptors", {{"limit", descriptors.limit},
+                                 {"connections", descriptors.connections_max},
+                                 {"watches", descriptors.watches_max}});
   ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Start(options, RealMachine()));
   log::Info("ready", {{"url", daemon->url()}, {"state-dir", options.state_dir}});
   NotifySystemd("READY=1");

@@ -11,7 +11,6 @@ namespace {
 
 using crd::Json;
 
-// Conflicts while counting; then the Event is written anew.
 constexpr std::string_view kCombined = "(combined from similar events): ";
 
 const store::GroupResource& EventResource() {

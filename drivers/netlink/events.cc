@@ -227,10 +227,11 @@ void NetlinkLinkEvents::Run(const std::stop_token& stop, const Callback& callbac
 }
 
 void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callback) {
-  alignas(nlmsghdr) static thread_local std::array<char, kReadBytes> buffer;
+  // From the heap: a thread_local of this size would be part of the stack of every thread there is.
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
   bool lost = false;
   while (!stop.stop_requested()) {
-    const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t size = recv(socket_.get(), buffer.get(), kReadBytes, 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
       lost = true;
@@ -239,7 +240,7 @@ void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callb
     }
     if (size <= 0) break;  // EAGAIN: empty
     auto left = static_cast<unsigned>(size);
-    for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
+    for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.get()); NLMSG_OK(part, left);
          part = NLMSG_NEXT(part, left)) {
       const auto event = EventOf(part);
       if (!event) continue;

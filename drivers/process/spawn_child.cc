@@ -168,6 +168,16 @@ void BoundFiles(const SpawnPlan& plan) {
   ::sigaction(SIGXFSZ, &ignore, nullptr);
 }
 
+// The daemon raises its own soft limit for its clients; a child gets the usual one, for which a VMM
+// that uses select(2) was written. The hard limit stays, so one that needs more can ask for it.
+void BoundDescriptors() {
+  constexpr rlim_t kUsual = 1024;
+  rlimit bound{};
+  if (::getrlimit(RLIMIT_NOFILE, &bound) != 0 || bound.rlim_cur <= kUsual) return;
+  bound.rlim_cur = kUsual;
+  ::setrlimit(RLIMIT_NOFILE, &bound);
+}
+
 }  // namespace
 
 void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
@@ -184,6 +194,7 @@ void RunSpawnChild(const SpawnPlan& plan, SpawnReport* report) {
   const rlimit no_core{0, 0};  // a core would hold the guest's memory
   ::setrlimit(RLIMIT_CORE, &no_core);
   BoundFiles(child.plan);
+  BoundDescriptors();
   ::umask(027);
   DropPrivileges(child);
   // CLONE_CLEAR_SIGHAND reset handlers; what the daemon ignores would stay ignored.

@@ -1,7 +1,9 @@
 #include "controller/apiserver/http/thread_group.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,7 +13,30 @@ namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{8} * 1024 * 1024;
 
+constexpr std::uintptr_t kPageBytes = 4096;
+// Below the frame: the red zone, and what the call itself needs.
+constexpr std::uintptr_t kKeptBytes = 2 * kPageBytes;
+
+// Where the stack of this thread ends; 0: not known.
+std::uintptr_t LowestStackAddress() {
+  pthread_attr_t attributes;
+  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return 0;
+  void* lowest = nullptr;
+  std::size_t size = 0;
+  const bool known = ::pthread_attr_getstack(&attributes, &lowest, &size) == 0;
+  ::pthread_attr_destroy(&attributes);
+  return known ? reinterpret_cast<std::uintptr_t>(lowest) : 0;
+}
+
 }  // namespace
+
+[[gnu::noinline]] void ReleaseIdleStack() {
+  thread_local const std::uintptr_t lowest = LowestStackAddress();
+  const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const std::uintptr_t end = (frame - kKeptBytes) & ~(kPageBytes - 1);
+  if (lowest == 0 || end <= lowest) return;
+  ::madvise(reinterpret_cast<void*>(lowest), end - lowest, MADV_DONTNEED);
+}
 
 Result<std::unique_ptr<ThreadGroup>> ThreadGroup::Make() {
   UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -9,6 +9,8 @@
 #include <limits>
 #include <span>
 
+#include "controller/apiserver/http/thread_group.h"
+
 namespace forkplane::apiserver {
 namespace {
 
@@ -25,6 +27,16 @@ int PollUntil(std::span<pollfd> fds, MonotonicTime deadline) {
     const int ready = ::poll(fds.data(), fds.size(), wait_ms);
     if (ready >= 0 || errno != EINTR) return ready;
   }
+}
+
+// As PollUntil, for a wait that may last: after a second of it, what this thread does not need
+// meanwhile is given back. Not at once, or every request of a busy client would pay for it.
+int PollIdle(std::span<pollfd> fds, MonotonicTime deadline) {
+  const MonotonicTime soon = RealClock().Now() + std::chrono::seconds(1);
+  const int ready = PollUntil(fds, std::min(soon, deadline));
+  if (ready != 0 || deadline <= soon) return ready;
+  ReleaseIdleStack();
+  return PollUntil(fds, deadline);
 }
 
 class PlainTransport final : public Transport {
@@ -65,7 +77,7 @@ Transport::Io Transport::WaitSocket(Try wanted, MonotonicTime deadline, OnStop o
   const short events = wanted == Try::kWantRead ? POLLIN : POLLOUT;
   const int stop_fd = on_stop == OnStop::kGiveUp ? stop_fd_ : -1;  // poll skips -1
   std::array<pollfd, 2> fds{pollfd{fd(), events, 0}, pollfd{stop_fd, POLLIN, 0}};
-  const int ready = PollUntil(fds, deadline);
+  const int ready = PollIdle(fds, deadline);
   if (ready < 0) return Io::kClosed;
   if (ready == 0) return Io::kTimeout;
   return fds[0].revents != 0 ? Io::kOk : Io::kStopped;
@@ -108,7 +120,7 @@ Transport::Io Transport::WaitReadable(MonotonicTime deadline) {
 Transport::Io Transport::WaitEvent(int eventfd, MonotonicTime deadline) {
   std::array<pollfd, 3> fds{pollfd{fd(), POLLRDHUP, 0}, pollfd{stop_fd_, POLLIN, 0},
                             pollfd{eventfd, POLLIN, 0}};
-  const int ready = PollUntil(fds, deadline);
+  const int ready = PollIdle(fds, deadline);
   if (ready < 0 || fds[0].revents != 0) return Io::kClosed;
   if (fds[1].revents != 0) return Io::kStopped;
   return ready == 0 ? Io::kTimeout : Io::kOk;

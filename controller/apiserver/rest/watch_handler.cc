@@ -89,6 +89,17 @@ HttpResponse ErrorStream(const ApiStatus& status) {
   return response;
 }
 
+// client-go waits for so long and tries again; meanwhile it works with what it has.
+ApiStatus TooManyWatches(std::size_t watches_max) {
+  constexpr int kRetryAfterSeconds = 10;
+  return {.code = 429,
+          .reason = "TooManyRequests",
+          .message = fmt::format("{} watches are open, which is all this server holds: try again "
+                                 "later, or raise the limit of file descriptors (LimitNOFILE)",
+                                 watches_max),
+          .retry_after_seconds = kRetryAfterSeconds};
+}
+
 // Without a random source of its own: the low bits of the clock spread clients well enough.
 std::chrono::seconds DefaultTimeout(const Clock& clock) {
   const auto ticks = clock.Now().time_since_epoch().count() / 1000;
@@ -96,6 +107,28 @@ std::chrono::seconds DefaultTimeout(const Clock& clock) {
 }
 
 }  // namespace
+
+WatchMetrics::WatchMetrics(metrics::Registry& registry, std::size_t watches_max)
+    : active(registry.AddGauge("apiserver_longrunning_requests", "Watches that are open now.",
+                               {{"verb", "WATCH"}})),
+      refused(registry.AddCounter("forkplane_watches_refused_total",
+                                  "Watches answered 429 because too many were open.")) {
+  registry.AddGauge("forkplane_watches_max", "Watches that may be open at a time.")
+      .Set(static_cast<double>(watches_max));
+}
+
+std::shared_ptr<void> WatchHandler::TakePlace() {
+  if (watches_.fetch_add(1) >= watches_max_) {
+    watches_.fetch_sub(1);
+    metrics_.refused.Increment();
+    return nullptr;
+  }
+  metrics_.active.Add(1);
+  return {static_cast<void*>(this), [this](void*) {
+            metrics_.active.Add(-1);
+            watches_.fetch_sub(1);
+          }};
+}
 
 ApiResult<HttpResponse> WatchHandler::Watch(const RequestContext& context) {
   ASSIGN_OR_RETURN(const ListQuery query, ParseListQuery(context.http, true));
@@ -111,6 +144,8 @@ ApiResult<HttpResponse> WatchHandler::Watch(const RequestContext& context) {
                               .fields = query.fields,
                               .after = from_now ? 0 : query.revision.value_or(0),
                               .initial_events_end = from_now};
+  std::shared_ptr<void> place = TakePlace();
+  if (!place) return TooManyWatches(watches_max_);
   // A revision that was not given out yet is waited for as in a list, then the stream says so.
   if (query.revision.value_or(0) != 0) {
     const Status reached = store_.AwaitRevision(*query.revision, kRevisionPatience, {});
@@ -125,11 +160,7 @@ ApiResult<HttpResponse> WatchHandler::Watch(const RequestContext& context) {
       std::shared_ptr<store::Watch>(std::move(watch).value()), std::move(renderer), clock_,
       query.bookmarks, query.timeout.value_or(DefaultTimeout(clock_)));
   HttpResponse response;
-  response.stream = [stream, active = active_](StreamSink& sink) mutable {
-    active.Add(1);
-    stream->Run(sink);
-    active.Add(-1);
-  };
+  response.stream = [stream, place = std::move(place)](StreamSink& sink) { stream->Run(sink); };
   return response;
 }
 

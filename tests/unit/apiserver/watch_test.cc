@@ -54,6 +54,27 @@ TEST_F(WatchTest, FromTheListsRevisionOnlyWhatIsNewer) {  // T182 T177
             std::stoull(events[1]["object"]["metadata"]["resourceVersion"].get<std::string>()));
 }
 
+// Goal: watches never take what others need, and who is refused knows when to come back.
+TEST_F(WatchTest, BeyondTheBoundItIs429UntilAPlaceIsGivenBack) {
+  server_ = std::make_unique<ApiServer>(ApiServerOptions{.store = *store_,
+                                                         .registry = *registry_,
+                                                         .clock = RealClock(),
+                                                         .metrics = metrics_,
+                                                         .watches_max = 2});
+  std::optional<Reply> first = Get(kWidgets + "?watch=1");
+  const Reply second = Get(kWidgets + "?watch=1");
+  EXPECT_EQ(first->code, 200);
+  EXPECT_EQ(second.code, 200);
+  const Reply refused = Get(kWidgets + "?watch=1");
+  EXPECT_EQ(refused.code, 429);
+  EXPECT_EQ(refused.json["reason"], "TooManyRequests");
+  EXPECT_EQ(refused.json["details"]["retryAfterSeconds"], 10);
+  EXPECT_EQ(Get(kWidgets).code, 200) << "what is no watch is served";
+  EXPECT_NE(metrics_.Serialize().find("forkplane_watches_refused_total 1"), std::string::npos);
+  first.reset();
+  EXPECT_EQ(Get(kWidgets + "?watch=1").code, 200);
+}
+
 TEST_F(WatchTest, WithoutRevisionTheStateComesFirst) {  // T181
   MustCreate("a");
   MustCreate("b");

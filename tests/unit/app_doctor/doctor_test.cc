@@ -141,12 +141,21 @@ TEST(DoctorTest, FreeSpaceHasTwoBounds) {
   EXPECT_EQ(JudgeFreeSpace("/srv", 1ULL << 20U).level, Level::kMissing);
 }
 
+TEST(DoctorTest, FewDescriptorsAreFewWatches) {
+  EXPECT_EQ(JudgeDescriptors(1U << 20U),
+            Ok("file descriptors", "524288, for 4096 connections and 3584 watches of the API"));
+  const Finding few = JudgeDescriptors(1024);
+  EXPECT_EQ(few.level, Level::kDegraded);
+  EXPECT_EQ(few.detail,
+            "1024, for 320 connections and 192 watches of the API: more are answered 429");
+}
+
 TEST(DoctorTest, WhatIsNotOkSaysHowToGetItAndOnlyThat) {
   for (const Finding& finding :
        {JudgeKernel("5.4.0"), JudgeKernel("4.9"), JudgeLeaf("auto", false), JudgeLeaf("auto", true),
         JudgeLeaf("fq_codel", false), JudgeRedirect("auto", false), JudgeRedirect("bpf", false),
         JudgeFlows(true), JudgeFlows(false), JudgeForwardingProbe(""), JudgeForwardingProbe("no"),
-        JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U),
+        JudgeDescriptors(64), JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U),
         JudgeCapabilities(0).front()}) {
     EXPECT_EQ(finding.remedy.empty(), finding.level == Level::kOk) << finding.what;
     EXPECT_FALSE(finding.detail.empty()) << finding.what;
