@@ -52,7 +52,9 @@ std::string Rules() {
   for (std::string line; std::getline(lines, line);) {
     const auto has = [&](std::string_view words) { return line.find(words) != std::string::npos; };
     const bool counted = has("limit rate") || has("ct count") || has(" counter");
-    if (!counted || has("update @")) text += line + "\n";
+    // An element's own; that of its set begins a line. What is left of it is not always shown.
+    const bool ages = has(" timeout ") || has(" expires ");
+    if (!ages && (!counted || has("update @"))) text += line + "\n";
   }
   return text;
 }

@@ -81,6 +81,7 @@ class RefusedTest : public ::testing::Test {
   runtime::Informer<crd::VirtualMachine> vms_ = InformerOf<crd::VirtualMachine>(gated_);
   runtime::Informer<crd::Snapshot> snapshots_ = InformerOf<crd::Snapshot>(gated_);
   runtime::Informer<crd::Network> networks_ = InformerOf<crd::Network>(gated_);
+  runtime::Informer<crd::Host> hosts_ = InformerOf<crd::Host>(gated_);
   runtime::StatusWriter statuses_{gated_, clock_, registry_, {}};
   runtime::EventRecorder events_{gated_, "test", "host-1", clock_, rng_, registry_};
   fork::ForkReconciler forks_loop_{{.store = gated_,
@@ -88,6 +89,7 @@ class RefusedTest : public ::testing::Test {
                                     .vms = vms_,
                                     .snapshots = snapshots_,
                                     .networks = networks_,
+                                    .hosts = hosts_,
                                     .statuses = statuses_,
                                     .events = events_,
                                     .clock = clock_,
