@@ -301,7 +301,11 @@ class Parser {
     if (parser_.error == YAML_READER_ERROR) {
       return Invalid(fmt::format("byte {}: {}", parser_.problem_offset, what));
     }
-    return RefuseAt(static_cast<int>(parser_.problem_mark.line) + 1, what);
+    // What is not closed is told where it begins: its problem is found at the end of the text.
+    const bool has_context = parser_.context != nullptr;
+    const yaml_mark_t& mark = has_context ? parser_.context_mark : parser_.problem_mark;
+    return RefuseAt(static_cast<int>(mark.line) + 1,
+                    has_context ? fmt::format("{}: {}", parser_.context, what) : what);
   }
 
   yaml_parser_t parser_{};

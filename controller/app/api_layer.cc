@@ -39,13 +39,13 @@ ApiLayer::~ApiLayer() { Stop(); }
 Status ApiLayer::Serve(apiserver::DebugSource& debug, std::vector<apiserver::HealthCheck> checks,
                        std::function<void()> before_scrape, apiserver::Tell tell) {
   ASSIGN_OR_RETURN(const std::chrono::seconds event_ttl, ParseEventTtl(options_.event_ttl));
-  background_ = std::make_unique<apiserver::Background>(
-      apiserver::BackgroundOptions{.store = *objects_,
-                                   .registry = *types_,
-                                   .clock = clock_,
-                                   .metrics = metrics_,
-                                   .tell = std::move(tell),
-                                   .event_ttl = event_ttl});
+  background_ =
+      std::make_unique<apiserver::Background>(apiserver::BackgroundOptions{.store = *objects_,
+                                                                           .registry = *types_,
+                                                                           .clock = clock_,
+                                                                           .metrics = metrics_,
+                                                                           .tell = std::move(tell),
+                                                                           .event_ttl = event_ttl});
   RETURN_IF_ERROR(background_->Start());
   const DescriptorBudget descriptors = CurrentDescriptorBudget();
   metrics_.AddGauge("forkplane_descriptors_max", "File descriptors this process may hold.")

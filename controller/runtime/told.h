@@ -1,5 +1,5 @@
-// What a loop last said about each object, so that an Event is written when something begins and not
-// at every look. Forgotten with the daemon: a restart says it once more.
+// What a loop last said about each object, so that an Event is written when something begins and
+// not at every look. Forgotten with the daemon: a restart says it once more.
 #pragma once
 
 #include <map>

@@ -6,8 +6,8 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
+#include <memory>
 
 #include "controller/base/network_names.h"
 #include "drivers/netlink/message.h"
@@ -53,10 +53,11 @@ Result<FirewallEvents> FirewallEvents::Open(int receive_buffer_bytes) {
 
 bool FirewallEvents::Drain() {
   if (!socket_.valid()) return false;
-  alignas(nlmsghdr) static thread_local std::array<char, kReadBytes> buffer;
+  // From the heap: a thread_local of this size would be part of the stack of every thread there is.
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
   bool ours = false;
   while (true) {
-    const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t size = recv(socket_.get(), buffer.get(), kReadBytes, 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
       ours = true;
@@ -64,7 +65,7 @@ bool FirewallEvents::Drain() {
     }
     if (size <= 0) return ours;  // EAGAIN: empty
     auto left = static_cast<unsigned>(size);
-    for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(part, left);
+    for (auto* part = reinterpret_cast<nlmsghdr*>(buffer.get()); NLMSG_OK(part, left);
          part = NLMSG_NEXT(part, left)) {
       ours = ours || IsOfOurTable(part);
     }

@@ -18,8 +18,12 @@ std::int64_t AmountOf(const crd::ResourceMap& resources, const char* name) {
 }
 
 crd::Condition Make(std::string_view type, bool yes, std::string reason, std::string message = {}) {
-  return {std::string(type), yes ? ConditionStatus::kTrue : ConditionStatus::kFalse,
-          std::move(reason), std::move(message), 0, ""};
+  return {std::string(type),
+          yes ? ConditionStatus::kTrue : ConditionStatus::kFalse,
+          std::move(reason),
+          std::move(message),
+          0,
+          ""};
 }
 
 crd::Condition Schedulable(const crd::HostSpec& spec) {

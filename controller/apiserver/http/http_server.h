@@ -5,7 +5,8 @@
 // last chunk), lets requests in flight be answered, and joins all threads.
 //
 // NOTE Threading: all methods from one thread; the handler is called on connection threads.
-// NOTE Performance: an idle connection sleeps in poll(2) and costs about 45 KiB once it has been idle for a
+// NOTE Performance: an idle connection sleeps in poll(2) and costs about 45 KiB once it has been
+// idle for a
 //   second; there is no timer.
 // NOTE Monitoring: forkplane_http_* (docs/metrics.md), labelled by the listener's name.
 #pragma once

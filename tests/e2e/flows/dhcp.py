@@ -28,7 +28,7 @@ def run(world):
     world.start("--image-roots", os.environ["FORKPLANE_LAB_IMAGES"])
     links = world.links_at_start
     boot = {"kernel": "guest/vmlinuz", "initramfs": "guest/initramfs", "cmdline": "ip=dhcp"}
-    world.apply(network(mtu=1400, dns=["1.1.1.1", "9.9.9.9", "8.8.8.8"]), guest_machine("base", boot=boot))
+    world.apply(network(mtu=1400, dns=["1.1.1.1", "9.9.9.9"]), guest_machine("base", boot=boot))
     world.kubectl.wait("vm/base", "condition=Ready", BOOT_SECONDS)
     at = world.address("base")
     line(lab.answers(at, BOOT_SECONDS) is not None, "a guest that asks gets its address", at)

@@ -64,9 +64,9 @@ class One:
     def shown(self):
         row = self.kubectl("get", "vm", "sim").stdout.splitlines()
         address = self.interface()["ip"]
-        self.line(row[0].split()[:4] == ["NAME", "PHASE", "READY", "HOST"] and address in row[1], "get shows columns",
+        self.line(row[0].split()[:5] == ["NAME", "PHASE", "READY", "REASON", "HOST"] and address in row[1], "get shows columns",
                   " ".join(row[1].split()))
-        self.line(row[1].split()[3] == "e2e", "HOST is where it runs", " ".join(row[1].split()))
+        self.line(row[1].split()[4] == "e2e", "HOST is where it runs", " ".join(row[1].split()))
         scheduled = [c for c in self.kubectl.get("vm", "sim")["status"]["conditions"] if c["type"] == "Scheduled"]
         self.line([(c["status"], c["reason"]) for c in scheduled] == [("True", "Bound")], "it says that it is bound")
         wide = self.kubectl("get", "vm", "sim", "-o", "wide").stdout

@@ -155,8 +155,8 @@ TEST(DoctorTest, WhatIsNotOkSaysHowToGetItAndOnlyThat) {
        {JudgeKernel("5.4.0"), JudgeKernel("4.9"), JudgeLeaf("auto", false), JudgeLeaf("auto", true),
         JudgeLeaf("fq_codel", false), JudgeRedirect("auto", false), JudgeRedirect("bpf", false),
         JudgeFlows(true), JudgeFlows(false), JudgeForwardingProbe(""), JudgeForwardingProbe("no"),
-        JudgeDescriptors(64), JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0), JudgeFreeSpace("/", 100ULL << 20U),
-        JudgeCapabilities(0).front()}) {
+        JudgeDescriptors(64), JudgeBounds("/", {}, {}), JudgeFreeSpace("/", 0),
+        JudgeFreeSpace("/", 100ULL << 20U), JudgeCapabilities(0).front()}) {
     EXPECT_EQ(finding.remedy.empty(), finding.level == Level::kOk) << finding.what;
     EXPECT_FALSE(finding.detail.empty()) << finding.what;
   }

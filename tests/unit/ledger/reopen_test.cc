@@ -198,7 +198,7 @@ TEST_F(ReopenTest, ANewerSchemaIsRefused) {
 TEST_F(ReopenTest, ASecondDaemonOnTheSameFileIsRefused) {
   const auto refused = Ledger::Open(options_, clock_, rng_);
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().code, Code::kConflict);
+  EXPECT_EQ(refused.error().code, Code::kUnavailable);
 }
 
 }  // namespace
