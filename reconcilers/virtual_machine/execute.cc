@@ -49,7 +49,7 @@ void CountFailure(VmMemory& memory, MonotonicTime now) {
 std::string WithConsole(const std::string& message, const std::vector<std::string>& lines) {
   constexpr std::size_t kMessageMax = runtime::kEventMessageBytesMax / 2;
   constexpr std::size_t kLineMax = 200;
-  const std::string head = message.size() > kMessageMax
+  std::string head = message.size() > kMessageMax
                                ? std::string(CutUtf8(message, kMessageMax)).append("...")
                                : message;
   std::string tail;

@@ -17,25 +17,26 @@ constexpr std::uintptr_t kPageBytes = 4096;
 // Below the frame: the red zone, and what the call itself needs.
 constexpr std::uintptr_t kKeptBytes = 2 * kPageBytes;
 
-// Where the stack of this thread ends; 0: not known.
-std::uintptr_t LowestStackAddress() {
+// Where the stack of this thread ends; null: not known.
+void* LowestStackAddress() {
   pthread_attr_t attributes;
-  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return 0;
+  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return nullptr;
   void* lowest = nullptr;
   std::size_t size = 0;
   const bool known = ::pthread_attr_getstack(&attributes, &lowest, &size) == 0;
   ::pthread_attr_destroy(&attributes);
-  return known ? reinterpret_cast<std::uintptr_t>(lowest) : 0;
+  return known ? lowest : nullptr;
 }
 
 }  // namespace
 
 [[gnu::noinline]] void ReleaseIdleStack() {
-  thread_local const std::uintptr_t lowest = LowestStackAddress();
+  thread_local void* const stack = LowestStackAddress();
+  const auto lowest = reinterpret_cast<std::uintptr_t>(stack);
   const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   const std::uintptr_t end = (frame - kKeptBytes) & ~(kPageBytes - 1);
-  if (lowest == 0 || end <= lowest) return;
-  ::madvise(reinterpret_cast<void*>(lowest), end - lowest, MADV_DONTNEED);
+  if (stack == nullptr || end <= lowest) return;
+  ::madvise(stack, end - lowest, MADV_DONTNEED);
 }
 
 Result<std::unique_ptr<ThreadGroup>> ThreadGroup::Make() {

@@ -89,23 +89,25 @@ std::vector<Hostile> HostileYaml() {
   };
 }
 
+// Exit code of a child: 0 when the text is judged as it should be, within the bounds of what is
+// told.
+int JudgeHostile(const Hostile& hostile) {
+  const auto documents = ParseYaml(hostile.text);
+  if (documents.ok() == hostile.refused) return 1;
+  if (!documents.ok()) return documents.error().message.size() <= 300 ? 0 : 2;
+  std::size_t duplicates = 0;
+  for (const YamlDocument& document : *documents) {
+    duplicates += document.duplicates.size();
+    for (const std::string& path : document.duplicates) {
+      if (path.size() > 512) return 3;
+    }
+  }
+  return duplicates <= 100 ? 0 : 4;
+}
+
 TEST(HostileYamlTest, CostsLittleAndIsToldInALine) {
   for (const Hostile& hostile : HostileYaml()) {
-    const MeasuredChild child = RunMeasured(
-        [&] {
-          const auto documents = ParseYaml(hostile.text);
-          if (documents.ok() == hostile.refused) return 1;
-          if (!documents.ok()) return documents.error().message.size() <= 300 ? 0 : 2;
-          std::size_t duplicates = 0;
-          for (const YamlDocument& document : *documents) {
-            duplicates += document.duplicates.size();
-            for (const std::string& path : document.duplicates) {
-              if (path.size() > 512) return 3;
-            }
-          }
-          return duplicates <= 100 ? 0 : 4;
-        },
-        kLimits);
+    const MeasuredChild child = RunMeasured([&] { return JudgeHostile(hostile); }, kLimits);
     EXPECT_TRUE(child.exited_well) << hostile.what << ": signal " << child.signal;
     EXPECT_LE(child.growth_bytes, hostile.growth_max_mib * kMiB * kOverhead)
         << hostile.what << ": " << child.growth_bytes / kMiB << " MiB";

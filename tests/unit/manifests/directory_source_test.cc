@@ -306,7 +306,7 @@ TEST_F(DirectorySourceTest, ADefinitionThatIsNeverServedIsToldAtLast) {
 TEST_F(DirectorySourceTest, WhatAFileNameSaysIsShownClean) {
   Write("a\n\x1b[31m\xff.yaml", "a: [");
   Pass();
-  EXPECT_THAT(Told(reason::kManifestRefused), ElementsAre(HasSubstr("a  [31m?.yaml: line 1")));
+  EXPECT_THAT(Told(reason::kManifestRefused), ElementsAre(HasSubstr("a  [31m?.yaml: line 2: ")));
   EXPECT_THAT(held_->message, HasSubstr("a  [31m?.yaml"));
 }
 

@@ -2,6 +2,7 @@
 // and on a std::map, copies of both taken on the way and compared at the end.
 #include "controller/store/object_index.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>

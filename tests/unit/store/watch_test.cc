@@ -359,16 +359,17 @@ TEST_F(WatchTest, TwoHundredReadModifyWriteLoopsLoseNoUpdate) {
 // event, although neither waits for the other. Method: watches opened all the time beside writers,
 // each read to the end and compared with what is stored.
 TEST_F(WatchTest, OpeningBesideWritersLosesAndRepeatsNothing) {
-  constexpr int kWriters = 4;
-  constexpr int kObjects = 300;
+  constexpr Revision kWriters = 4;
+  constexpr Revision kObjects = 300;
   std::vector<std::jthread> writers;
-  for (int w = 0; w < kWriters; ++w) {
+  writers.reserve(kWriters);
+  for (Revision w = 0; w < kWriters; ++w) {
     writers.emplace_back([this, w] {
-      for (int i = 0; i < kObjects; ++i) world_.Create(fmt::format("w{}-{}", w, i));
+      for (Revision i = 0; i < kObjects; ++i) world_.Create(fmt::format("w{}-{}", w, i));
     });
   }
   std::vector<std::unique_ptr<Watch>> watches;
-  while (*world_.store->CurrentRevision() < static_cast<Revision>(kWriters * kObjects)) {
+  while (*world_.store->CurrentRevision() < kWriters * kObjects) {
     watches.push_back(Open({.initial_events_end = true, .queue_events_max = 10'000}));
   }
   writers.clear();
