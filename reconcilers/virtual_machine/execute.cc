@@ -50,8 +50,8 @@ std::string WithConsole(const std::string& message, const std::vector<std::strin
   constexpr std::size_t kMessageMax = runtime::kEventMessageBytesMax / 2;
   constexpr std::size_t kLineMax = 200;
   std::string head = message.size() > kMessageMax
-                               ? std::string(CutUtf8(message, kMessageMax)).append("...")
-                               : message;
+                         ? std::string(CutUtf8(message, kMessageMax)).append("...")
+                         : message;
   std::string tail;
   // The newest lines matter most; older ones are dropped when the Event would grow too long.
   for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
