@@ -125,10 +125,7 @@ Result<bool> GarbageCollector::Judge(const GraphNode& node, const store::Object&
   if (!owners.waiting.empty()) {
     // Its own dependents go before it, as its owner's do.
     const std::vector<std::string> below = graph_.Dependents(live.meta.uid);
-    const bool cycle = std::any_of(below.begin(), below.end(), [this](const std::string& uid) {
-      const GraphNode* dependent = graph_.Find(uid);
-      return dependent != nullptr && dependent->object->meta.terminating();
-    });
+    ASSIGN_OR_RETURN(const bool cycle, AnyTerminating(below));
     if (cycle) {
       // The change makes a revision that must be judged again before the deletion.
       RETURN_IF_ERROR(Unblock(node));
@@ -145,6 +142,18 @@ Result<bool> GarbageCollector::Judge(const GraphNode& node, const store::Object&
   if (node.HasFinalizer(kOrphan)) propagation = store::Propagation::kOrphan;
   if (node.HasFinalizer(kForeground)) propagation = store::Propagation::kForeground;
   return Remove(node, live, propagation);
+}
+
+// In the store, as the owners are judged: a graph that has not heard of the deletion yet would
+// leave two objects that wait for each other for ever.
+Result<bool> GarbageCollector::AnyTerminating(const std::vector<std::string>& uids) {
+  for (const std::string& uid : uids) {
+    const GraphNode* node = graph_.Find(uid);
+    if (node == nullptr) continue;
+    ASSIGN_OR_RETURN(const store::ObjectPtr live, store_.Get(node->Key()));
+    if (live != nullptr && live->meta.uid == uid && live->meta.terminating()) return true;
+  }
+  return false;
 }
 
 Result<GarbageCollector::OwnersSorted> GarbageCollector::SortOwners(const store::Object& live) {

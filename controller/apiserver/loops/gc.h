@@ -66,6 +66,7 @@ class GarbageCollector {
   Result<bool> Judge(const GraphNode& node, const store::Object& live);
   Status FinishForeground(const GraphNode& node);
   Status FinishOrphan(const GraphNode& node);
+  Result<bool> AnyTerminating(const std::vector<std::string>& uids);
   Result<OwnersSorted> SortOwners(const store::Object& live);
   void TellOfPlace(const store::Object& live, const store::OwnerReference& owner);
   Status Release(const GraphNode& node, const std::vector<std::string>& owners);

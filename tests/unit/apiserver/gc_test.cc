@@ -289,5 +289,38 @@ TEST_F(GcJudgementTest, AnOwnerLetsGoOnlyWhenAllItsDependentsWereSeen) {
             Json::array());
 }
 
+// Goal: a cycle ends although the collector has not heard of its deletion when it judges. Method:
+// the graph is given the state before the deletion, then what follows.
+TEST_F(GcJudgementTest, ACycleEndsAlsoForAGraphThatLags) {
+  const Json a = MustCreate("a");
+  Json body = Widget("b");
+  const auto blocking = [](const Json& owner) {
+    Json reference = ReferenceTo(owner);
+    reference["blockOwnerDeletion"] = true;
+    return reference;
+  };
+  body["metadata"]["ownerReferences"] = {blocking(a)};
+  const Json b = Post(kWidgets, body).json;
+  ASSERT_EQ(Patch(kWidgets + "/a", {{"metadata", {{"ownerReferences", {blocking(b)}}}}}).code, 200);
+  GarbageCollector gc(*store_, *registry_, metrics_);
+  std::map<std::string, store::ObjectPtr> known = {{"a", Stored("a")}, {"b", Stored("b")}};
+  for (const auto& [name, object] : known) gc.Changed(kResource, object);
+  ASSERT_EQ(Delete(kWidgets + "/a", R"({"propagationPolicy":"Foreground"})").code, 200);
+  for (int round = 0; round < 10 && !known.empty(); ++round) {
+    EXPECT_TRUE(gc.Collect(*store_->CurrentRevision()).ok());
+    for (auto it = known.begin(); it != known.end();) {
+      const store::ObjectPtr now = Stored(it->first);
+      if (now) {
+        gc.Changed(kResource, now);
+        ++it;
+      } else {
+        gc.Gone(it->second);
+        it = known.erase(it);
+      }
+    }
+  }
+  EXPECT_TRUE(known.empty());
+}
+
 }  // namespace
 }  // namespace forkplane::apiserver::testing
