@@ -53,7 +53,7 @@ int Main(int argc, char** argv) {
   app::Options options;
   app::AddFlags(*cli.add_subcommand("serve", ""), options);
   cli.add_subcommand("template-holder", "");  // what a daemon starts to hold a snapshot's memory
-  std::string device;  // and what it starts to ask KVM
+  std::string device;                         // and what it starts to ask KVM
   cli.add_subcommand("kvm-probe", "")->add_option("device", device)->required();
   CLI11_PARSE(cli, argc, argv);
   if (cli.got_subcommand("kvm-probe")) return vmm::KvmProbeMain(device);

@@ -53,7 +53,9 @@ const std::vector<Ban>& Bans() {
       {"using namespace", "name what is used", {}},
       {"std::mutex", "controller/base/mutex.h", {"controller/base/mutex.h"}},
       {"std::regex", "RE2: libstdc++'s recursion overflows the stack", {}},
-      {"catch (...)", "catch what is thrown", {"controller/apiserver/http/", "controller/runtime/"}},
+      {"catch (...)",
+       "catch what is thrown",
+       {"controller/apiserver/http/", "controller/runtime/"}},
   };
   return bans;
 }
