@@ -22,8 +22,10 @@ constexpr milliseconds kRetryFirst{250};
 constexpr milliseconds kRetryMax{60'000};
 constexpr int kDoublingsMax = 10;
 
+// What was there before it was asked for took no time: a daemon that starts again finds the slot
+// granted, and claims the rest after it.
 std::int64_t Milliseconds(MonotonicTime from, MonotonicTime to) {
-  return duration_cast<milliseconds>(to - from).count();
+  return std::max<std::int64_t>(duration_cast<milliseconds>(to - from).count(), 0);
 }
 
 // Actions whose failure is a failed start: counted, shown, retried later.

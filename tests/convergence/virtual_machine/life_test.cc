@@ -229,6 +229,31 @@ TEST_F(LifeTest, AForkCostsOneMoreWriteAndOneClaim) {
   EXPECT_EQ(world_.Vm("f")->status.snapshot_alias->strategy, "none");
 }
 
+// Goal: the status of a clone whose slot was granted in an earlier life is one that the store
+// takes. Method: the daemon is killed between the grant and the launch; the claim of its next life
+// comes 50 ms after it saw the slot.
+TEST_F(LifeTest, ASlotGrantedBeforeARestartWasNotWaitedFor) {
+  MakeSnapshot();
+  world_.door = [](const std::string& operation, bool) -> std::optional<Error> {
+    if (operation == "vmm.Launch") throw SimulatedCrash();
+    return std::nullopt;
+  };
+  ASSERT_TRUE(world_.Apply("Fork", "f", kForkOfSnap).ok());
+  EXPECT_THROW(world_.Run(seconds(1)), SimulatedCrash);
+  world_.KillDaemon();
+  int claims = 0;
+  world_.door = [&](const std::string& operation, bool after) -> std::optional<Error> {
+    if (operation != "ledger.Claim" || after) return std::nullopt;
+    ++claims;
+    world_.clock.Advance(std::chrono::milliseconds(50));
+    return std::nullopt;
+  };
+  world_.StartDaemon();
+  ASSERT_TRUE(world_.Until([&] { return world_.Ready("Fork", "f"); }));
+  EXPECT_EQ(claims, 1);
+  EXPECT_EQ(world_.Vm("f")->status.timings.value_or(crd::Timings{}).slot_wait, 0);
+}
+
 TEST_F(LifeTest, ASnapshotSaysWhatItIsAndWhoUsesItAndWaitsForThem) {
   MakeSnapshot();
   const crd::SnapshotStatus status = world_.Snap("snap")->status;
