@@ -65,7 +65,8 @@ Result<UniqueFd> Duplicate(int fd, std::string_view what) {
 
 Status PreparePinDirectory(const std::string& directory) {
   if (mkdir(directory.c_str(), kPinDirectoryMode) != 0 && errno != EEXIST) {
-    return FromErrno(errno, fmt::format("make {}", directory));
+    return FromErrno(errno,
+                     fmt::format("make {} in a bpffs (mount -t bpf bpf <its parent>)", directory));
   }
   struct statfs about = {};
   if (statfs(directory.c_str(), &about) != 0) return FromErrno(errno, directory);
