@@ -17,8 +17,9 @@ bool IsPlainName(const std::string& name) {
 
 std::uint64_t Volume(const Opening& box) {
   const std::uint64_t addresses = std::uint64_t{box.last.value} - box.first.value + 1;
-  const auto protocols = static_cast<std::uint64_t>(box.protocol_last - box.protocol_first + 1);
-  return addresses * protocols * static_cast<std::uint64_t>(box.port_last - box.port_first + 1);
+  const std::uint64_t protocols = std::uint64_t{box.protocol_last} - box.protocol_first + 1;
+  const std::uint64_t ports = std::uint64_t{box.port_last} - box.port_first + 1;
+  return addresses * protocols * ports;
 }
 
 // What of `box` is outside of `hole`, which it overlaps: at most two boxes for each dimension.

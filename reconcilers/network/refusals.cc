@@ -19,7 +19,7 @@ metrics::Counter& RefusalWatch::CounterOf(const std::string& network) {
                                     "their bounds",
                                     {{"network", network}});
   }
-  return counters_.emplace(network, std::move(counter)).first->second;
+  return counters_.emplace(network, counter).first->second;
 }
 
 Result<std::string> RefusalWatch::Describe(const std::string& network, const Cidr& cidr) {

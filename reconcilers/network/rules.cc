@@ -87,7 +87,7 @@ Result<drivers::FirewallNetwork> RuleOf(const crd::NetworkSpec& spec,
   // Wherever the server is: this host, or somebody whom `egress` may close.
   for (const std::string& server : spec.dns) {
     ASSIGN_OR_RETURN(const Ipv4 address, ParseIpv4(server));
-    for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+    for (const std::uint8_t protocol : {std::uint8_t{IPPROTO_TCP}, std::uint8_t{IPPROTO_UDP}}) {
       const Opening box = {address, address, protocol, protocol, kDnsPort, kDnsPort};
       rule.allow.push_back(box);
       rule.services.push_back(box);

@@ -76,7 +76,8 @@ Result<Json> RawJsonOf(const FieldRow& row, std::string_view bytes) {
 // Whether an empty value of a plain field means that it was not set.
 bool IsEmptyValue(const Json& value) {
   if (value.is_string()) return value.get_ref<const std::string&>().empty();
-  return value == 0 || value == false;
+  if (value.is_boolean()) return !value.get<bool>();
+  return value == 0;
 }
 
 class Decoder {

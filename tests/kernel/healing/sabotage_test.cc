@@ -71,7 +71,7 @@ Status Run(const World& world, const std::string& command) {
 Status Do(const World& world, const std::string& command) {
   if (command == "map delete") return SabotageMap(world.pins(), true);
   if (command == "map change") return SabotageMap(world.pins(), false);
-  const Status done = Run(world, command);
+  Status done = Run(world, command);
   const std::size_t name = command.find(" name ");
   if (done.ok() || !command.starts_with("ip link set dev ") || name == std::string::npos) {
     return done;

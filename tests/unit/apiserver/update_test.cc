@@ -167,7 +167,7 @@ TEST_F(UpdateTest, ConcurrentMergePatchesAllSucceed) {  // T131
     }
   }
   EXPECT_TRUE(refusals.empty()) << refusals.size() << " refused, the first: " << refusals.front();
-  EXPECT_EQ(Get(kWidgets + "/a").json["metadata"]["labels"].size(), std::size_t{kClients * kEach});
+  EXPECT_EQ(Get(kWidgets + "/a").json["metadata"]["labels"].size(), std::size_t{kClients} * kEach);
 }
 
 }  // namespace
