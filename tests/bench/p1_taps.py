@@ -10,6 +10,7 @@ from lab.namespaces import run
 
 TIMES_FASTER = 10
 OVER_FLOOR = 1.3
+SWITCHES_PER_VM = 25
 PACKAGE, PLUGIN = "containernetworking-plugins", "usr/lib/cni/bridge"
 PLUGINS = "FORKPLANE_BENCH_CNI"
 
@@ -32,6 +33,9 @@ def bench(session):
     ours, peer, floor = sides["ours"], sides["peer"], sides["floor"]
     session.report("P1", f"{count} at once", ours, "ms", peer=peer, peer_name="exec ip/tc", floor=floor,
                    target="peer/10, floor*1.3", met=ours * TIMES_FASTER <= peer and ours <= floor * OVER_FLOOR)
+    switches, least = (sides[f"{name} switches"] / count for name in ("ours", "floor"))
+    session.report("P1", f"{count} at once, switches per VM", switches, "times", floor=least,
+                   target=f"< {SWITCHES_PER_VM}", met=switches < SWITCHES_PER_VM)
     if "cni" in sides:
         session.report("P1", f"{count} at once, containers", ours, "ms", peer=sides["cni"],
                        peer_name="CNI bridge+bandwidth", target="peer/10", met=ours * TIMES_FASTER <= sides["cni"])

@@ -1,5 +1,7 @@
 #include "tests/bench/network/lanes.h"
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <thread>
 
@@ -8,21 +10,39 @@ namespace {
 
 constexpr std::chrono::milliseconds kSettle{60};  // echoes of what went before die down
 
-Status RunRound(Lane& lane, std::uint32_t count, Timed timed, bool counts) {
+// Whoever waits gives up the processor, and is woken: that costs on machines where a wake-up is
+// dear, and unlike milliseconds it does not depend on what else runs.
+double SwitchesSoFar() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_nvcsw);
+}
+
+struct Cost {
+  double milliseconds = 0;
+  double switches = 0;
+};
+
+Result<Cost> Measure(const std::function<Status()>& work) {
   using Clock = std::chrono::steady_clock;
+  const double switches = SwitchesSoFar();
+  const auto begun = Clock::now();
+  RETURN_IF_ERROR(work());
+  const std::chrono::duration<double, std::milli> took = Clock::now() - begun;
+  return Cost{took.count(), SwitchesSoFar() - switches};
+}
+
+Status RunRound(Lane& lane, std::uint32_t count, Timed timed, bool counts) {
   RETURN_IF_ERROR(lane.net.Enter());
   RETURN_IF_ERROR(lane.side->Prepare(count));
   std::this_thread::sleep_for(kSettle);
-  const auto begun = Clock::now();
-  RETURN_IF_ERROR(lane.side->Raise(count));
-  const auto raised = Clock::now();
+  ASSIGN_OR_RETURN(const Cost raise, Measure([&] { return lane.side->Raise(count); }));
   if (timed == Timed::kDrop) std::this_thread::sleep_for(kSettle);
-  const auto standing = Clock::now();
-  RETURN_IF_ERROR(lane.side->Drop());
-  const auto dropped = Clock::now();
-  const std::chrono::duration<double, std::milli> took =
-      timed == Timed::kRaise ? raised - begun : dropped - standing;
-  if (counts) lane.milliseconds.push_back(took.count());
+  ASSIGN_OR_RETURN(const Cost drop, Measure([&] { return lane.side->Drop(); }));
+  if (!counts) return OkStatus();
+  const Cost& cost = timed == Timed::kRaise ? raise : drop;
+  lane.milliseconds.push_back(cost.milliseconds);
+  lane.switches.push_back(cost.switches);
   return OkStatus();
 }
 
@@ -55,8 +75,11 @@ std::string JsonList(const std::string& name, const std::vector<double>& values)
 
 std::string ToJson(const std::vector<Lane>& lanes) {
   std::vector<std::string> lists;
-  lists.reserve(lanes.size());
-  for (const Lane& lane : lanes) lists.push_back(JsonList(lane.side->name(), lane.milliseconds));
+  lists.reserve(2 * lanes.size());
+  for (const Lane& lane : lanes) {
+    lists.push_back(JsonList(lane.side->name(), lane.milliseconds));
+    lists.push_back(JsonList(lane.side->name() + " switches", lane.switches));
+  }
   return fmt::format("{{{}}}", fmt::join(lists, ", "));
 }
 

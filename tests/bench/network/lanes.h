@@ -14,7 +14,9 @@ namespace forkplane::bench {
 struct Lane {
   Namespace net;
   std::unique_ptr<Side> side;
-  std::vector<double> milliseconds = {};  // of every round that counts
+  // Of every round that counts. Switches: voluntary context switches of this process, all threads.
+  std::vector<double> milliseconds = {};
+  std::vector<double> switches = {};
 };
 
 using Opener = std::function<Result<std::unique_ptr<Side>>()>;
@@ -25,7 +27,7 @@ enum class Timed : std::uint8_t { kRaise, kDrop };
 // The first round of each side pays for cold caches and is not counted.
 Status RunRounds(std::vector<Lane>& lanes, std::uint32_t count, std::size_t rounds, Timed timed);
 
-// {"ours": [1.2, ...], ...}
+// {"ours": [1.2, ...], ..., "ours switches": [310, ...], ...}
 std::string ToJson(const std::vector<Lane>& lanes);
 // "name": [1.2, ...]
 std::string JsonList(const std::string& name, const std::vector<double>& values);

@@ -1,5 +1,5 @@
 // bench_taps DIRECTORY COUNT ROUNDS [SIDE [PLUGINS]]: the sides of P1 in turn; a line of JSON with
-// the milliseconds of every round. DIRECTORY must be on the disk whose fdatasync is meant. SIDE
+// the milliseconds and voluntary context switches of every round. DIRECTORY must be on the disk whose fdatasync is meant. SIDE
 // (ours, floor, peer, cni): that one alone, to profile it; "all". PLUGINS: where CNI's are; without
 // it that side is left out.
 #include <cstdio>
