@@ -7,8 +7,9 @@
 // link's qdiscs, classes, filters, addresses, routes and neighbours are gone; kQdisc of an IFB's
 // root implies all its classes; kQdisc of clsact implies its filters. kAddressGone of the last
 // address of a link implies its routes and neighbours (all those of IPv4).
-// NOTE Echo: our own writes come back too, also those that changed nothing. Compare before
-// writing. Our looks do not.
+// NOTE Echo: our own writes come back too, also those that changed nothing, but for what drivers do
+// to the qdiscs, filters, routes and neighbours of interfaces of VMs and were told to keep quiet
+// about (netlink::OwnChanges). Compare before writing. Our looks do not.
 // NOTE Loss: when the socket overflows, kLost comes at once and again when no more is missing:
 // everything may have changed. A periodic resync is still needed (map entries and the IPv6 switches
 // have no events here).
@@ -52,6 +53,7 @@ struct LinkEvent {
   // kNeighbour: of a permanent one that stands now. One that is as it should be is no news.
   std::optional<MacAddress> mac = {};
   std::uint32_t parent = 0;  // kQdisc, kFilter: the class or root of our HTB it hangs below
+  bool down = false;         // kLink: it went down
   bool operator==(const LinkEvent&) const = default;
 };
 

@@ -52,13 +52,14 @@ Status OpenForwardingProbe(HostDrivers& host) {
 Status OpenNetwork(const Options& options, HostDrivers& host) {
   RETURN_IF_ERROR(Take(netlink::NetlinkLinkDriver::Open(), host, host.links));
   RETURN_IF_ERROR(Take(netlink::NetlinkTapDriver::Open(), host, host.taps));
-  RETURN_IF_ERROR(
-      Take(netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver), host, host.qdiscs));
-  RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(), host, host.routes));
+  constexpr auto kOwn = netlink::OwnChanges::kPassedOver;
+  RETURN_IF_ERROR(Take(netlink::NetlinkQdiscDriver::Open(kOwn), host, host.qdiscs));
+  RETURN_IF_ERROR(Take(netlink::NetlinkRouteDriver::Open(kOwn), host, host.routes));
   host.sysctls = host.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
   ASSIGN_OR_RETURN(const auto mode, drivers::ChooseRedirect(options.redirect, bpf::ProbeRedirect));
-  RETURN_IF_ERROR(Take(bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = mode}),
-                       host, host.identities));
+  RETURN_IF_ERROR(Take(
+      bpf::BpfIdentityDriver::Open({.pin_directory = options.bpffs, .mode = mode, .own = kOwn}),
+      host, host.identities));
   RETURN_IF_ERROR(Take(nftables::NftFirewallDriver::Open(), host, host.firewall));
   RETURN_IF_ERROR(Take(netlink::NetlinkFlowDriver::Open(), host, host.flows));
   RETURN_IF_ERROR(OpenForwardingProbe(host));

@@ -11,13 +11,6 @@
 namespace forkplane::app {
 namespace {
 
-// TAP passes are short and mostly wait for the kernel's one lock; so many, that a thousand releases
-// are under way as fast as their TAPs can go. Of creations one at a time: others would spin on the
-// lock and slow down the one that has it (P1 with 1, 2, 4 and 8 at once on 2 cores: 1.38, 1.47,
-// 1.61 and 1.71 times the bare writer).
-constexpr int kTapWorkers = 8;
-constexpr runtime::WorkQueue::AtOnce kTapsAtOnce = {.front = 1, .behind = kTapWorkers - 1};
-
 constexpr std::chrono::nanoseconds kNow{0};
 
 // Every lease and slot changes a count in a status, and nobody waits for that: as long as the
@@ -109,24 +102,21 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                  *needs.drivers.flows},
                 needs.boards.interfaces, needs.boards.vmms,
                 {.requeue = [this](const std::string& key) { tap_.Add(key); },
-                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); },
+                 .bucket = [this](const auto& lease) { return shaping_loop_.BucketOf(lease); },
+                 .shape = [this](const auto& lease) { shaping_loop_.ShapeNewborn(lease); },
                  .registry = &needs.metrics}),
-      shaping_loop_(needs.ledger, *specs_, *needs.drivers.qdiscs, needs.boards.interfaces,
-                    {.leaf = needs.drivers.leaf,
-                     .requeue = [this](const std::string& key) { shaping_.Add(key); },
-                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
-                     .pressed = [this] { return shaping_.queue().Presses(); },
-                     .registry = &needs.metrics,
-                     .clock = &needs.clock}),
+      shaping_loop_(
+          needs.ledger, *specs_, *needs.drivers.qdiscs, needs.boards.interfaces,
+          {.leaf = needs.drivers.leaf,
+           .later = [this](const std::string& key, auto delay) { shaping_.AddAfter(key, delay); },
+           .registry = &needs.metrics,
+           .clock = &needs.clock}),
       host_({.name = "host"}, host_loop_, needs.clock, needs.rng, needs.metrics),
       network_({.name = "network"}, network_loop_, needs.clock, needs.rng, needs.metrics),
       tap_({.name = "tap",
-            .workers = kTapWorkers,
-            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); },
-            .at_once = kTapsAtOnce},
+            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); }},
            tap_loop_, needs.clock, needs.rng, needs.metrics),
-      shaping_({.name = "shaping", .behind = shaping::ShapingReconciler::IsDomain}, shaping_loop_,
-               needs.clock, needs.rng, needs.metrics) {}
+      shaping_({.name = "shaping"}, shaping_loop_, needs.clock, needs.rng, needs.metrics) {}
 
 NetworkLoops::~NetworkLoops() { Stop(); }
 
@@ -177,10 +167,8 @@ void NetworkLoops::AttachLedger() {
 void NetworkLoops::AttachFacts() {
   needs_.boards.vmms.Subscribe(
       [this](const std::string& uid) { AddAll(tap_, tap_loop_.KeysOfVm(uid)); });
-  needs_.boards.interfaces.Subscribe([this](const std::string& lease) {
-    tap_loop_.Learn(lease);
-    AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
-  });
+  needs_.boards.interfaces.Subscribe(
+      [this](const std::string& lease) { AddAll(shaping_, shaping_loop_.KeyOfFact(lease)); });
   const auto look_at_host = [this](const std::string&) { host_.Add(host::kKey); };
   needs_.boards.compute.Subscribe([this] { host_.AddMerged(host::kKey, kCountMergeWindow); });
   needs_.boards.orphans.Subscribe(look_at_host);

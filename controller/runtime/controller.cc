@@ -10,7 +10,7 @@ Controller::Controller(ControllerOptions options, Reconciler& reconciler, Clock&
     : options_(std::move(options)),
       reconciler_(reconciler),
       clock_(clock),
-      queue_(options_.name, clock, rng, registry, options_.behind, options_.at_once) {
+      queue_(options_.name, clock, rng, registry, options_.behind) {
   const std::string& name = options_.name;
   const metrics::Labels labels = {{"controller", name}};
   constexpr std::array<const char*, kOutcomes> kNames = {"error", "requeue", "requeue_after",

@@ -19,7 +19,6 @@ struct ControllerOptions {
   std::string name;  // label of every metric: "tap", "virtual_machine"
   int workers = 1;
   WorkQueue::Behind behind = {};
-  WorkQueue::AtOnce at_once = {};
 };
 
 // NOTE Lifecycle: made, wired (informers and boards call Add), Start after the informers it reads

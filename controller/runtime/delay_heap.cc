@@ -19,14 +19,6 @@ void DelayHeap::Remove(const std::string& key) {
   due_.erase(it);
 }
 
-void DelayHeap::RemoveAll(const std::string& prefix) {
-  auto it = due_.lower_bound(prefix);
-  while (it != due_.end() && it->first.starts_with(prefix)) {
-    order_.erase({it->second, it->first});
-    it = due_.erase(it);
-  }
-}
-
 std::optional<MonotonicTime> DelayHeap::Earliest() const {
   if (order_.empty()) return std::nullopt;
   return order_.begin()->first;

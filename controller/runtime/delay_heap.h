@@ -17,7 +17,6 @@ class DelayHeap {
  public:
   void Add(const std::string& key, MonotonicTime due);
   void Remove(const std::string& key);
-  void RemoveAll(const std::string& prefix);
   std::optional<MonotonicTime> Earliest() const;
   // Takes out what is due, earliest first.
   std::vector<std::string> TakeDue(MonotonicTime now);

@@ -20,7 +20,7 @@ double Seconds(std::chrono::nanoseconds duration) {
 }  // namespace
 
 WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-                     Behind behind, AtOnce at_once)
+                     Behind behind)
     : clock_(clock),
       metrics_{
           .depth = registry.AddGauge("workqueue_depth", "Current depth of the workqueue.",
@@ -43,7 +43,6 @@ WorkQueue::WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::R
               "How long the longest running processor has been running.", {{"name", name}}),
       },
       behind_(std::move(behind)),
-      at_once_(at_once),
       backoff_(rng) {}
 
 void WorkQueue::AddLocked(const std::string& key) {
@@ -57,7 +56,7 @@ void WorkQueue::AddLocked(const std::string& key) {
 void WorkQueue::EnterLocked(const std::string& key) {
   (behind_ && behind_(key) ? behind_order_ : order_).push_back(key);
   metrics_.depth.Set(static_cast<double>(ReadyLocked()));
-  if (IsOpenLocked()) changed_.NotifyOne();  // else whoever is done takes it
+  changed_.NotifyOne();
 }
 
 void WorkQueue::Add(const std::string& key) {
@@ -83,12 +82,6 @@ void WorkQueue::AddMerged(const std::string& key, std::chrono::nanoseconds windo
   const auto before = merged_.Earliest();
   merged_.Add(key, clock_.Now() + window);
   if (merged_.Earliest() != before) changed_.NotifyOne();
-}
-
-void WorkQueue::Looking(const std::string& key) {
-  MutexLock lock(mu_);
-  merged_.Remove(key);
-  merged_.RemoveAll(key + ":");
 }
 
 void WorkQueue::AddRateLimited(const std::string& key) {
@@ -123,21 +116,18 @@ std::optional<MonotonicTime> WorkQueue::EarliestLocked() const {
 }
 
 std::optional<std::string> WorkQueue::PopLocked() {
-  if (shut_down_ || !IsOpenLocked()) return std::nullopt;
-  const bool turn = FrontIsOpenLocked() && BehindIsOpenLocked() && ++taken_ % kBehindTurn == 0;
-  const bool front = FrontIsOpenLocked() && !turn;
+  if (shut_down_ || ReadyLocked() == 0) return std::nullopt;
+  const bool turn = !order_.empty() && !behind_order_.empty() && ++taken_ % kBehindTurn == 0;
+  const bool front = !order_.empty() && !turn;
   std::deque<std::string>& order = front ? order_ : behind_order_;
   std::string key = std::move(order.front());
   order.pop_front();
-  if (front) front_.insert(key);
   const MonotonicTime now = clock_.Now();
   const auto since = dirty_.find(key);
   metrics_.queue_duration.Observe(Seconds(now - since->second));
   dirty_.erase(since);
   merged_.Remove(key);
   processing_.emplace(key, now);
-  // Whoever was done may have taken a key of one kind, and left room for one of the other.
-  if (IsOpenLocked()) changed_.NotifyOne();
   metrics_.depth.Set(static_cast<double>(ReadyLocked()));
   return key;
 }
@@ -159,7 +149,7 @@ std::optional<std::string> WorkQueue::Get(const std::stop_token& stop) {
     // The wait is in real time whatever clock tells the delays.
     const MonotonicTime until = RealClock().Now() + wait;
     changed_.WaitUntil(mu_, stop, until, [this, due]() NO_THREAD_SAFETY_ANALYSIS {
-      return shut_down_ || IsOpenLocked() || EarliestLocked() != due;
+      return shut_down_ || ReadyLocked() != 0 || EarliestLocked() != due;
     });
   }
   return std::nullopt;
@@ -171,7 +161,6 @@ void WorkQueue::Done(const std::string& key) {
   CHECK(it != processing_.end());
   metrics_.work_duration.Observe(Seconds(clock_.Now() - it->second));
   processing_.erase(it);
-  front_.erase(key);
   if (dirty_.count(key) != 0) EnterLocked(key);
 }
 
@@ -179,11 +168,6 @@ void WorkQueue::ShutDown() {
   MutexLock lock(mu_);
   shut_down_ = true;
   changed_.NotifyAll();
-}
-
-bool WorkQueue::Presses() const {
-  const MutexLock lock(mu_);
-  return !order_.empty();
 }
 
 std::size_t WorkQueue::size() const {

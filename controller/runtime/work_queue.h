@@ -5,16 +5,14 @@
 //     is lost;
 //   - AddAfter keeps the earlier time of a key that waits already;
 //   - AddMerged gathers: the key comes once for all that was merged within the window, and not for
-//     what a pass has begun to read after (it begins, or says Looking).
+//     what was merged before its pass began.
 #pragma once
 
 #include <chrono>
 #include <deque>
 #include <functional>
-#include <limits>
 #include <map>
 #include <optional>
-#include <set>
 #include <stop_token>
 #include <string>
 
@@ -40,26 +38,13 @@ class WorkQueue {
   // line, under the queue's lock: a look in memory.
   using Behind = std::function<bool(const std::string& key)>;
 
-  // So many keys are in work at most: of those that stand behind, and of the others.
-  struct AtOnce {
-    static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
-    std::size_t front = kNoLimit;
-    std::size_t behind = kNoLimit;
-  };
-
   WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry,
-            Behind behind, AtOnce at_once);
-  WorkQueue(const std::string& name, Clock& clock, Rng& rng, metrics::Registry& registry)
-      : WorkQueue(name, clock, rng, registry, {}, {}) {}
+            Behind behind = {});
 
   void Add(const std::string& key) EXCLUDES(mu_);
   void AddAfter(const std::string& key, std::chrono::nanoseconds delay) EXCLUDES(mu_);
   // For what comes in swarms and where a little later is soon enough: events, counts in a status.
   void AddMerged(const std::string& key, std::chrono::nanoseconds window) EXCLUDES(mu_);
-  // The pass under way for this key reads the world anew from here on, or has asked for another
-  // that will: what was merged before is answered by it, for this key and its parts ("KEY:...").
-  // Only for a queue to which nothing is merged but news of what the pass reads.
-  void Looking(const std::string& key) EXCLUDES(mu_);
   // After a failure: waits longer each time, until Forget.
   void AddRateLimited(const std::string& key) EXCLUDES(mu_);
   void Forget(const std::string& key) EXCLUDES(mu_);
@@ -74,9 +59,6 @@ class WorkQueue {
   // From now on Add does nothing and Get gives nothing.
   void ShutDown() EXCLUDES(mu_);
 
-  // Whether a key that does not stand behind is ready: a long pass of one that does may end early
-  // for it, and come again.
-  bool Presses() const EXCLUDES(mu_);
   // Keys that are ready (not those delayed or in work).
   std::size_t size() const EXCLUDES(mu_);
   // When the earliest delayed key is due, for simulations that turn the clock.
@@ -97,13 +79,6 @@ class WorkQueue {
   void AddLocked(const std::string& key) REQUIRES(mu_);
   void EnterLocked(const std::string& key) REQUIRES(mu_);
   std::size_t ReadyLocked() const REQUIRES(mu_) { return order_.size() + behind_order_.size(); }
-  bool FrontIsOpenLocked() const REQUIRES(mu_) {
-    return !order_.empty() && front_.size() < at_once_.front;
-  }
-  bool BehindIsOpenLocked() const REQUIRES(mu_) {
-    return !behind_order_.empty() && processing_.size() - front_.size() < at_once_.behind;
-  }
-  bool IsOpenLocked() const REQUIRES(mu_) { return FrontIsOpenLocked() || BehindIsOpenLocked(); }
   void MoveDueLocked() REQUIRES(mu_);
   std::optional<std::string> PopLocked() REQUIRES(mu_);
   std::optional<MonotonicTime> EarliestLocked() const REQUIRES(mu_);
@@ -111,7 +86,6 @@ class WorkQueue {
   Clock& clock_;
   Metrics metrics_;
   const Behind behind_;
-  const AtOnce at_once_;
   mutable Mutex mu_;
   CondVar changed_;
   // Both orders together are dirty_ minus processing_, in the order of arrival. A key in both
@@ -121,7 +95,6 @@ class WorkQueue {
   unsigned taken_ GUARDED_BY(mu_) = 0;                               // while others stood behind
   std::map<std::string, MonotonicTime> dirty_ GUARDED_BY(mu_);       // since when
   std::map<std::string, MonotonicTime> processing_ GUARDED_BY(mu_);  // since when
-  std::set<std::string> front_ GUARDED_BY(mu_);                      // of those, not from behind
   DelayHeap delayed_ GUARDED_BY(mu_);
   DelayHeap merged_ GUARDED_BY(mu_);
   Backoff backoff_ GUARDED_BY(mu_);

@@ -124,8 +124,9 @@ Result<std::unique_ptr<BpfIdentityDriver>> BpfIdentityDriver::Open(const Identit
   }
   ASSIGN_OR_RETURN(Programs programs, LoadPrograms(options.pin_directory));
   ASSIGN_OR_RETURN(netlink::Socket socket, netlink::Socket::Open());
-  return std::unique_ptr<BpfIdentityDriver>(
-      new BpfIdentityDriver(std::move(programs), std::move(socket), mode, options.pin_directory));
+  ASSIGN_OR_RETURN(auto quiet, netlink::QuietSocket::OpenFor(options.own));
+  return std::unique_ptr<BpfIdentityDriver>(new BpfIdentityDriver(
+      std::move(programs), std::move(socket), std::move(quiet), mode, options.pin_directory));
 }
 
 const Program& BpfIdentityDriver::ProgramFor(Direction direction) const {
@@ -254,14 +255,14 @@ Status BpfIdentityDriver::Attach(std::uint32_t index, Direction direction) {
   const bool mirred = direction == Direction::kIngress && mode_ == RedirectMode::kMirred;
   if (mirred) {
     // The redirect first: behind a program that only translates, packets would pass unshaped.
-    RETURN_IF_ERROR(PutOnlyFilter(socket_, MirredSpecOf(index), programs_.match_all));
+    RETURN_IF_ERROR(PutOnlyFilter(SocketOfTap(), MirredSpecOf(index), programs_.match_all));
   }
-  ASSIGN_OR_RETURN(const bool stood, PutOnlyFilter(socket_, spec, ProgramFor(direction)));
+  ASSIGN_OR_RETURN(const bool stood, PutOnlyFilter(SocketOfTap(), spec, ProgramFor(direction)));
   // A program of the other mode had a filter behind it.
   if (!stood || mirred || direction == Direction::kEgress) return OkStatus();
   ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, ParentOf(direction)));
   if (Find(filters, kMirredPreference) == nullptr) return OkStatus();
-  return DeleteFilters(socket_, MirredSpecOf(index));  // of the other mode
+  return DeleteFilters(SocketOfTap(), MirredSpecOf(index));  // of the other mode
 }
 
 Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
@@ -271,10 +272,10 @@ Status BpfIdentityDriver::Detach(std::uint32_t index, Direction direction) {
   if (direction == Direction::kIngress) {
     ASSIGN_OR_RETURN(const auto filters, ListFilters(socket_, index, ParentOf(direction)));
     if (Find(filters, kMirredPreference) != nullptr) {
-      RETURN_IF_ERROR(DeleteFilters(socket_, MirredSpecOf(index)));
+      RETURN_IF_ERROR(DeleteFilters(SocketOfTap(), MirredSpecOf(index)));
     }
   }
-  return DeleteFilters(socket_, SpecOf(index, direction));
+  return DeleteFilters(SocketOfTap(), SpecOf(index, direction));
 }
 
 Result<bool> BpfIdentityDriver::ArePinned() { return bpf::ArePinned(programs_, pin_directory_); }

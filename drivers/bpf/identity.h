@@ -10,6 +10,7 @@
 #include "drivers/bpf/filter.h"
 #include "drivers/bpf/programs.h"
 #include "drivers/identity_driver.h"
+#include "drivers/netlink/quiet_socket.h"
 #include "drivers/netlink/socket.h"
 
 namespace forkplane::bpf {
@@ -20,6 +21,7 @@ struct IdentityOptions {
   std::string pin_directory;
   // Empty: a probe packet decides.
   std::optional<drivers::RedirectMode> mode;
+  netlink::OwnChanges own = netlink::OwnChanges::kTold;
 };
 
 class BpfIdentityDriver final : public drivers::IdentityDriver {
@@ -41,10 +43,12 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   Status AttachClassifier(std::uint32_t index) override;
 
  private:
-  BpfIdentityDriver(Programs programs, netlink::Socket socket, drivers::RedirectMode mode,
+  BpfIdentityDriver(Programs programs, netlink::Socket socket,
+                    std::unique_ptr<netlink::QuietSocket> quiet, drivers::RedirectMode mode,
                     std::string pin_directory)
       : programs_(std::move(programs)),
         socket_(std::move(socket)),
+        quiet_(std::move(quiet)),
         mode_(mode),
         pin_directory_(std::move(pin_directory)) {}
   // The program for a direction in this mode.
@@ -52,8 +56,12 @@ class BpfIdentityDriver final : public drivers::IdentityDriver {
   drivers::ProgramState RedirectStateOf(const std::vector<Filter>& ingress,
                                         std::uint32_t index) const;
 
+  // For changes of a TAP's filters.
+  netlink::SharedSocket& SocketOfTap() { return quiet_ ? quiet_->socket() : socket_; }
+
   Programs programs_;
   netlink::SharedSocket socket_;
+  std::unique_ptr<netlink::QuietSocket> quiet_;  // null: told
   drivers::RedirectMode mode_;
   std::string pin_directory_;
 };

@@ -28,6 +28,7 @@ Status EditLink(FakeKernel& kernel, std::string_view what, std::uint32_t index, 
     const bool was_up = link->link.up;
     edit(*link);
     AnnounceLink(state, index, link->link.up != was_up);
+    state.events.back().down = was_up && !link->link.up;
     return OkStatus();
   });
 }

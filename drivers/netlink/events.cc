@@ -36,7 +36,11 @@ std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
   const bool gone = message->nlmsg_type == RTM_DELLINK && header->ifi_family == AF_UNSPEC;
   const auto index = static_cast<std::uint32_t>(header->ifi_index);
   if (gone) return LinkEvent{LinkEventKind::kLinkGone, index, 0};
-  return LinkEvent{LinkEventKind::kLink, index, 0, (header->ifi_change & IFF_UP) != 0};
+  LinkEvent event{LinkEventKind::kLink, index, 0, (header->ifi_change & IFF_UP) != 0};
+  // Of a new link everything has changed.
+  constexpr unsigned kAll = ~0U;
+  event.down = event.turned && header->ifi_change != kAll && (header->ifi_flags & IFF_UP) == 0;
+  return event;
 }
 
 std::optional<LinkEvent> TcEventOf(LinkEventKind kind, const nlmsghdr* message) {
@@ -222,8 +226,19 @@ void NetlinkLinkEvents::Run(const std::stop_token& stop, const Callback& callbac
     if ((files[2].revents & (POLLIN | POLLERR)) != 0 && firewall_.Drain()) {
       callback({LinkEventKind::kFirewall});
     }
-    if ((files[0].revents & (POLLIN | POLLERR)) != 0) Drain(stop, callback);
+    if ((files[0].revents & (POLLIN | POLLERR)) == 0) continue;
+    Drain(stop, callback);
+    Gather(files);
   }
+}
+
+void NetlinkLinkEvents::Gather(std::array<pollfd, 3>& files) const {
+  using std::chrono::nanoseconds;
+  const timespec wait = {0, nanoseconds(kEventGather).count()};
+  files[0].fd = -1;
+  // However it ends, the next poll tells.
+  [[maybe_unused]] const int ready = ppoll(files.data(), files.size(), &wait, nullptr);
+  files[0].fd = socket_.get();
 }
 
 void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callback) {

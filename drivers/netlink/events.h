@@ -6,6 +6,10 @@
 // when the older events are read and new ones come again.
 #pragma once
 
+#include <poll.h>
+
+#include <array>
+#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -17,6 +21,9 @@
 namespace forkplane::netlink {
 
 inline constexpr int kEventBufferBytes = 16 * 1024 * 1024;
+
+// The making of one TAP is a dozen events, each of which would wake the reader.
+inline constexpr std::chrono::microseconds kEventGather{1000};
 
 // Of the quiet sockets of this process (quiet_socket.h).
 enum class Doings : std::uint8_t { kPassedOver, kTold };
@@ -40,6 +47,9 @@ class NetlinkLinkEvents final : public drivers::LinkEvents {
         wake_(std::move(wake)),
         filter_(std::move(filter)) {}
   void Run(const std::stop_token& stop, const Callback& callback);
+  // After something was read: what comes soon after is read together with what comes then, at one
+  // wake-up. Ends early for the firewall and when stopped.
+  void Gather(std::array<pollfd, 3>& files) const;
   // Everything that is queued; ends early when stopped.
   void Drain(const std::stop_token& stop, const Callback& callback);
 

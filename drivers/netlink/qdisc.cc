@@ -86,12 +86,12 @@ struct NetlinkQdiscDriver::UplinkDump {
   bool seen = false;
 };
 
-Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open(RateEvents rate_events) {
+Result<std::unique_ptr<NetlinkQdiscDriver>> NetlinkQdiscDriver::Open(OwnChanges own) {
   ASSIGN_OR_RETURN(Socket changes, Socket::Open());
   ASSIGN_OR_RETURN(Socket looks, Socket::Open());
   ASSIGN_OR_RETURN(auto quiet, QuietSocket::Open());
   return std::unique_ptr<NetlinkQdiscDriver>(
-      new NetlinkQdiscDriver(std::move(changes), std::move(looks), std::move(quiet), rate_events));
+      new NetlinkQdiscDriver(std::move(changes), std::move(looks), std::move(quiet), own));
 }
 
 Result<PortQdiscs> ListQdiscs(SharedSocket& socket, std::uint32_t index) {

@@ -15,15 +15,9 @@
 
 namespace forkplane::netlink {
 
-// What the event readers of this process do with changes of the rates of interfaces (class, leaf,
-// TBF) that a driver makes. kPassedOver: its caller looks afterwards, and nobody else needs to
-// know.
-enum class RateEvents : std::uint8_t { kTold, kPassedOver };
-
 class NetlinkQdiscDriver final : public drivers::QdiscDriver {
  public:
-  static Result<std::unique_ptr<NetlinkQdiscDriver>> Open(
-      RateEvents rate_events = RateEvents::kTold);
+  static Result<std::unique_ptr<NetlinkQdiscDriver>> Open(OwnChanges own = OwnChanges::kTold);
 
   Result<drivers::PortQdiscs> ObservePort(std::uint32_t index) override;
   Result<bool> HasTbf(std::uint32_t index) override;
@@ -47,13 +41,12 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
 
  private:
   NetlinkQdiscDriver(Socket changes, Socket looks, std::unique_ptr<QuietSocket> quiet,
-                     RateEvents rate_events)
-      : socket_(std::move(changes), std::move(looks)),
-        quiet_(std::move(quiet)),
-        rate_events_(rate_events) {}
+                     OwnChanges own)
+      : socket_(std::move(changes), std::move(looks)), quiet_(std::move(quiet)), own_(own) {}
   struct UplinkDump;
-  // For a change of the class, or of what belongs to it.
-  SharedSocket& RatesSocket(std::uint32_t minor);
+  // For a change of the class, or of what belongs to it; of a qdisc of a link.
+  SharedSocket& SocketOfClass(std::uint32_t minor);
+  SharedSocket& SocketOfLink(std::uint32_t index);
   // Where what is asked of a link happens.
   std::uint32_t At(std::uint32_t index) const;
   // Adds the classes, if there can be any.
@@ -70,7 +63,7 @@ class NetlinkQdiscDriver final : public drivers::QdiscDriver {
 
   SharedSocket socket_;
   std::unique_ptr<QuietSocket> quiet_;
-  const RateEvents rate_events_;
+  const OwnChanges own_;
   std::atomic<std::uint32_t> shaped_link_ = 0;  // in the place of IFB 0; 0: itself
 };
 

@@ -29,8 +29,13 @@ std::string WhatClass(std::string_view verb, std::uint32_t index, std::uint32_t 
 
 }  // namespace
 
-SharedSocket& NetlinkQdiscDriver::RatesSocket(std::uint32_t minor) {
-  const bool quiet = rate_events_ == RateEvents::kPassedOver && IsInterfaceNumber(minor);
+SharedSocket& NetlinkQdiscDriver::SocketOfClass(std::uint32_t minor) {
+  const bool quiet = own_ == OwnChanges::kPassedOver && IsInterfaceNumber(minor);
+  return quiet ? quiet_->socket() : socket_;
+}
+
+SharedSocket& NetlinkQdiscDriver::SocketOfLink(std::uint32_t index) {
+  const bool quiet = own_ == OwnChanges::kPassedOver && IsTapIndex(index);
   return quiet ? quiet_->socket() : socket_;
 }
 
@@ -55,7 +60,7 @@ Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
   Message message =
       TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kTbfHandle));
   PutTbf(message, tbf);
-  return socket_.Request(message, what);
+  return SocketOfLink(index).Request(message, what);
 }
 
 // Found by its handle, so that a qdisc which somebody else made is never changed.
@@ -65,7 +70,7 @@ Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, driver
   std::vector<Message> messages;
   messages.push_back(TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle)));
   PutTbf(messages.back(), tbf);
-  SharedSocket& socket = RatesSocket(NumberOfTap(index));
+  SharedSocket& socket = SocketOfLink(index);
   if (queue == drivers::Queue::kKeep) return socket.Request(messages.back(), what);
   // A new queue takes the old one's place and its packets with it. Two, because the kernel would
   // only change a queue that is of the kind which is asked for.
@@ -82,13 +87,13 @@ Status NetlinkQdiscDriver::AddClsact(std::uint32_t index) {
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
                               TcHeader(index, TC_H_CLSACT, kClsactHandle));
   message.Text(TCA_KIND, "clsact");
-  return socket_.Request(message, what);
+  return SocketOfLink(index).Request(message, what);
 }
 
 Status NetlinkQdiscDriver::DeleteClsact(std::uint32_t index) {
   ASSIGN_OR_RETURN(const std::string what, What("delete clsact", index));
   Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(index, TC_H_CLSACT, 0));
-  return socket_.Request(message, what);
+  return SocketOfLink(index).Request(message, what);
 }
 
 Status NetlinkQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
@@ -104,7 +109,7 @@ Status NetlinkQdiscDriver::DeleteRoot(std::uint32_t index) {
   // The kernel refuses when another handle stands there.
   const std::uint32_t handle = IsOwnedIndex(at) ? 0 : kHtbHandle;
   Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(at, TC_H_ROOT, handle));
-  return socket_.Request(message, fmt::format("delete root qdisc on link {:#x}", at));
+  return SocketOfLink(at).Request(message, fmt::format("delete root qdisc on link {:#x}", at));
 }
 
 Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, int flags,
@@ -116,7 +121,7 @@ Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, in
                 TcHeader(At(index), kHtbHandle | htb.parent_minor, kHtbHandle | htb.minor));
   PutHtbClass(message, htb);
   bool at_root = false;
-  RETURN_IF_ERROR(RatesSocket(htb.minor).Get(
+  RETURN_IF_ERROR(SocketOfClass(htb.minor).Get(
       message, WhatClass(verb, index, htb.minor), [&](const nlmsghdr* part) {
         const auto* header = HeaderOf<tcmsg>(part);
         at_root = header != nullptr && header->tcm_parent == TC_H_ROOT;
@@ -141,7 +146,7 @@ Status NetlinkQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor)
   RETURN_IF_ERROR(What("delete class", index));
   Message message =
       TcMessage(RTM_DELTCLASS, 0, TcHeader(At(index), kHtbHandle, kHtbHandle | (minor & 0xffff)));
-  return RatesSocket(minor).Request(message, WhatClass("delete", index, minor));
+  return SocketOfClass(minor).Request(message, WhatClass("delete", index, minor));
 }
 
 Status NetlinkQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) {
@@ -149,7 +154,7 @@ Status NetlinkQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor, con
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE,
                               TcHeader(At(index), kHtbHandle | (minor & 0xffff), 0));
   PutLeaf(message, leaf);
-  return RatesSocket(minor).Request(message, WhatClass("set leaf of", index, minor));
+  return SocketOfClass(minor).Request(message, WhatClass("set leaf of", index, minor));
 }
 
 }  // namespace forkplane::netlink

@@ -82,6 +82,11 @@ Result<std::unique_ptr<QuietSocket>> QuietSocket::Open() {
   return std::unique_ptr<QuietSocket>(new QuietSocket(std::move(socket), port));
 }
 
+Result<std::unique_ptr<QuietSocket>> QuietSocket::OpenFor(OwnChanges own) {
+  if (own == OwnChanges::kTold) return std::unique_ptr<QuietSocket>();
+  return Open();
+}
+
 QuietSocket::QuietSocket(Socket socket, std::uint32_t port)
     : socket_(std::move(socket)), port_(port) {}
 

@@ -18,10 +18,17 @@
 
 namespace forkplane::netlink {
 
+// What the event readers of this process hear of what a driver does to interfaces of VMs: TBF,
+// class, leaf, clsact, filters, host route and neighbour. kPassedOver: its caller looks afterwards,
+// and nobody else needs to know. (Changes of a link itself the kernel tells under nobody's port.)
+enum class OwnChanges : std::uint8_t { kTold, kPassedOver };
+
 class QuietSocket {
  public:
   // In the network namespace of the calling thread.
   static Result<std::unique_ptr<QuietSocket>> Open();
+  // Of a driver that opens one only where it is asked to pass over.
+  static Result<std::unique_ptr<QuietSocket>> OpenFor(OwnChanges own);
   ~QuietSocket();
   QuietSocket(const QuietSocket&) = delete;
   QuietSocket& operator=(const QuietSocket&) = delete;

@@ -141,13 +141,14 @@ std::optional<std::uint64_t> SpeedOf(int fd, const std::string& name) {
 
 }  // namespace
 
-Result<std::unique_ptr<NetlinkRouteDriver>> NetlinkRouteDriver::Open() {
+Result<std::unique_ptr<NetlinkRouteDriver>> NetlinkRouteDriver::Open(OwnChanges own) {
   ASSIGN_OR_RETURN(Socket changes, Socket::Open());
   ASSIGN_OR_RETURN(Socket looks, Socket::Open());
+  ASSIGN_OR_RETURN(auto quiet, QuietSocket::OpenFor(own));
   UniqueFd ethtool(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!ethtool.valid()) return FromErrno(errno, "socket for ethtool");
-  return std::unique_ptr<NetlinkRouteDriver>(
-      new NetlinkRouteDriver(std::move(changes), std::move(looks), std::move(ethtool)));
+  return std::unique_ptr<NetlinkRouteDriver>(new NetlinkRouteDriver(
+      std::move(changes), std::move(looks), std::move(quiet), std::move(ethtool)));
 }
 
 Result<std::vector<Ipv4Prefix>> NetlinkRouteDriver::ListAddresses(std::uint32_t index) {
@@ -313,13 +314,13 @@ Result<bool> NetlinkRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address)
 Status NetlinkRouteDriver::AddHostRoute(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("add route", address, index));
   Message message = RouteMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, index, address);
-  return socket_.Request(message, what);
+  return SocketOfInterface().Request(message, what);
 }
 
 Status NetlinkRouteDriver::DeleteHostRoute(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("delete route", address, index));
   Message message = RouteMessage(RTM_DELROUTE, 0, index, address);
-  return socket_.Request(message, what);
+  return SocketOfInterface().Request(message, what);
 }
 
 Result<std::vector<Neighbour>> NetlinkRouteDriver::ListNeighbours(std::uint32_t index) {
@@ -368,13 +369,13 @@ Status NetlinkRouteDriver::SetNeighbour(std::uint32_t index, const Neighbour& ne
   Message message =
       NeighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, index, neighbour.address);
   message.Struct(NDA_LLADDR, neighbour.mac);
-  return socket_.Request(message, what);
+  return SocketOfInterface().Request(message, what);
 }
 
 Status NetlinkRouteDriver::DeleteNeighbour(std::uint32_t index, Ipv4 address) {
   ASSIGN_OR_RETURN(const std::string what, What("delete neighbour", address, index));
   Message message = NeighbourMessage(RTM_DELNEIGH, 0, index, address);
-  return socket_.Request(message, what);
+  return SocketOfInterface().Request(message, what);
 }
 
 Lookup<Uplink> NetlinkRouteDriver::DefaultUplink() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "controller/base/unique_fd.h"
+#include "drivers/netlink/quiet_socket.h"
 #include "drivers/netlink/socket.h"
 #include "drivers/route_driver.h"
 
@@ -15,7 +16,7 @@ namespace forkplane::netlink {
 
 class NetlinkRouteDriver final : public drivers::RouteDriver {
  public:
-  static Result<std::unique_ptr<NetlinkRouteDriver>> Open();
+  static Result<std::unique_ptr<NetlinkRouteDriver>> Open(OwnChanges own = OwnChanges::kTold);
 
   Result<std::vector<Ipv4Prefix>> ListAddresses(std::uint32_t index) override;
   Status AddAddress(std::uint32_t index, const Ipv4Prefix& address) override;
@@ -37,8 +38,13 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Lookup<drivers::Uplink> UplinkByName(const std::string& name) override;
 
  private:
-  NetlinkRouteDriver(Socket changes, Socket looks, UniqueFd ethtool)
-      : socket_(std::move(changes), std::move(looks)), ethtool_(std::move(ethtool)) {}
+  NetlinkRouteDriver(Socket changes, Socket looks, std::unique_ptr<QuietSocket> quiet,
+                     UniqueFd ethtool)
+      : socket_(std::move(changes), std::move(looks)),
+        quiet_(std::move(quiet)),
+        ethtool_(std::move(ethtool)) {}
+  // For changes of what an interface of a VM has: host route and neighbour.
+  SharedSocket& SocketOfInterface() { return quiet_ ? quiet_->socket() : socket_; }
   // All unicast routes of the main table, of one link or (0) of all; device names are not filled.
   Result<std::vector<drivers::Route>> DumpRoutes(std::uint32_t index, bool host_routes_only);
   // Whether the main table has a route that looks like `like`, which also tells the kernel what to
@@ -46,7 +52,8 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Result<bool> HasRoute(const rtmsg& like, const Ipv4Prefix& destination, std::uint32_t index);
 
   SharedSocket socket_;
-  UniqueFd ethtool_;  // any socket of the namespace
+  std::unique_ptr<QuietSocket> quiet_;  // null: told
+  UniqueFd ethtool_;                    // any socket of the namespace
 };
 
 }  // namespace forkplane::netlink

@@ -1,6 +1,7 @@
 #include "reconcilers/shaping/reconciler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "controller/base/log.h"
 #include "controller/base/network_names.h"
@@ -12,8 +13,11 @@ namespace {
 
 constexpr std::uint64_t kBitsPerByte = 8;
 
-// Of one pass over a domain before it ends for an interface that waits: it gets on all the same.
-constexpr int kActionsAtLeast = 32;
+// After its birth an interface is looked at again, with all others of its domain: for what others
+// did meanwhile.
+constexpr std::chrono::seconds kFirstLook{1};
+// Until then the tap loop has begun to answer a release that came before its TAP was made.
+constexpr std::chrono::milliseconds kUnbornAgain{50};
 
 struct Executor {
   drivers::QdiscDriver& qdiscs;
@@ -38,84 +42,117 @@ ShapingReconciler::ShapingReconciler(ledger::Ledger& ledger, const Specs& specs,
       qdiscs_(qdiscs),
       facts_(facts),
       options_(std::move(options)),
+      last_unseen_(ledger.LastLease()),
       metrics_(options_.registry, options_.clock != nullptr ? *options_.clock : RealClock()),
       repairs_(options_.registry, "shaping", {"class", "tbf"}) {}
 
-Result<Observed> ShapingReconciler::Shape(const std::string& key, const Scope& scope,
-                                          const Leases& leases, Sight& sight,
+Result<Observed> ShapingReconciler::Shape(Pass& pass, std::optional<Observed> assumed,
                                           const std::stop_token& stop) {
-  // A pass is about the TAPs that its first look found: in a burst, in which the tap loop makes
-  // more meanwhile, it would not find an end otherwise. Those are for another pass.
-  std::optional<std::vector<std::uint32_t>> first;  // their numbers, in order
-  const auto observe = [&]() -> Result<Observed> {
-    if (options_.looking) options_.looking(key);
-    sight.looked = metrics_.Now();
-    ASSIGN_OR_RETURN(Observed is, Observe(scope, leases));
-    if (!first) {
-      first.emplace();
-      for (const auto& [number, tbf] : is.tbfs) first->push_back(number);
-      return is;
-    }
-    std::erase_if(is.tbfs, [&](const auto& tbf) {
-      const bool newer = !std::binary_search(first->begin(), first->end(), tbf.first);
-      if (newer) sight.newer.insert(tbf.first);
-      return newer;
-    });
-    return is;
-  };
   return runtime::Converge<Observed>(
-      observe,
+      [&]() -> Result<Observed> {
+        pass.looked = metrics_.Now();
+        if (assumed) return *std::exchange(assumed, std::nullopt);
+        if (!pass.newborn) TakeLeases(pass);
+        return Observe(pass.scope, pass.leases);
+      },
       [&](const Observed& is) {
-        sight.wishes = WishesOf(leases, is);
-        const Desired desired = Desire(sight.wishes, is);
+        pass.wishes = WishesOf(pass, is);
+        const Desired desired = Desire(pass.wishes, is);
         Want(desired);
         return options_.plan(desired, is);
       },
-      [&, actions = 0](const Action& action) mutable {
-        sight.yields = MustYield(key, actions++);
-        return sight.yields ? Status(Cancelled("yields")) : Execute(scope.ifb, action);
-      },
-      stop);
+      [&](const Action& action) { return Execute(pass, action); }, stop);
 }
 
-bool ShapingReconciler::MustYield(const std::string& key, int actions) const {
-  return actions >= kActionsAtLeast && IsDomain(key) && options_.pressed && options_.pressed();
+// A fact comes at the end of the first pass that the tap loop makes for a lease. Before it TAP,
+// class and leaf may be half made, or made after this loop has looked for them.
+bool ShapingReconciler::IsUnborn(const ledger::InterfaceLease& lease) const {
+  return lease.id > last_unseen_ && !facts_.Get(ledger::KeyOf(lease.id));
+}
+
+// Before the look: what is being released then, and is not unborn, gets no class any more.
+void ShapingReconciler::TakeLeases(Pass& pass) const {
+  pass.leases = LeasesOf(pass.scope);
+  pass.unborn.clear();
+  for (const auto& lease : pass.leases) {
+    if (IsUnborn(lease)) pass.unborn.insert(lease.id);
+  }
 }
 
 Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
-  ASSIGN_OR_RETURN(Scope scope, ScopeOf(key));
-  Leases leases = LeasesOf(scope);
-  // What is released meanwhile is its domain's: all of a burst with one commit.
-  if (scope.number && leases.empty()) return runtime::Next::Done();
-  const Leases asked = leases;
-  Sight sight;
-  Result<Observed> observed = Shape(key, scope, leases, sight, stop);
-  if (!observed.ok() && scope.number && observed.error().code != Code::kCancelled) {
+  Pass pass;
+  ASSIGN_OR_RETURN(pass.scope, ScopeOf(key));
+  TakeLeases(pass);
+  // What is released meanwhile is its domain's: all of a burst with one commit. Of what is unborn
+  // the fact brings the key.
+  if (pass.scope.number && pass.leases.size() == pass.unborn.size()) return runtime::Next::Done();
+  const Leases asked = pass.leases;
+  Result<Observed> observed = Shape(pass, std::nullopt, stop);
+  if (!observed.ok() && pass.scope.number && observed.error().code != Code::kCancelled) {
     // Somebody else's class below ours, for one, shows only among all.
     log::Debug("interface is not shaped; looking at its domain",
                {{"key", key}, {"err", observed.error()}});
-    scope.number.reset();
-    leases = LeasesOf(scope);
-    observed = Shape(std::to_string(scope.ifb), scope, leases, sight, stop);
+    pass.scope.number.reset();
+    observed = Shape(pass, std::nullopt, stop);
   }
-  if (sight.yields) return runtime::Next::After({});
   if (!observed.ok()) {
     Fail(asked);
     return std::move(observed).error().WithContext(fmt::format("shaping {}", key));
   }
-  for (std::size_t i = 0; i < leases.size(); ++i) {
-    const Wish& wish = sight.wishes[i];
-    const std::string shortfall = Shortfall(wish, *observed);
-    Publish(leases[i], wish, shortfall, *observed);
-    Note(leases[i], wish, shortfall, sight.looked);
+  Report(pass, *observed);
+  ASSIGN_OR_RETURN(const bool all, ConfirmReleased(pass, *observed));
+  return all ? runtime::Next::Done() : runtime::Next::After(kUnbornAgain);
+}
+
+void ShapingReconciler::Report(const Pass& pass, const Observed& observed) {
+  for (std::size_t i = 0; i < pass.leases.size(); ++i) {
+    if (pass.unborn.contains(pass.leases[i].id)) continue;
+    const Wish& wish = pass.wishes[i];
+    const std::string shortfall = Shortfall(wish, observed);
+    Publish(pass.leases[i], wish, shortfall, observed);
+    Note(pass.leases[i], wish, shortfall, pass.looked);
   }
-  RETURN_IF_ERROR(ConfirmReleased(leases, *observed));
-  // What was merged of them this pass has answered without looking.
-  if (options_.requeue) {
-    for (const std::uint32_t number : sight.newer) options_.requeue(KeyOfNumber(number));
+}
+
+std::optional<drivers::Tbf> ShapingReconciler::BucketOf(const ledger::InterfaceLease& lease) const {
+  const auto capacity = CapacityOf(IfbOf(lease.number));
+  if (!capacity) return std::nullopt;
+  const Wish wish = WishOf(lease, SharedOf(lease), *capacity);
+  if (wish.intent != Intent::kShape) return std::nullopt;
+  return wish.rates.tbf;
+}
+
+// What was just made need not be looked for, nor what nobody had before: the plan is that of a
+// world in which it is so, and the look after it tells whether it was.
+void ShapingReconciler::ShapeNewborn(const ledger::InterfaceLease& lease) {
+  const std::uint32_t ifb = IfbOf(lease.number);
+  const auto capacity = CapacityOf(ifb);
+  const auto bucket = BucketOf(lease);
+  if (!capacity || !bucket) return;
+  Observed assumed;
+  assumed.ready = true;
+  assumed.capacity_bytes_per_second = *capacity;
+  assumed.tbfs[lease.number] = *bucket;
+  Pass pass;
+  pass.scope = {ifb, lease.number};
+  pass.newborn = true;
+  pass.leases = {lease};
+  const auto observed = Shape(pass, std::move(assumed), {});
+  if (!observed.ok()) {
+    log::Debug("interface is not shaped with its TAP; left to the loop",
+               {{"lease", ledger::KeyOf(lease.id)}, {"err", observed.error()}});
+    return;
   }
-  return runtime::Next::Done();
+  Report(pass, *observed);
+  if (options_.later) options_.later(std::to_string(ifb), kFirstLook);
+}
+
+std::optional<std::uint64_t> ShapingReconciler::CapacityOf(std::uint32_t ifb) const {
+  const MutexLock lock(mu_);
+  const auto capacity = capacities_.find(ifb);
+  if (capacity == capacities_.end()) return std::nullopt;
+  return capacity->second;
 }
 
 // The tap loop frees leases meanwhile, and retracts their facts: of one that came after that nobody
@@ -152,27 +189,39 @@ void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const Wish& wi
   if (shortfall.empty()) repairs_.Saw(lease.number, wish.rates);
 }
 
-Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease,
-                               const Observed& observed) const {
+ShapingReconciler::Shared ShapingReconciler::SharedOf(const ledger::InterfaceLease& lease) const {
+  const auto network = ledger_.GetNetwork(lease.network_uid);
+  if (!network) return {};
+  return {network->parameters.mtu, specs_.Network(lease.network_name)};
+}
+
+Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease, const Shared& shared,
+                               std::uint64_t capacity) const {
   Wish wish{Intent::kRelease, lease.number, {}};
   if (lease.state != ledger::InterfaceState::kActive) return wish;
   wish.intent = Intent::kKeep;
   const auto vm = specs_.Vm(lease.owner.uid);
-  const auto network = ledger_.GetNetwork(lease.network_uid);
-  if (!vm || !network || lease.ordinal >= vm->spec.interfaces.size()) return wish;
+  if (!vm || !shared.mtu || lease.ordinal >= vm->spec.interfaces.size()) return wish;
   wish.intent = Intent::kShape;
-  const auto spec = specs_.Network(lease.network_name);
-  wish.rates =
-      RatesOf(lease.number, EffectiveBandwidth(vm->spec.interfaces[lease.ordinal], spec.get()),
-              network->parameters.mtu, {observed.capacity_bytes_per_second, options_.leaf});
+  wish.rates = RatesOf(lease.number,
+                       EffectiveBandwidth(vm->spec.interfaces[lease.ordinal], shared.network.get()),
+                       *shared.mtu, {capacity, options_.leaf});
   return wish;
 }
 
-std::vector<Wish> ShapingReconciler::WishesOf(const Leases& leases,
-                                              const Observed& observed) const {
+std::vector<Wish> ShapingReconciler::WishesOf(const Pass& pass, const Observed& observed) const {
   std::vector<Wish> wishes;
-  wishes.reserve(leases.size());
-  for (const auto& lease : leases) wishes.push_back(WishOf(lease, observed));
+  wishes.reserve(pass.leases.size());
+  std::map<std::string_view, Shared> networks;  // by uid
+  for (const auto& lease : pass.leases) {
+    if (pass.unborn.contains(lease.id)) {
+      wishes.push_back({Intent::kKeep, lease.number, {}});
+      continue;
+    }
+    const auto [network, is_new] = networks.try_emplace(lease.network_uid);
+    if (is_new) network->second = SharedOf(lease);
+    wishes.push_back(WishOf(lease, network->second, observed.capacity_bytes_per_second));
+  }
   return wishes;
 }
 
@@ -204,6 +253,11 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
       }
     }
   }
+  {
+    const MutexLock lock(mu_);
+    capacities_.erase(scope.ifb);
+    if (observed.ready) capacities_[scope.ifb] = observed.capacity_bytes_per_second;
+  }
   for (const auto& lease : leases) {
     const auto port = domain.ports.find(TapIndex(lease.number));
     if (lease.state != ledger::InterfaceState::kActive || port == domain.ports.end()) continue;
@@ -213,14 +267,27 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
   return observed;
 }
 
-Status ShapingReconciler::Execute(std::uint32_t ifb, const Action& action) {
+Status ShapingReconciler::Execute(const Pass& pass, const Action& action) {
+  const std::uint32_t ifb = pass.scope.ifb;
   if (log::Writes(log::Level::kDebug)) {
     log::Debug("shaping action", {{"domain", ifb}, {"action", ToString(action)}});
   }
-  RETURN_IF_ERROR(std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action));
   const PartOfInterface of = PartOf(action);
-  repairs_.Did(MakeNumber(ifb, of.minor), of.part);
+  const std::uint32_t number = MakeNumber(ifb, of.minor);
+  if (std::holds_alternative<DeleteClass>(action) && IsLeasedSince(pass, number)) {
+    return Conflict("leased since the look");
+  }
+  RETURN_IF_ERROR(std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action));
+  repairs_.Did(number, of.part);
   return OkStatus();
+}
+
+// Its class was made with its TAP, after the leases were taken: it only looks like one of nobody.
+bool ShapingReconciler::IsLeasedSince(const Pass& pass, std::uint32_t number) const {
+  const auto lease = ledger_.GetInterfaceByNumber(number);
+  if (!lease || lease->state != ledger::InterfaceState::kActive) return false;
+  return std::none_of(pass.leases.begin(), pass.leases.end(),
+                      [&](const auto& known) { return known.id == lease->id; });
 }
 
 void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
@@ -242,11 +309,15 @@ void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish&
   });
 }
 
-Status ShapingReconciler::ConfirmReleased(const Leases& leases, const Observed& observed) {
+Result<bool> ShapingReconciler::ConfirmReleased(const Pass& pass, const Observed& observed) {
   std::vector<ledger::LeaseId> gone;
-  for (const auto& lease : leases) {
+  bool all = true;
+  for (const auto& lease : pass.leases) {
     const bool releasing = lease.state == ledger::InterfaceState::kReleasing;
-    if (releasing && !lease.class_absent && !observed.classes.contains(MinorOf(lease.number))) {
+    if (!releasing || lease.class_absent) continue;
+    if (pass.unborn.contains(lease.id)) {
+      all = false;
+    } else if (!observed.classes.contains(MinorOf(lease.number))) {
       gone.push_back(lease.id);
     }
   }
@@ -254,14 +325,16 @@ Status ShapingReconciler::ConfirmReleased(const Leases& leases, const Observed& 
   for (const auto id : gone) {
     if (!ledger_.GetInterface(id)) facts_.Retract(ledger::KeyOf(id));
   }
-  return OkStatus();
+  return all;
 }
 
 Result<std::string> ShapingReconciler::Explain(const std::string& key) {
   ASSIGN_OR_RETURN(const Scope scope, ScopeOf(key));
-  const Leases leases = LeasesOf(scope);
-  ASSIGN_OR_RETURN(const Observed observed, Observe(scope, leases));
-  return ExplainText(Desire(WishesOf(leases, observed), observed), observed);
+  Pass pass;
+  pass.scope = scope;
+  TakeLeases(pass);
+  ASSIGN_OR_RETURN(const Observed observed, Observe(scope, pass.leases));
+  return ExplainText(Desire(WishesOf(pass, observed), observed), observed);
 }
 
 }  // namespace forkplane::shaping

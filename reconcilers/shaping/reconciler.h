@@ -2,21 +2,25 @@
 // repaired as a whole, what nobody leased and what is released included; an active interface
 // ("0:1f", IFB and minor as tc writes it) costs the same however many others there are. What one
 // interface alone does not get right, its domain does. See plan.h for what it owns and promises.
-// No fork waits for it: until it ran, both directions are bounded by the Network's unshapedRate
-// and the default class.
+// A new interface is shaped by the pass that makes its TAP (ShapeNewborn, on that pass's thread);
+// this loop looks at it a second later, with its domain. What could not be shaped so is this
+// loop's: until it ran, both directions are bounded by the Network's unshapedRate and the default
+// class.
 //
 // NOTE Wiring (app): one worker, so that no two passes are about one class. Add a key for
 //   - a ledger Change of kind kInterface or kNetwork (KeysOf),
 //   - a LinkEvent on our IFBs or TAPs (KeysOf, gathered for MergeWindow); kLost: AllKeys. What the
-//     loop itself changes it looks at: of that no event should come back (netlink::RateEvents),
+//     loop itself changes it looks at: of that no event should come back (netlink::QuietSocket),
 //   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
 //   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
-// `requeue`, `looking` and `pressed` of Options go to the same queue. Looking with the key of a
-// domain means its interfaces too (WorkQueue::Looking). Domains stand behind interfaces (IsDomain),
-// and end early for one that waits.
+// `later` of Options goes to the same queue. BucketOf and ShapeNewborn are the tap loop's
+// (tap::Options).
 // Before the key, tell Learn of each ledger Change and LearnOfVm, LearnOfNetwork of each change of
 // an object that was known before: the lag is counted from there.
+//
+// NOTE Threading: one worker reconciles; BucketOf and ShapeNewborn run on the tap loop's threads,
+// for a lease that the worker leaves alone: one of this life of which there is no fact yet.
 //
 // NOTE Facts: publishes InterfaceFacts.shaped only when what was seen equals the spec, with the
 // rates as observed. The ledger is told ConfirmAbsent(kClass) after a dump without the class.
@@ -24,11 +28,14 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "controller/base/mutex.h"
 #include "controller/ledger/ledger.h"
 #include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
@@ -52,11 +59,7 @@ using Planner = std::function<std::vector<Action>(const Desired&, const Observed
 
 struct Options {
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;  // fq_codel where the kernel has it
-  std::function<void(const std::string& key)> requeue = {};
-  // Before each look of a pass at the kernel: answers what was merged into the queue before.
-  std::function<void(const std::string& key)> looking = {};
-  // Whether the key of an interface waits for the worker.
-  std::function<bool()> pressed = {};
+  std::function<void(const std::string& key, std::chrono::nanoseconds delay)> later = {};
   Planner plan = MakePlan;
   metrics::Registry* registry = nullptr;
   const Clock* clock = nullptr;  // none: the machine's
@@ -71,7 +74,13 @@ class ShapingReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
-  // Many changes, nobody waits for each: a thousand releases, say.
+  // The bucket that the TAP of an interface shall have; nullopt: not known (the VM is not in the
+  // cache, or no look at the uplink has succeeded yet).
+  std::optional<drivers::Tbf> BucketOf(const ledger::InterfaceLease& lease) const EXCLUDES(mu_);
+  // A TAP that nobody else works on was made with the bucket that BucketOf said: makes class and
+  // leaf, looks at all three, and publishes what it saw. What fails is left to the loop.
+  void ShapeNewborn(const ledger::InterfaceLease& lease) EXCLUDES(mu_);
+
   static bool IsDomain(const std::string& key) { return key.find(':') == std::string::npos; }
   // How long events of the key are gathered.
   static std::chrono::nanoseconds MergeWindow(const std::string& key);
@@ -95,23 +104,35 @@ class ShapingReconciler final : public runtime::Reconciler {
   static Result<Scope> ScopeOf(const std::string& key);
   std::string KeyOfNumber(std::uint32_t number) const;
   Leases LeasesOf(const Scope& scope) const;
-  // What a pass saw besides what stands.
-  struct Sight {
-    MonotonicTime looked;           // when the last look began
-    std::vector<Wish> wishes;       // by it; one for each lease
-    std::set<std::uint32_t> newer;  // of TAPs that the first look did not find
-    bool yields = false;            // of a domain: its pass has ended for an interface
+  struct Pass {
+    Scope scope;
+    bool newborn = false;              // of ShapeNewborn: its lease is given
+    Leases leases;                     // as they were before the last look
+    std::set<ledger::LeaseId> unborn;  // of them: kept, and nothing is said of them
+    std::vector<Wish> wishes;          // by the last look; one for each lease
+    MonotonicTime looked;              // when that began
   };
-  // Until the kernel is as wished.
-  Result<Observed> Shape(const std::string& key, const Scope& scope, const Leases& leases,
-                         Sight& sight, const std::stop_token& stop);
+  // What the leases of a Network have in common.
+  struct Shared {
+    std::optional<std::uint32_t> mtu = {};  // none: the Network has no lease
+    std::shared_ptr<const crd::Network> network = {};
+  };
+  // Until the kernel is as wished. `assumed` takes the place of the first look.
+  Result<Observed> Shape(Pass& pass, std::optional<Observed> assumed, const std::stop_token& stop);
+  // The tap loop is about to make its TAP, or does, and shapes it.
+  bool IsUnborn(const ledger::InterfaceLease& lease) const;
+  bool IsLeasedSince(const Pass& pass, std::uint32_t number) const;
+  void TakeLeases(Pass& pass) const;
+  std::optional<std::uint64_t> CapacityOf(std::uint32_t ifb) const EXCLUDES(mu_);
   // Needs the observation: unlimited means the uplink's capacity.
-  std::vector<Wish> WishesOf(const Leases& leases, const Observed& observed) const;
+  std::vector<Wish> WishesOf(const Pass& pass, const Observed& observed) const;
   static Desired Desire(std::vector<Wish> wishes, const Observed& observed);
-  Wish WishOf(const ledger::InterfaceLease& lease, const Observed& observed) const;
-  Result<Observed> Observe(const Scope& scope, const Leases& leases);
-  bool MustYield(const std::string& key, int actions) const;
-  Status Execute(std::uint32_t ifb, const Action& action);
+  Shared SharedOf(const ledger::InterfaceLease& lease) const;
+  Wish WishOf(const ledger::InterfaceLease& lease, const Shared& shared,
+              std::uint64_t capacity) const;
+  Result<Observed> Observe(const Scope& scope, const Leases& leases) EXCLUDES(mu_);
+  Status Execute(const Pass& pass, const Action& action);
+  void Report(const Pass& pass, const Observed& observed);
   void Amend(const ledger::InterfaceLease& lease,
              const std::function<void(runtime::InterfaceFacts&)>& change);
   void Fail(const Leases& leases);
@@ -120,15 +141,20 @@ class ShapingReconciler final : public runtime::Reconciler {
             MonotonicTime looked);
   void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
                const Observed& observed);
-  Status ConfirmReleased(const Leases& leases, const Observed& observed);
+  // False: of some it is too early.
+  Result<bool> ConfirmReleased(const Pass& pass, const Observed& observed);
 
   ledger::Ledger& ledger_;
   const Specs& specs_;
   drivers::QdiscDriver& qdiscs_;
   runtime::InterfaceFactBoard& facts_;
   const Options options_;
+  const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
   Metrics metrics_;
   runtime::Repairs<std::uint32_t, Rates> repairs_;  // by number
+  mutable Mutex mu_;
+  // Of the root class of each IFB as last seen, in bytes per second; none while it is not there.
+  std::map<std::uint32_t, std::uint64_t> capacities_ GUARDED_BY(mu_);
 };
 
 }  // namespace forkplane::shaping

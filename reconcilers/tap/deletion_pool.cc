@@ -1,7 +1,5 @@
 #include "reconcilers/tap/deletion_pool.h"
 
-#include <algorithm>
-
 #include "controller/runtime/converge.h"
 
 namespace forkplane::tap {
@@ -73,30 +71,22 @@ void DeletionPool::Run(const std::stop_token& stop) {
 }
 
 void DeletionPool::Yield(const std::stop_token& stop) {
-  const MonotonicTime until = RealClock().Now() + kYieldMax;
-  while (!stop.stop_requested()) {
-    const MonotonicTime now = RealClock().Now();
-    std::erase_if(creations_, [now](const auto& creation) { return creation.second <= now; });
-    if (creations_.empty() || until <= now) return;
-    MonotonicTime next = until;
-    for (const auto& [key, counts_until] : creations_) next = std::min(next, counts_until);
-    changed_.WaitUntil(mu_, stop, next,
-                       [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_.empty(); });
-  }
+  changed_.WaitUntil(mu_, stop, RealClock().Now() + kYieldMax,
+                     [this]() NO_THREAD_SAFETY_ANALYSIS { return creations_ == 0; });
 }
 
-void DeletionPool::BeginCreation(const std::string& key) {
-  const MutexLock lock(mu_);
-  creations_.insert_or_assign(key, RealClock().Now() + kYieldMax);
+DeletionPool::Creation::Creation(DeletionPool& pool) : pool_(pool) {
+  const MutexLock lock(pool_.mu_);
+  ++pool_.creations_;
 }
 
-void DeletionPool::EndCreation(const std::string& key) {
+DeletionPool::Creation::~Creation() {
   bool wake = false;
   {
-    const MutexLock lock(mu_);
-    wake = creations_.erase(key) != 0 && creations_.empty() && !queue_.empty();
+    const MutexLock lock(pool_.mu_);
+    wake = --pool_.creations_ == 0 && !pool_.queue_.empty();
   }
-  if (wake) changed_.NotifyAll();
+  if (wake) pool_.changed_.NotifyAll();
 }
 
 }  // namespace forkplane::tap

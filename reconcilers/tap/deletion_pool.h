@@ -39,11 +39,18 @@ class DeletionPool {
   // only says that the world moved (NotFound, Exists, Conflict).
   std::optional<Error> TakeFailure(const std::string& key) EXCLUDES(mu_);
 
-  // A creation begins, and ends, or does not for kYieldMax. Meanwhile each thread puts its next
-  // work off, for kYieldMax at most, so that a host that creates without pause deletes all the
-  // same.
-  void BeginCreation(const std::string& key) EXCLUDES(mu_);
-  void EndCreation(const std::string& key) EXCLUDES(mu_);
+  // While one lives, each thread puts its next work off, for kYieldMax at most, so that a host that
+  // creates without pause deletes all the same.
+  class Creation {
+   public:
+    explicit Creation(DeletionPool& pool);
+    ~Creation();
+    Creation(const Creation&) = delete;
+    Creation& operator=(const Creation&) = delete;
+
+   private:
+    DeletionPool& pool_;
+  };
   static constexpr std::chrono::milliseconds kYieldMax{50};
 
   // Finishes what has begun, drops what waits (the next start sees it again); then `done` is called
@@ -63,7 +70,7 @@ class DeletionPool {
   const Done done_;
   mutable Mutex mu_;
   CondVar changed_;
-  std::map<std::string, MonotonicTime> creations_ GUARDED_BY(mu_);  // until when they count
+  int creations_ GUARDED_BY(mu_) = 0;
   std::deque<Job> queue_ GUARDED_BY(mu_);
   std::set<std::string> pending_ GUARDED_BY(mu_);
   std::map<std::string, Error> failures_ GUARDED_BY(mu_);

@@ -12,11 +12,6 @@ bool TapReconciler::CanWait(const std::string& key) const {
   return fact && fact->ready;
 }
 
-void TapReconciler::Learn(const std::string& key) {
-  const auto fact = facts_.Get(key);
-  if (!fact || fact->shaped) deletions_.EndCreation(key);
-}
-
 std::vector<std::string> TapReconciler::AllKeys() const {
   std::vector<std::string> keys;
   for (const auto& vm : ledger_.ListAll().vms) {
@@ -51,6 +46,10 @@ std::vector<std::string> TapReconciler::KeysOf(const drivers::LinkEvent& event) 
   }
   if (IsTapIndex(event.index)) {
     const auto lease = ledger_.GetInterfaceByNumber(NumberOfTap(event.index));
+    // What its creation does to the link the kernel tells under nobody's name: the look that is due
+    // sees that. That it went down, or away, was somebody else.
+    const bool own = event.kind == LinkEventKind::kLink && !event.down;
+    if (lease && own && IsUnseen(lease->id)) return {};
     // What a port of a bridge has switched off is no matter; all links tell when all are.
     if (lease && event.kind == LinkEventKind::kSwitch) {
       const auto network = ledger_.GetNetwork(lease->network_uid);

@@ -52,7 +52,7 @@ struct Desired {
   bool isolated = true;
   std::uint32_t mtu = 1500;
   drivers::IdentityEntry entry;
-  drivers::Tbf unshaped;  // of a new TBF
+  drivers::Tbf unshaped;  // of a new TBF while the interface's own rate is not known
   Ipv4 address;           // outer
   bool operator==(const Desired&) const = default;
 };

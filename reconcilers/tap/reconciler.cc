@@ -26,6 +26,7 @@ std::string Name(const ledger::InterfaceLease& lease) {
 struct Executor {
   const Drivers& on;
   const Desired& want;
+  const std::optional<drivers::Tbf> bucket;  // of AddTbf
   const std::uint32_t number = want.spec.number;
   const std::uint32_t tap = TapIndex(number);
   const std::uint32_t bridge = want.routed ? 0 : BridgeIndex(want.bridge);
@@ -46,7 +47,7 @@ struct Executor {
   Status operator()(const AddClsact&) { return on.qdiscs.AddClsact(tap); }
   Status operator()(const Attach& a) { return on.identities.Attach(tap, a.direction); }
   Status operator()(const DeleteRoot&) { return on.qdiscs.DeleteRoot(tap); }
-  Status operator()(const AddTbf&) { return on.qdiscs.AddTbf(tap, want.unshaped); }
+  Status operator()(const AddTbf&) { return on.qdiscs.AddTbf(tap, bucket.value_or(want.unshaped)); }
   Status operator()(const SetDown&) { return on.links.SetUp(tap, false); }
   Status operator()(const SetMaster&) { return on.links.SetMaster(tap, bridge); }
   Status operator()(const SetPortUp&) { return on.links.SetPortUp(tap, want.isolated); }
@@ -103,25 +104,21 @@ Result<runtime::Next> TapReconciler::Reconcile(const std::string& key,
   }
   ASSIGN_OR_RETURN(const Desired desired, Desire(*lease));
   repairs_.Want(key, desired);
-  if (IsNewborn(*lease, desired) && RaiseUnseen(key, desired)) {
+  if (IsNewborn(*lease, desired) && RaiseUnseen(*lease, desired)) {
     repairs_.Saw(key, desired);
     Publish(key, true, "");
-    // Nobody has looked; but what it made itself is no reason to look before kFirstLook: in a burst
-    // that would hold up the others.
-    if (options_.looking) options_.looking(key);
     return runtime::Next::After(kFirstLook);
   }
+  SetUnseen(lease->id, false);
   bool handed_over = false;
-  const auto observe = [&] {
-    if (options_.looking) options_.looking(key);
-    return Observe(desired, lease->owner.uid);
-  };
+  const auto observe = [&] { return Observe(desired, lease->owner.uid); };
   const auto plan = [&](const Observed& observed) { return options_.plan(desired, observed); };
   const auto execute = [&](const Action& action) {
     const bool slow = std::holds_alternative<DeleteTap>(action);
-    if (!slow || options_.deletion_threads == 0) return Execute(key, desired, action);
+    if (!slow || options_.deletion_threads == 0) return ExecuteUnderLook(*lease, desired, action);
     handed_over = true;
-    deletions_.Submit(key, [this, key, desired, action] { return Execute(key, desired, action); });
+    deletions_.Submit(
+        key, [this, lease = *lease, desired, action] { return Execute(lease, desired, action); });
     return Status(Cancelled("handed to the deletion pool"));
   };
   auto observed = runtime::Converge<Observed>(observe, plan, execute, stop);
@@ -152,24 +149,41 @@ bool TapReconciler::IsNewborn(const ledger::InterfaceLease& lease, const Desired
 // A fork waits for this, so nothing is asked of the kernel: each creation that succeeds says what a
 // look would, and one that fails (a bridge that is not there or not up, a foreign link in our
 // place) leaves the rest to a pass that looks. True: it stands.
-bool TapReconciler::RaiseUnseen(const std::string& key, const Desired& desired) {
-  deletions_.BeginCreation(key);
+bool TapReconciler::RaiseUnseen(const ledger::InterfaceLease& lease, const Desired& desired) {
+  const DeletionPool::Creation creation(deletions_);
+  SetUnseen(lease.id, true);
   Observed nothing;
   nothing.bridge_up = true;
   nothing.vmm = Vmm::kNone;
   for (const Action& action : options_.plan(desired, nothing)) {
-    const Status done = Execute(key, desired, action);
+    const Status done = Execute(lease, desired, action);
     if (done.ok()) continue;
-    log::Debug("tap action failed; looking", {{"lease", key}, {"err", done.error()}});
-    deletions_.EndCreation(key);
+    log::Debug("tap action failed; looking",
+               {{"lease", ledger::KeyOf(lease.id)}, {"err", done.error()}});
     return false;
   }
+  if (options_.shape) options_.shape(lease);
   return true;
+}
+
+bool TapReconciler::IsUnseen(ledger::LeaseId lease) const {
+  const MutexLock lock(mu_);
+  return unseen_.contains(lease);
+}
+
+void TapReconciler::SetUnseen(ledger::LeaseId lease, bool unseen) {
+  const MutexLock lock(mu_);
+  if (unseen) {
+    unseen_.insert(lease);
+  } else {
+    unseen_.erase(lease);
+  }
 }
 
 void TapReconciler::Forget(ledger::LeaseId lease) {
   const MutexLock lock(mu_);
   begun_.erase(lease);
+  unseen_.erase(lease);
 }
 
 Result<runtime::Next> TapReconciler::Finish(const ledger::InterfaceLease& lease,
@@ -205,15 +219,31 @@ void TapReconciler::Publish(const std::string& key, bool ready, const std::strin
   });
 }
 
-Status TapReconciler::Execute(const std::string& key, const Desired& desired,
+Status TapReconciler::Execute(const ledger::InterfaceLease& lease, const Desired& desired,
                               const Action& action) {
+  const std::string key = ledger::KeyOf(lease.id);
   if (log::Writes(log::Level::kDebug)) {
     log::Debug("tap action", {{"lease", key}, {"action", ToString(action)}});
   }
   // What this loop takes away itself it does not put back.
   if (std::holds_alternative<DeleteTap>(action)) repairs_.Forget(key);
-  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired}, action));
+  const bool bounds = std::holds_alternative<AddTbf>(action);
+  const auto bucket = bounds && options_.bucket ? options_.bucket(lease) : std::nullopt;
+  RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, bucket}, action));
   repairs_.Did(key, PartOf(action));
+  return OkStatus();
+}
+
+// Nobody hears of what this loop does to its own (QuietSocket): that a TBF is new, and nobody has
+// seen its rate, the shaping loop learns by the fact.
+Status TapReconciler::ExecuteUnderLook(const ledger::InterfaceLease& lease, const Desired& desired,
+                                       const Action& action) {
+  RETURN_IF_ERROR(Execute(lease, desired, action));
+  if (!std::holds_alternative<AddTbf>(action)) return OkStatus();
+  facts_.Amend(ledger::KeyOf(lease.id), [](runtime::InterfaceFacts& facts) {
+    facts.shaped = false;
+    facts.shaped_reason = "Pending";
+  });
   return OkStatus();
 }
 

@@ -7,18 +7,18 @@
 //     come back), on a bridge of ours or on an IFB; kLost: AllKeys,
 //   - a VmmFacts change: the interfaces of that VM (KeysOfVm),
 //   - a periodic resync: AllKeys.
-// Tell Learn of each change of InterfaceFacts.
-// `requeue` and `looking` of Options must go to the same queue; in it, keys that can wait stand
-// behind (CanWait): neither a thousand releases nor a resync hold up a fork.
+// `requeue` of Options must go to the same queue; in it, keys that can wait stand behind (CanWait):
+// neither a thousand releases nor a resync hold up a fork. One worker: creations at the same time
+// would spin on the kernel's one lock, and slow down the one that has it.
 //
 // NOTE Threading: several workers, one key each. Deletions and flushes run in the pool; a pass that
 // handed one over ends and is queued again when it is done; a failure is that pass's error, which
 // backs off.
 //
-// NOTE Facts: publishes InterfaceFacts.ready and .reason; the fact is retracted when the lease is
-// gone. The ledger is told ConfirmAbsent(kTap) only after an observation without any trace, and
-// after the flows of the address were flushed: before that it cannot be given out again, whenever
-// this process ends.
+// NOTE Facts: publishes InterfaceFacts.ready and .reason, and takes .shaped back when it has made a
+// TBF anew; the fact is retracted when the lease is gone. The ledger is told ConfirmAbsent(kTap)
+// only after an observation without any trace, and after the flows of the address were flushed:
+// before that it cannot be given out again, whenever this process ends.
 #pragma once
 
 #include <functional>
@@ -59,8 +59,10 @@ struct Options {
   // would double the whole.
   int deletion_threads = 25;
   std::function<void(const std::string& key)> requeue = {};
-  // Before each look of a pass at the kernel: answers what was merged into the queue before.
-  std::function<void(const std::string& key)> looking = {};
+  // Of the shaping loop: BucketOf and ShapeNewborn. Without them, and where the bucket is not
+  // known, a new TBF has the Network's unshapedRate until that loop comes.
+  std::function<std::optional<drivers::Tbf>(const ledger::InterfaceLease&)> bucket = {};
+  std::function<void(const ledger::InterfaceLease&)> shape = {};
   Planner plan = MakePlan;
   metrics::Registry* registry = nullptr;
 };
@@ -84,9 +86,6 @@ class TapReconciler final : public runtime::Reconciler {
   std::vector<std::string> KeysOf(const drivers::LinkEvent& event) const;
   std::vector<std::string> KeysOfVm(const std::string& owner_uid) const;
 
-  // Of a change of its fact: what is shaped, or gone, holds up no deletion any more.
-  void Learn(const std::string& key);
-
   // Before what Options.requeue reaches is destroyed: a deletion under way calls it at its end.
   void StopDeletions() { deletions_.Stop(); }
 
@@ -98,10 +97,15 @@ class TapReconciler final : public runtime::Reconciler {
   Status ObserveSwitches(const std::string& name, Observed& observed);
   Status ObserveBridge(const Desired& desired, Observed& observed);
   void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
-  Status Execute(const std::string& key, const Desired& desired, const Action& action);
+  Status Execute(const ledger::InterfaceLease& lease, const Desired& desired, const Action& action);
+  Status ExecuteUnderLook(const ledger::InterfaceLease& lease, const Desired& desired,
+                          const Action& action);
   void Publish(const std::string& key, bool ready, const std::string& reason);
   bool IsNewborn(const ledger::InterfaceLease& lease, const Desired& desired) EXCLUDES(mu_);
-  bool RaiseUnseen(const std::string& key, const Desired& desired);
+  bool RaiseUnseen(const ledger::InterfaceLease& lease, const Desired& desired);
+  // Made without a look, and not looked at since.
+  bool IsUnseen(ledger::LeaseId lease) const EXCLUDES(mu_);
+  void SetUnseen(ledger::LeaseId lease, bool unseen) EXCLUDES(mu_);
   void Forget(ledger::LeaseId lease) EXCLUDES(mu_);
   // Nothing of a released lease is left: forgets its flows and says so to the ledger.
   Status Confirm(const ledger::InterfaceLease& lease);
@@ -114,8 +118,9 @@ class TapReconciler final : public runtime::Reconciler {
   const runtime::VmmFactBoard& vmms_;
   const Options options_;
   const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
-  Mutex mu_;
-  std::set<ledger::LeaseId> begun_ GUARDED_BY(mu_);  // younger ones on which a pass has begun
+  mutable Mutex mu_;
+  std::set<ledger::LeaseId> begun_ GUARDED_BY(mu_);   // younger ones on which a pass has begun
+  std::set<ledger::LeaseId> unseen_ GUARDED_BY(mu_);  // of them
   runtime::Repairs<std::string, Desired> repairs_;
   DeletionPool deletions_;  // last: its threads use the rest
 };

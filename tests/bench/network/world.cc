@@ -10,7 +10,6 @@ namespace forkplane::bench {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr int kTapWorkers = 8;  // as in the daemon
 constexpr std::int64_t kBitsPerByte = 8;
 
 void AddAll(runtime::Controller& controller, const std::vector<std::string>& keys) {
@@ -45,10 +44,12 @@ Result<std::unique_ptr<Drivers>> OpenDrivers() {
   ASSIGN_OR_RETURN(drivers->links, netlink::NetlinkLinkDriver::Open());
   ASSIGN_OR_RETURN(drivers->taps, netlink::NetlinkTapDriver::Open());
   ASSIGN_OR_RETURN(drivers->qdiscs,
-                   netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver));
-  ASSIGN_OR_RETURN(drivers->routes, netlink::NetlinkRouteDriver::Open());
+                   netlink::NetlinkQdiscDriver::Open(netlink::OwnChanges::kPassedOver));
+  ASSIGN_OR_RETURN(drivers->routes,
+                   netlink::NetlinkRouteDriver::Open(netlink::OwnChanges::kPassedOver));
   ASSIGN_OR_RETURN(drivers->flows, netlink::NetlinkFlowDriver::Open());
-  ASSIGN_OR_RETURN(drivers->identities, bpf::BpfIdentityDriver::Open({{}, {}}));
+  ASSIGN_OR_RETURN(drivers->identities,
+                   bpf::BpfIdentityDriver::Open({{}, {}, netlink::OwnChanges::kPassedOver}));
   return drivers;
 }
 
@@ -122,20 +123,17 @@ World::World(std::unique_ptr<Drivers> drivers, std::unique_ptr<ledger::Ledger> l
                  *drivers_->routes, drivers_->sysctls, *drivers_->flows},
                 facts_, vmms_,
                 {.requeue = [this](const std::string& key) { tap_.Add(key); },
-                 .looking = [this](const std::string& key) { tap_.queue().Looking(key); },
+                 .bucket = [this](const auto& lease) { return shaping_loop_.BucketOf(lease); },
+                 .shape = [this](const auto& lease) { shaping_loop_.ShapeNewborn(lease); },
                  .registry = &metrics_}),
-      shaping_loop_(*ledger_, specs_, *drivers_->qdiscs, facts_,
-                    {.requeue = [this](const std::string& key) { shaping_.Add(key); },
-                     .looking = [this](const std::string& key) { shaping_.queue().Looking(key); },
-                     .pressed = [this] { return shaping_.queue().Presses(); },
-                     .registry = &metrics_}),
+      shaping_loop_(
+          *ledger_, specs_, *drivers_->qdiscs, facts_,
+          {.later = [this](const std::string& key, auto delay) { shaping_.AddAfter(key, delay); },
+           .registry = &metrics_}),
       tap_({.name = "tap",
-            .workers = kTapWorkers,
-            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); },
-            .at_once = {.front = 1, .behind = kTapWorkers - 1}},
+            .behind = [this](const std::string& key) { return tap_loop_.CanWait(key); }},
            tap_loop_, RealClock(), SystemRng(), metrics_),
-      shaping_({.name = "shaping", .behind = shaping::ShapingReconciler::IsDomain}, shaping_loop_,
-               RealClock(), SystemRng(), metrics_) {}
+      shaping_({.name = "shaping"}, shaping_loop_, RealClock(), SystemRng(), metrics_) {}
 
 World::~World() {
   subscription_.reset();
@@ -169,7 +167,6 @@ Status World::Start() {
     changed_.NotifyAll();
   });
   facts_.Subscribe([this](const std::string& lease) {
-    tap_loop_.Learn(lease);
     AddAll(shaping_, shaping_loop_.KeyOfFact(lease));
     const MutexLock lock(mu_);
     changed_.NotifyAll();

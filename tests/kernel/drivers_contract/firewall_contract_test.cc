@@ -222,7 +222,9 @@ TEST_P(DriversContract, ABridgeTurnsWhenItIsNewOrGoesUpOrDownAndNotWhenAPortJoin
     // The kernel's order is that of its changes: what the join said of the bridge came before.
     EXPECT_EQ(seen.Count(turned), 0);
     ASSERT_OK(world.links->SetUp(kBridge, false));
-    EXPECT_TRUE(seen.Saw(turned));
+    LinkEvent fell = turned;
+    fell.down = true;
+    EXPECT_TRUE(seen.Saw(fell));
     world.events->Stop();
   });
 }

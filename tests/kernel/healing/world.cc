@@ -105,11 +105,12 @@ World::~World() {
 void World::OpenDrivers(const Setup& setup) {
   Take(netlink::NetlinkLinkDriver::Open(), drivers_, drivers_.links);
   Take(netlink::NetlinkTapDriver::Open(), drivers_, drivers_.taps);
-  Take(netlink::NetlinkQdiscDriver::Open(netlink::RateEvents::kPassedOver), drivers_,
-       drivers_.qdiscs);
-  Take(netlink::NetlinkRouteDriver::Open(), drivers_, drivers_.routes);
+  constexpr auto kPassedOver = netlink::OwnChanges::kPassedOver;
+  Take(netlink::NetlinkQdiscDriver::Open(kPassedOver), drivers_, drivers_.qdiscs);
+  Take(netlink::NetlinkRouteDriver::Open(kPassedOver), drivers_, drivers_.routes);
   drivers_.sysctls = drivers_.parts.Add(std::make_unique<netlink::ProcSysctlDriver>());
-  Take(bpf::BpfIdentityDriver::Open({pins_, setup.mode}), drivers_, drivers_.identities);
+  Take(bpf::BpfIdentityDriver::Open({pins_, setup.mode, kPassedOver}), drivers_,
+       drivers_.identities);
   Take(nftables::NftFirewallDriver::Open(), drivers_, drivers_.firewall);
   Take(netlink::NetlinkFlowDriver::Open(), drivers_, drivers_.flows);
   drivers_.forwarding = drivers_.parts.Add(testing::OpenForwardingProbe());

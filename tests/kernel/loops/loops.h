@@ -99,6 +99,8 @@ class Loops {
         network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h");
     tap::Options tap_options;
     tap_options.deletion_threads = deletion_threads;
+    tap_options.bucket = [this](const auto& lease) { return shaping_->BucketOf(lease); };
+    tap_options.shape = [this](const auto& lease) { shaping_->ShapeNewborn(lease); };
     tap_ = std::make_unique<tap::TapReconciler>(
         *ledger_,
         tap::Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_,
@@ -124,6 +126,11 @@ class Loops {
   }
   void TapPass() {
     for (const auto& key : tap_->AllKeys()) Must(tap_->Reconcile(key, {}), "tap");
+  }
+
+  // As if the tap loop had been there and could make none.
+  void PassOverTaps() {
+    for (const auto& key : tap_->AllKeys()) facts.Amend(key, [](runtime::InterfaceFacts&) {});
   }
 
   void TapPass(const ledger::InterfaceLease& lease) { Must(TryTapPass(lease), "tap"); }

@@ -87,6 +87,7 @@ void RunHighway() {
   loops.NetworkPass();
   for (std::uint32_t i = 0; i < kClasses / 100; ++i) loops.Claim(fmt::format("vm-{}", i), 100);
   loops.HostPass();
+  loops.PassOverTaps();
   loops.ShapingPass();
   std::vector<std::size_t> classes;
   for (const std::uint32_t ifb : {0U, 1U}) {

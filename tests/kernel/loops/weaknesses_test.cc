@@ -130,6 +130,7 @@ TEST_F(WeaknessTest, FiveHundredInterfacesHaveFiveHundredClasses) {  // W5
     loops.objects.network_.spec.cidr = "10.77.0.0/20";
     loops.Pass();
     for (int i = 0; i < 500; ++i) loops.Claim(fmt::format("vm-{}", i));
+    loops.PassOverTaps();
     loops.ShapingPass();
     const auto uplink = *loops.qdiscs->ObserveUplink(IfbIndex(0));
     std::set<std::uint32_t> minors;

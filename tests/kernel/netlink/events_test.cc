@@ -14,6 +14,8 @@
 #include "controller/base/network_names.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
+#include "drivers/netlink/route.h"
+#include "drivers/netlink/tap.h"
 #include "drivers/netlink/tc_codec.h"
 #include "tests/support/netns.h"
 
@@ -179,7 +181,7 @@ TEST_F(EventsTest, OfRatesThatAreLookedAtAnywayNothingIsTold) {
     Receiver all;
     ASSERT_TRUE(events->Start([&](const LinkEvent& event) { receiver.OnEvent(event); }).ok());
     ASSERT_TRUE(all_events->Start([&](const LinkEvent& event) { all.OnEvent(event); }).ok());
-    const auto qdiscs = *NetlinkQdiscDriver::Open(RateEvents::kPassedOver);
+    const auto qdiscs = *NetlinkQdiscDriver::Open(OwnChanges::kPassedOver);
     const std::uint32_t ifb = IfbIndex(0);
     drivers::HtbClass htb = {kRootClassMinor, 0, 1'000'000, 1'000'000, 20'000, 20'000, 20'000};
     ASSERT_TRUE(qdiscs->AddHtb(ifb, kDefaultClassMinor).ok());
@@ -198,6 +200,53 @@ TEST_F(EventsTest, OfRatesThatAreLookedAtAnywayNothingIsTold) {
     for (const LinkEvent& event : receiver.Events()) {
       EXPECT_NE(event, of_class);
       EXPECT_NE(event.parent, ClassHandle(1)) << "its leaf";
+    }
+    events->Stop();
+    all_events->Stop();
+  });
+}
+
+// The same of what the tap loop does to a TAP, but for the link itself, which the kernel tells
+// under nobody's name. The fall of a link is told as such.
+TEST_F(EventsTest, OfQdiscsAndRoutesOfItsTapsADriverHearsNothing) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  testing::RunInNetworkNamespace([&] {
+    links_ = *NetlinkLinkDriver::Open();
+    const auto taps = *NetlinkTapDriver::Open();
+    const auto events = *NetlinkLinkEvents::Open();
+    const auto all_events = *NetlinkLinkEvents::Open(kEventBufferBytes, Doings::kTold);
+    Receiver receiver;
+    Receiver all;
+    ASSERT_TRUE(events->Start([&](const LinkEvent& event) { receiver.OnEvent(event); }).ok());
+    ASSERT_TRUE(all_events->Start([&](const LinkEvent& event) { all.OnEvent(event); }).ok());
+    const auto qdiscs = *NetlinkQdiscDriver::Open(OwnChanges::kPassedOver);
+    const auto routes = *NetlinkRouteDriver::Open(OwnChanges::kPassedOver);
+    const std::uint32_t tap = TapIndex(1);
+    const Ipv4 address{0x0a4d0003};
+    ASSERT_TRUE(taps->Create({.number = 1, .alias = "a"}).ok());
+    ASSERT_TRUE(qdiscs->AddClsact(tap).ok());
+    ASSERT_TRUE(qdiscs->AddTbf(tap, {625'000, 6'250, 65'536}).ok());
+    ASSERT_TRUE(links_->SetUp(tap, true).ok());
+    ASSERT_TRUE(routes->AddHostRoute(tap, address).ok());
+    ASSERT_TRUE(routes->SetNeighbour(tap, {address, OuterMac(1)}).ok());
+    ASSERT_TRUE(routes->DeleteNeighbour(tap, address).ok());
+    ASSERT_TRUE(routes->DeleteHostRoute(tap, address).ok());
+    ASSERT_TRUE(qdiscs->DeleteClsact(tap).ok());
+    LinkEvent lost = {LinkEventKind::kRoute, tap};
+    lost.address = address;
+    EXPECT_TRUE(all.Saw(lost));
+    EXPECT_TRUE(all.Saw({LinkEventKind::kQdisc, tap, kTbfHandle}));
+    ASSERT_TRUE(links_->SetUp(tap, false).ok());
+    LinkEvent fell = {LinkEventKind::kLink, tap, 0, true};
+    EXPECT_TRUE(receiver.Saw(fell)) << "new, and up";
+    fell.down = true;
+    EXPECT_TRUE(receiver.Saw(fell));
+    for (const LinkEvent& event : receiver.Events()) {
+      const bool told = event.kind == LinkEventKind::kLink;
+      // The end of a neighbour is the kernel's own doing, and told as that.
+      const bool ended = event.kind == LinkEventKind::kNeighbour && !event.mac;
+      EXPECT_TRUE(told || ended) << static_cast<int>(event.kind);
     }
     events->Stop();
     all_events->Stop();

@@ -32,9 +32,7 @@ class ShapingKeysTest : public ::testing::Test {
     options.path = ":memory:";
     options.boot_id = "boot";
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
-    Options of_loop;
-    of_loop.pressed = [this] { return pressed_; };
-    loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, of_loop);
+    loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, Options{});
   }
 
   // The first IFB with a root class, ready to shape.
@@ -62,7 +60,6 @@ class ShapingKeysTest : public ::testing::Test {
     return ledger_->Claim(claim).value().interfaces.front().number;
   }
 
-  bool pressed_ = false;
   SeededRng rng_{1};
   OneSpec specs_;
   fake::FakeKernel kernel_;
@@ -137,6 +134,7 @@ TEST_F(ShapingKeysTest, AKeyThatMeansNothingIsRefused) {
 // Whoever hangs a class of his own below one of ours keeps it from being deleted.
 TEST_F(ShapingKeysTest, WhatOneInterfaceAloneDoesNotGetRightItsDomainDoes) {
   const std::uint32_t minor = MinorOf(Lease());
+  facts_.Publish("1", {.ready = true});
   RaiseIfb();
   ASSERT_TRUE(AddClass(minor, 0));  // not below the root class: must be made anew
   ASSERT_TRUE(AddClass(0x77, minor));
@@ -145,20 +143,6 @@ TEST_F(ShapingKeysTest, WhatOneInterfaceAloneDoesNotGetRightItsDomainDoes) {
   const auto classes = qdiscs_.ObserveUplink(IfbIndex(0))->classes;
   ASSERT_EQ(classes.size(), 2u);
   EXPECT_EQ(classes[0].htb.parent_minor, kRootClassMinor);
-}
-
-TEST_F(ShapingKeysTest, ADomainEndsEarlyForAnInterfaceThatWaits) {
-  constexpr std::uint32_t kLeaked = 100;
-  RaiseIfb();
-  for (std::uint32_t n = 0; n < kLeaked; ++n) ASSERT_TRUE(AddClass(0x100 + n, kRootClassMinor));
-  const auto left = [&] { return qdiscs_.ObserveUplink(IfbIndex(0))->classes.size() - 1; };
-  pressed_ = true;
-  EXPECT_EQ(loop_->Reconcile("0", {}).value(), runtime::Next::After({}));
-  EXPECT_GT(left(), 0u);
-  EXPECT_LT(left(), kLeaked) << "it gets on all the same";
-  pressed_ = false;
-  EXPECT_EQ(loop_->Reconcile("0", {}).value(), runtime::Next::Done());
-  EXPECT_EQ(left(), 0u);
 }
 
 }  // namespace

@@ -54,15 +54,14 @@ TEST(DeletionPoolTest, NoWorkBeginsWhileSomethingIsCreated) {
     return OkStatus();
   };
   const auto started = std::chrono::steady_clock::now();
-  pool.BeginCreation("one");
+  auto one = std::make_unique<DeletionPool::Creation>(pool);
   pool.Submit("a", work);
-  pool.BeginCreation("another");
-  pool.EndCreation("another");
+  { const DeletionPool::Creation another(pool); }
   std::this_thread::sleep_for(DeletionPool::kYieldMax / 5);
   const int seen = begun;
   const bool soon = std::chrono::steady_clock::now() - started < DeletionPool::kYieldMax / 2;
   EXPECT_TRUE(seen == 0 || !soon);  // not soon: this thread was held up, and nothing is shown
-  pool.EndCreation("one");
+  one.reset();
   Await(begun, 1);
   pool.Submit("b", work);
   Await(begun, 2);
@@ -73,8 +72,9 @@ TEST(DeletionPoolTest, AHostThatCreatesWithoutPauseDeletesAllTheSame) {
   DeletionPool pool(1, [](const std::string&, const Status&) {});
   std::jthread creating([&pool](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      pool.BeginCreation("again");
+      const DeletionPool::Creation one(pool);
       std::this_thread::sleep_for(DeletionPool::kYieldMax / 10);
+      const DeletionPool::Creation the_next(pool);
     }
   });
   for (const char* key : {"a", "b"}) {
@@ -87,27 +87,9 @@ TEST(DeletionPoolTest, AHostThatCreatesWithoutPauseDeletesAllTheSame) {
   Await(begun, 2);
 }
 
-TEST(DeletionPoolTest, ACreationThatDoesNotEndIsForgotten) {
-  std::atomic<int> begun = 0;
-  DeletionPool pool(1, [](const std::string&, const Status&) {});
-  const auto started = std::chrono::steady_clock::now();
-  pool.BeginCreation("for ever");
-  constexpr int kWorks = 200;
-  for (int i = 0; i < kWorks; ++i) {
-    pool.Submit(fmt::format("{}", i), [&begun]() -> Status {
-      ++begun;
-      begun.notify_all();
-      return OkStatus();
-    });
-  }
-  Await(begun, kWorks);
-  EXPECT_LT(std::chrono::steady_clock::now() - started, kWorks * DeletionPool::kYieldMax)
-      << "it held up each";
-}
-
 TEST(DeletionPoolTest, StopDoesNotWaitForACreation) {
   DeletionPool pool(1, [](const std::string&, const Status&) {});
-  pool.BeginCreation("for ever");
+  const DeletionPool::Creation creation(pool);
   pool.Submit("a", [] { return OkStatus(); });
   pool.Stop();
 }

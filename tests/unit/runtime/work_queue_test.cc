@@ -39,17 +39,15 @@ TEST_F(WorkQueueTest, AKeyWaitsOnce) {  // W4
 // W4: what nobody waits for does not hold up what somebody does, and is not forgotten either.
 TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
   WorkQueue queue("behind", clock_, rng_, registry_,
-                  [](const std::string& key) { return key.front() == 'z'; }, {});
+                  [](const std::string& key) { return key.front() == 'z'; });
   for (int i = 0; i < 3; ++i) queue.Add(fmt::format("z{}", i));
   for (int i = 0; i < 10; ++i) queue.Add(fmt::format("a{}", i));
   EXPECT_EQ(queue.size(), 13U);
-  EXPECT_TRUE(queue.Presses());
   std::vector<std::string> taken;
   while (const auto key = queue.TryGet()) taken.push_back(*key);
   EXPECT_THAT(taken, ::testing::ElementsAre("a0", "a1", "a2", "a3", "a4", "a5", "a6", "z0", "a7",
                                             "a8", "a9", "z1", "z2"));
   queue.Add("z3");
-  EXPECT_FALSE(queue.Presses()) << "nothing but what may stand behind";
   EXPECT_EQ(queue.TryGet(), "z3");
   queue.Add("z0");  // in work: it gets in line when it is done
   queue.Done("z0");
@@ -57,23 +55,6 @@ TEST_F(WorkQueueTest, WhatMayStandBehindDoesAndHasItsTurn) {
   EXPECT_EQ(queue.TryGet(), "b");
   EXPECT_EQ(queue.TryGet(), "z0");
   EXPECT_EQ(queue.TryGet(), std::nullopt);
-}
-
-TEST_F(WorkQueueTest, OfNeitherKindAreMoreInWorkThanItIsGiven) {
-  WorkQueue queue("lanes", clock_, rng_, registry_,
-                  [](const std::string& key) { return key.front() == 'z'; },
-                  {.front = 1, .behind = 2});
-  for (const char* key : {"a", "b", "z0", "z1", "z2"}) queue.Add(key);
-  EXPECT_EQ(queue.TryGet(), "a");
-  EXPECT_EQ(queue.TryGet(), "z0") << "the others go on";
-  EXPECT_EQ(queue.TryGet(), "z1");
-  EXPECT_EQ(queue.TryGet(), std::nullopt);
-  EXPECT_TRUE(queue.Presses());
-  queue.Done("z0");
-  EXPECT_EQ(queue.TryGet(), "z2");
-  EXPECT_EQ(queue.TryGet(), std::nullopt);
-  queue.Done("a");
-  EXPECT_EQ(queue.TryGet(), "b");
 }
 
 TEST_F(WorkQueueTest, AKeyAddedWhileInWorkComesBackAfterDone) {
@@ -142,47 +123,6 @@ TEST_F(WorkQueueTest, APassThatBeginsAnswersWhatWasMerged) {
   EXPECT_EQ(Take(), "a");
   queue_.Done("a");
   clock_.Advance(seconds(60));
-  EXPECT_EQ(Take(), "");
-}
-
-TEST_F(WorkQueueTest, ALookAnswersWhatWasMergedBeforeItAndNothingElse) {
-  queue_.Add("a");
-  EXPECT_EQ(Take(), "a");
-  queue_.AddMerged("a", milliseconds(2));
-  queue_.Looking("a");
-  queue_.Done("a");
-  clock_.Advance(seconds(1));
-  EXPECT_EQ(Take(), "");
-
-  queue_.Add("a");
-  EXPECT_EQ(Take(), "a");
-  queue_.Looking("a");
-  queue_.AddMerged("a", milliseconds(2));
-  queue_.AddMerged("b", milliseconds(2));
-  queue_.Looking("b");
-  queue_.Done("a");
-  clock_.Advance(milliseconds(2));
-  EXPECT_EQ(Take(), "a");
-  queue_.Done("a");
-
-  queue_.Add("a");
-  EXPECT_EQ(Take(), "a");
-  queue_.Add("a");  // not merged: the look does not answer it
-  queue_.AddAfter("c", milliseconds(2));
-  queue_.Looking("a");
-  queue_.Looking("c");
-  queue_.Done("a");
-  EXPECT_EQ(Take(), "a");
-  clock_.Advance(milliseconds(2));
-  EXPECT_EQ(Take(), "c");
-}
-
-TEST_F(WorkQueueTest, ALookAtAWholeAnswersForItsParts) {
-  for (const char* key : {"1", "1:a", "1:b", "10", "10:a"}) queue_.AddMerged(key, milliseconds(2));
-  queue_.Looking("1");
-  clock_.Advance(milliseconds(2));
-  EXPECT_EQ(Take(), "10");
-  EXPECT_EQ(Take(), "10:a");
   EXPECT_EQ(Take(), "");
 }
 
@@ -258,44 +198,6 @@ TEST(WorkQueueThreadsTest, ADelayWakesWhoWaits) {
 }
 
 // No key in two hands at once, no add without a pass that began after it.
-// Whoever sleeps while a lane is full is not woken for it: whoever is done takes the next.
-TEST(WorkQueueThreadsTest, FullLanesAreWorkedOff) {
-  SeededRng rng{1};
-  metrics::Registry registry;
-  WorkQueue queue("lanes", RealClock(), rng, registry,
-                  [](const std::string& key) { return key.front() == 'z'; },
-                  {.front = 1, .behind = 3});
-  constexpr int kEach = 500;
-  std::atomic<int> in_front = 0;
-  std::atomic<int> in_behind = 0;
-  std::atomic<int> done = 0;
-  std::atomic<bool> crowded = false;
-  std::vector<std::jthread> workers;
-  workers.reserve(4);
-  for (int i = 0; i < 4; ++i) {
-    workers.emplace_back([&](const std::stop_token& stop) {
-      while (const auto key = queue.Get(stop)) {
-        const bool front = key->front() != 'z';
-        if (front ? ++in_front > 1 : ++in_behind > 3) crowded = true;
-        std::this_thread::yield();
-        --(front ? in_front : in_behind);
-        queue.Done(*key);
-        ++done;
-      }
-    });
-  }
-  for (int i = 0; i < kEach; ++i) {
-    queue.Add(fmt::format("a{}", i));
-    queue.Add(fmt::format("z{}", i));
-  }
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (done < 2 * kEach && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_EQ(done, 2 * kEach);
-  EXPECT_FALSE(crowded);
-}
-
 TEST(WorkQueueThreadsTest, AStormOfAddsLosesNothingAndSharesNothing) {
   constexpr int kKeys = 20;
   constexpr int kAdds = 20000;
