@@ -78,6 +78,8 @@ class Ours final : public Shaped {
       if (lease.interfaces.front().number != n) {
         return Internal(fmt::format("VM {} got number {}", n, lease.interfaces.front().number));
       }
+      // As the tap loop does, which no longer leaves the rest to this one.
+      facts_.Publish(ledger::KeyOf(lease.interfaces.front().id), {.ready = true});
     }
     return OkStatus();
   }
