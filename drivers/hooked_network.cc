@@ -87,6 +87,18 @@ Status HookedRouteDriver::DeleteConnectedRoute(std::uint32_t index, const Ipv4Pr
   return CallThrough(hook_, {"route", "delete_connected_route", true},
                      [&] { return inner_.DeleteConnectedRoute(index, cidr); });
 }
+Result<bool> HookedRouteDriver::HasUnjudgedRule() {
+  return CallThrough(hook_, {"route", "has_unjudged_rule", false},
+                     [&] { return inner_.HasUnjudgedRule(); });
+}
+Status HookedRouteDriver::AddUnjudgedRule() {
+  return CallThrough(hook_, {"route", "add_unjudged_rule", true},
+                     [&] { return inner_.AddUnjudgedRule(); });
+}
+Status HookedRouteDriver::DeleteUnjudgedRule() {
+  return CallThrough(hook_, {"route", "delete_unjudged_rule", true},
+                     [&] { return inner_.DeleteUnjudgedRule(); });
+}
 Result<bool> HookedRouteDriver::HasHostRoute(std::uint32_t index, Ipv4 address) {
   return CallThrough(hook_, {"route", "has_host_route", false},
                      [&] { return inner_.HasHostRoute(index, address); });

@@ -51,6 +51,9 @@ class HookedRouteDriver final : public RouteDriver {
   Status AddBlackhole(const Ipv4Prefix& cidr) override;
   Status DeleteBlackhole(const Ipv4Prefix& cidr) override;
   Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) override;
+  Result<bool> HasUnjudgedRule() override;
+  Status AddUnjudgedRule() override;
+  Status DeleteUnjudgedRule() override;
   Result<std::vector<Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
   Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;

@@ -1,6 +1,6 @@
 // What others (and we) change in the kernel, as it happens: the rtnetlink groups of links, traffic
-// control, IPv4 addresses, routes and switches, and neighbours. An event says where to look, never
-// what to believe: observers re-read.
+// control, IPv4 addresses, routes, rules and switches, and neighbours. An event says where to look,
+// never what to believe: observers re-read.
 //
 // NOTE Kernel: a port that joins a bridge is told of five times, twice under the bridge's index.
 // NOTE Absence: the kernel does not announce what dies with its parent. kLinkGone implies that the
@@ -40,12 +40,14 @@ enum class LinkEventKind : std::uint8_t {
   kBlackholeGone,  // of ours; `address`: of its net
   kDefaultRoute,   // one has come, changed or gone
   kFirewall,       // something of our nftables table was changed, by whomever
+  kUnjudgedRuleGone,  // our rule of policy routing
   kLost,
 };
 
 struct LinkEvent {
   LinkEventKind kind = LinkEventKind::kLink;
-  // Of the link; 0 with kLost, kForwardingOff, kBlackholeGone, kDefaultRoute and kFirewall.
+  // Of the link; 0 with kLost, kForwardingOff, kBlackholeGone, kDefaultRoute, kFirewall and
+  // kUnjudgedRuleGone.
   std::uint32_t index = 0;
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
   bool turned = false;       // kLink: it is new, or went up or down
@@ -62,7 +64,7 @@ class LinkEvents {
   using Callback = std::function<void(const LinkEvent&)>;
   virtual ~LinkEvents() = default;
   // Events from this moment on, of links in our ranges only; of others what happens to a HTB of
-  // ours (and kForwardingOff, kBlackholeGone, kDefaultRoute, kFirewall). Conflict: already started.
+  // ours (and those of no link). Conflict: already started.
   virtual Status Start(Callback callback) = 0;
   // When it returns, no callback runs any more. Safe to call twice.
   virtual void Stop() = 0;

@@ -37,7 +37,7 @@ struct Uplink {
   bool operator==(const Uplink&) const = default;
 };
 
-// The protocol (RTA_PROTOCOL) of our blackholes: by it they are told from others'.
+// The protocol (RTA_PROTOCOL) of our blackholes and our rule: by it they are told from others'.
 inline constexpr std::uint8_t kRouteProtocol = 70;
 
 // What leads to the addresses of a Network that nobody leases.
@@ -67,6 +67,12 @@ class RouteDriver {
   virtual Status AddBlackhole(const Ipv4Prefix& cidr) = 0;
   virtual Status DeleteBlackhole(const Ipv4Prefix& cidr) = 0;
   virtual Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) = 0;
+
+  // The rule of policy routing that throws away whatever has kUnjudgedMark. Of it alone is said
+  // whether it is there, not of others that may come before. Exists: it is there.
+  virtual Result<bool> HasUnjudgedRule() = 0;
+  virtual Status AddUnjudgedRule() = 0;
+  virtual Status DeleteUnjudgedRule() = 0;
 
   // Every unicast route of the main table, for the conflict check of a cidr.
   virtual Result<std::vector<Route>> ListRoutes() = 0;

@@ -2,7 +2,9 @@
 // namespace of the calling thread (proc resolves it at each open).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "controller/base/result.h"
@@ -13,10 +15,22 @@ namespace forkplane::drivers {
 enum class LinkSwitch : std::uint8_t {
   kForwarding,         // forwarding: what comes in by it may leave by another link
   kReversePathFilter,  // rp_filter=1: what comes in by it must have a source that it leads to
+  kMarkedSource,       // src_valid_mark: the way back is looked for with the packet's mark
 };
+// What every link has that guests reach the host by.
+inline constexpr std::array<LinkSwitch, 3> kGuestLinkSwitches = {
+    LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter, LinkSwitch::kMarkedSource};
 
 constexpr const char* ToString(LinkSwitch which) {
-  return which == LinkSwitch::kForwarding ? "forwarding" : "rp_filter";
+  switch (which) {
+    case LinkSwitch::kForwarding:
+      return "forwarding";
+    case LinkSwitch::kReversePathFilter:
+      return "rp_filter";
+    case LinkSwitch::kMarkedSource:
+      break;
+  }
+  return "src_valid_mark";
 }
 
 class SysctlDriver {
@@ -36,5 +50,16 @@ class SysctlDriver {
   virtual Result<bool> IsOn(const std::string& link, LinkSwitch which) = 0;
   virtual Status SwitchOn(const std::string& link, LinkSwitch which) = 0;
 };
+
+// Those of kGuestLinkSwitches that are on.
+inline Result<std::set<LinkSwitch>> ObserveGuestLink(SysctlDriver& sysctls,
+                                                     const std::string& link) {
+  std::set<LinkSwitch> on;
+  for (const LinkSwitch which : kGuestLinkSwitches) {
+    ASSIGN_OR_RETURN(const bool is_on, sysctls.IsOn(link, which));
+    if (is_on) on.insert(which);
+  }
+  return on;
+}
 
 }  // namespace forkplane::drivers

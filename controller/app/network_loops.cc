@@ -182,8 +182,8 @@ void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
   const bool urgent =
       event.turned || event.kind == LinkEventKind::kLinkGone ||
       event.kind == LinkEventKind::kAddressGone || event.kind == LinkEventKind::kForwardingOff ||
-      event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kDefaultRoute ||
-      event.kind == LinkEventKind::kLost;
+      event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone ||
+      event.kind == LinkEventKind::kDefaultRoute || event.kind == LinkEventKind::kLost;
   const bool own = IsTapIndex(event.index) || event.kind == LinkEventKind::kRoute ||
                    event.kind == LinkEventKind::kNeighbour;
   MergeAll(tap_, tap_loop_.KeysOf(event), own ? runtime::kEventMergeWindow : kNow);

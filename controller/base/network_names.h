@@ -51,6 +51,16 @@ inline constexpr std::uint32_t kMtuMin = 576;    // every IPv4 host must accept 
 inline constexpr std::uint32_t kMtuMax = 65521;  // tun's largest: 65535 - Ethernet header
 
 inline constexpr const char* kFirewallTable = "forkplane";  // family inet
+
+// Marks (skb->mark) of what a guest sent. Its TAP's program marks every IPv4 packet as unjudged;
+// our table takes that mark off where it judges, and a rule of policy routing throws away what
+// still has it. All eight bits must match: of single bits none is free (docs/adr/0011). With
+// --redirect mark the other bits are those of the TAP's index, and stay.
+inline constexpr std::uint32_t kUnjudgedMark = 0x4e000000;
+inline constexpr std::uint32_t kMarkRangeMask = 0xff000000;
+static_assert((kUnjudgedMark & kTapIndexBase) == kTapIndexBase);
+// Before every rule that anybody else may have but that of the table `local`.
+inline constexpr std::uint32_t kUnjudgedRulePreference = 1;
 // The same family; there for as long as one probe packet travels (drivers/forwarding_probe.h).
 inline constexpr const char* kProbeTable = "forkplane_probe";
 

@@ -26,6 +26,7 @@
 #define INDEX_RANGE_MASK 0xff000000u
 #define HOST_CLASS_MINOR 0xfffdu
 #define DEFAULT_CLASS_MINOR 0xffffu
+#define UNJUDGED_MARK 0x4e000000u /* kUnjudgedMark */
 #define PASS (-1)   /* TC_ACT_UNSPEC: translated, go on */
 #define ANSWER (-2) /* has become the DHCP answer */
 
@@ -206,6 +207,8 @@ static __always_inline int ip_from_guest(struct __sk_buff* skb, const struct tra
   if (plays_dhcp_server(skb, &ip)) return FK_DROP_DHCP;
   result = translate_quote(skb, &ip, t, offsetof(struct iphdr, daddr));
   if (result != PASS) return result;
+  /* Not ARP: the host looks routes up for that too, and no rule of the table sees it. */
+  skb->mark = UNJUDGED_MARK;
   return replace_address(skb, &ip, offsetof(struct iphdr, saddr), t->from, t->to);
 }
 
@@ -312,10 +315,11 @@ SEC("tc") int match_all(struct __sk_buff* skb) {
 }
 
 /* Where upload is shaped on the uplink: the priority is lost when the host forwards the packet, the
- * mark is not. It is the TAP's index, which says whose the packet is. */
+ * mark is not. It is the TAP's index, which says whose the packet is, once it is judged: the bits
+ * of the unjudged mark include those of the index's range. */
 SEC("tc") int from_guest_mark(struct __sk_buff* skb) {
   int result = from_guest_any(skb);
-  if (result == PASS) skb->mark = skb->ifindex;
+  if (result == PASS) skb->mark |= skb->ifindex;
   return result;
 }
 

@@ -73,6 +73,7 @@ struct State {
   bool pinned = true;  // programs and maps
   std::vector<drivers::Route> foreign_routes = {};
   std::set<Ipv4Prefix> blackholes = {};  // ours
+  bool unjudged_rule = false;
   std::optional<drivers::Uplink> uplink = {};
   bool has_fq_codel = false;
   std::vector<drivers::LinkEvent> events = {};  // caused by the call under way

@@ -125,6 +125,27 @@ Status FakeRouteDriver::DeleteConnectedRoute(std::uint32_t index, const Ipv4Pref
   });
 }
 
+Result<bool> FakeRouteDriver::HasUnjudgedRule() {
+  return kernel_.Change([](State& state) -> Result<bool> { return state.unjudged_rule; });
+}
+
+Status FakeRouteDriver::AddUnjudgedRule() {
+  return kernel_.Change([](State& state) -> Status {
+    if (state.unjudged_rule) return Exists("add rule: File exists");
+    state.unjudged_rule = true;
+    return OkStatus();
+  });
+}
+
+Status FakeRouteDriver::DeleteUnjudgedRule() {
+  return kernel_.Change([](State& state) -> Status {
+    if (!state.unjudged_rule) return NotFound("delete rule: No such file or directory");
+    state.unjudged_rule = false;
+    state.events.push_back({LinkEventKind::kUnjudgedRuleGone});
+    return OkStatus();
+  });
+}
+
 Result<std::vector<Ipv4>> FakeRouteDriver::ListHostRoutes(std::uint32_t index) {
   return ListOf<Ipv4>(kernel_, index, [](const FakeLink& link, auto& items) {
     items.assign(link.host_routes.begin(), link.host_routes.end());

@@ -1,6 +1,7 @@
 #include "drivers/netlink/events.h"
 
 #include <arpa/inet.h>
+#include <linux/fib_rules.h>
 #include <linux/neighbour.h>
 #include <linux/netconf.h>
 #include <linux/netlink.h>
@@ -118,6 +119,14 @@ std::optional<LinkEvent> SwitchEventOf(const nlmsghdr* message) {
   return forwarding == 0U ? std::optional(LinkEvent{LinkEventKind::kForwardingOff}) : std::nullopt;
 }
 
+std::optional<LinkEvent> RuleEventOf(const nlmsghdr* message) {
+  const auto* header = HeaderOf<fib_rule_hdr>(message);
+  if (header == nullptr || header->family != AF_INET) return std::nullopt;
+  const bool ours =
+      Attributes(message, sizeof *header).U32(FRA_FWMARK).value_or(0) == kUnjudgedMark;
+  return ours ? std::optional(LinkEvent{LinkEventKind::kUnjudgedRuleGone}) : std::nullopt;
+}
+
 std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
   switch (message->nlmsg_type) {
     case RTM_NEWLINK:
@@ -145,6 +154,8 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
       return NeighbourEventOf(message);
     case RTM_NEWNETCONF:
       return SwitchEventOf(message);
+    case RTM_DELRULE:
+      return RuleEventOf(message);
     default:
       return std::nullopt;
   }
@@ -154,6 +165,7 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
 bool Concerns(const LinkEvent& event) {
   return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwardingOff ||
          event.kind == LinkEventKind::kBlackholeGone ||
+         event.kind == LinkEventKind::kUnjudgedRuleGone ||
          event.kind == LinkEventKind::kDefaultRoute || IsHtbHandle(event.handle) ||
          IsHtbHandle(event.parent);
 }
@@ -173,7 +185,7 @@ Result<UniqueFd> OpenGroups(int receive_buffer_bytes) {
     return FromErrno(errno, "bind event socket");
   }
   for (const int group : {RTNLGRP_LINK, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-                          RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF}) {
+                          RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV4_RULE}) {
     if (setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
       return FromErrno(errno, "join event group");
     }

@@ -25,6 +25,9 @@ class NetlinkRouteDriver final : public drivers::RouteDriver {
   Status AddBlackhole(const Ipv4Prefix& cidr) override;
   Status DeleteBlackhole(const Ipv4Prefix& cidr) override;
   Status DeleteConnectedRoute(std::uint32_t index, const Ipv4Prefix& cidr) override;
+  Result<bool> HasUnjudgedRule() override;
+  Status AddUnjudgedRule() override;
+  Status DeleteUnjudgedRule() override;
   Result<std::vector<drivers::Route>> ListRoutes() override;
   Result<std::vector<Ipv4>> ListHostRoutes(std::uint32_t index) override;
   Result<bool> HasHostRoute(std::uint32_t index, Ipv4 address) override;

@@ -6,6 +6,8 @@
 //   - Spoofed sources are dropped at priority raw, before connection tracking: they cost no entry,
 //     and "established" cannot be used by them. A source is right where the host would answer to
 //     it (a route, also of a TAP without bridge); `probes` are what the host itself injects.
+//   - `guest` ends with taking the unjudged mark off (network_names.h), all of it or, with
+//     --redirect mark, down to the TAP's index: what this table does not see is thrown away.
 //   - `classes` bounds the first packet of a connection only (status confirmed: bit 8): a stream
 //     without answers stays "new" to the kernel, and is none.
 //   - In `bounds_N` everything is dropped that did not fit into a set: written as "drop when over",

@@ -273,7 +273,9 @@ std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event)
   if (event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kForwardingOff) {
     return {kKey};
   }
-  if (event.kind == LinkEventKind::kFirewall) return {};
+  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone) {
+    return {};
+  }
   // Of a link that is not ours only a HTB of ours is told.
   if (!IsIfbIndex(event.index) && IsOwnedIndex(event.index)) return {};
   // Classes of interfaces, and the queues below them, are the shaping loop's.

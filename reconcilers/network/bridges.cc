@@ -42,6 +42,8 @@ struct Executor {
   }
   Status operator()(const AddProbeRoute&) { return on.routes.AddHostRoute(index, want.probe); }
   Status operator()(const SetUp&) { return on.links.SetUp(index, true); }
+  Status operator()(const AddUnjudgedRule&) { return on.routes.AddUnjudgedRule(); }
+  Status operator()(const DeleteUnjudgedRule&) { return on.routes.DeleteUnjudgedRule(); }
   Status operator()(const ReplaceFirewall&) {
     return on.firewall.Replace(want.firewall.value_or(drivers::FirewallRules()));
   }
@@ -108,20 +110,27 @@ Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, con
   return desired;
 }
 
+Result<Observed> NetworkReconciler::ObserveRules() {
+  Observed observed;
+  ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
+  ASSIGN_OR_RETURN(observed.unjudged_rule, drivers_.routes.HasUnjudgedRule());
+  return observed;
+}
+
 Result<Observed> NetworkReconciler::Observe(const ledger::NetworkParameters& network,
                                             const Bridge& bridge) {
   const std::uint32_t index = BridgeIndex(bridge.number);
   Observed observed;
+  if (bridge.first) {
+    ASSIGN_OR_RETURN(observed, ObserveRules());
+  }
   ASSIGN_OR_RETURN(observed.link, drivers_.links.Observe(index));
   if (observed.link) {
     // The switch of a link that somebody renamed is not looked for under a name that is not ours.
     if (observed.link->name == BridgeName(bridge.number)) {
       const std::string& name = observed.link->name;
-      using drivers::LinkSwitch;
       ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(name));
-      ASSIGN_OR_RETURN(observed.forwards, drivers_.sysctls.IsOn(name, LinkSwitch::kForwarding));
-      ASSIGN_OR_RETURN(observed.filters_reverse,
-                       drivers_.sysctls.IsOn(name, LinkSwitch::kReversePathFilter));
+      ASSIGN_OR_RETURN(observed.switches, drivers::ObserveGuestLink(drivers_.sysctls, name));
     }
     ASSIGN_OR_RETURN(observed.addresses, drivers_.routes.ListAddresses(index));
   }
@@ -130,7 +139,6 @@ Result<Observed> NetworkReconciler::Observe(const ledger::NetworkParameters& net
                      drivers_.routes.ObserveCidr(index, PrefixOf(network.cidr, network.cidr.base)));
     ASSIGN_OR_RETURN(observed.probe_route,
                      drivers_.routes.HasHostRoute(index, InnerAddress(network.cidr)));
-    ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
   }
   return observed;
 }
@@ -207,8 +215,7 @@ Status NetworkReconciler::ConvergeRules(const std::stop_token& stop) {
   drivers::FirewallRules rules;
   RETURN_IF_ERROR(runtime::Converge<Observed>(
       [&]() -> Result<Observed> {
-        Observed is;
-        ASSIGN_OR_RETURN(is.firewall, drivers_.firewall.Observe());
+        ASSIGN_OR_RETURN(Observed is, ObserveRules());
         ASSIGN_OR_RETURN(rules, DesireFirewall(is));
         return is;
       },
@@ -229,11 +236,14 @@ Status NetworkReconciler::Execute(const std::string& name, const Desired& desire
       "network action",
       {{"network", name}, {"bridge", BridgeName(desired.bridge)}, {"action", ToString(action)}});
   RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, BridgeIndex(desired.bridge)}, action));
-  if (std::holds_alternative<ReplaceFirewall>(action)) {
+  const bool of_rules = std::holds_alternative<ReplaceFirewall>(action) ||
+                        std::holds_alternative<AddUnjudgedRule>(action);
+  if (of_rules) {
     repairs_.Did(kRulesKey, kRulesPart);
   } else if (std::holds_alternative<FlushFlows>(action)) {
     flows_doubtful_ = false;
-  } else if (!std::holds_alternative<RemoveFirewall>(action)) {
+  } else if (!std::holds_alternative<RemoveFirewall>(action) &&
+             !std::holds_alternative<DeleteUnjudgedRule>(action)) {
     bridge_repairs_.Did(desired.bridge, kBridgePart);
   }
   return OkStatus();

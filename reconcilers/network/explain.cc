@@ -22,12 +22,14 @@ Json JsonOf(const Desired& desired) {
 Json JsonOf(const Observed& observed) {
   Json addresses = Json::array();
   for (const auto& address : observed.addresses) addresses.push_back(ToString(address));
+  Json switches = Json::array();
+  for (const auto which : observed.switches) switches.push_back(ToString(which));
   return {{"link", observed.link ? Json(observed.link->name) : Json()},
           {"up", observed.link && observed.link->up},
           {"mac", observed.link ? Json(ToString(observed.link->mac)) : Json()},
           {"addresses", std::move(addresses)},
-          {"forwards", observed.forwards},
-          {"filtersReversePath", observed.filters_reverse},
+          {"switches", std::move(switches)},
+          {"unjudgedRule", observed.unjudged_rule},
           {"blackhole", observed.routes.blackhole},
           {"connectedRoute", observed.routes.connected},
           {"firewallNetworks", observed.firewall ? observed.firewall->networks.size() : 0}};

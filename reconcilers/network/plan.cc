@@ -27,6 +27,8 @@ struct Printer {
   std::string operator()(const DeleteConnectedRoute&) const { return "DeleteConnectedRoute"; }
   std::string operator()(const AddProbeRoute&) const { return "AddProbeRoute"; }
   std::string operator()(const SetUp&) const { return "SetUp"; }
+  std::string operator()(const AddUnjudgedRule&) const { return "AddUnjudgedRule"; }
+  std::string operator()(const DeleteUnjudgedRule&) const { return "DeleteUnjudgedRule"; }
   std::string operator()(const ReplaceFirewall&) const { return "ReplaceFirewall"; }
   std::string operator()(const RemoveFirewall&) const { return "RemoveFirewall"; }
   std::string operator()(const FlushFlows&) const { return "FlushFlows"; }
@@ -36,8 +38,10 @@ void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<
   if (!desired.firewall) return;
   if (desired.firewall->networks.empty()) {
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
+    if (observed.unjudged_rule) plan.emplace_back(DeleteUnjudgedRule{});
     return;
   }
+  if (!observed.unjudged_rule) plan.emplace_back(AddUnjudgedRule{});
   const bool differs = observed.firewall != desired.firewall;
   if (differs) plan.emplace_back(ReplaceFirewall{});
   const bool closes =
@@ -53,9 +57,9 @@ void PlanRoutes(const Desired& desired, const Observed& observed, std::vector<Ac
 }
 
 void PlanSwitches(const Observed& observed, std::vector<Action>& plan) {
-  using drivers::LinkSwitch;
-  if (!observed.forwards) plan.emplace_back(SwitchOn{LinkSwitch::kForwarding});
-  if (!observed.filters_reverse) plan.emplace_back(SwitchOn{LinkSwitch::kReversePathFilter});
+  for (const drivers::LinkSwitch which : drivers::kGuestLinkSwitches) {
+    if (!observed.switches.contains(which)) plan.emplace_back(SwitchOn{which});
+  }
 }
 
 void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {

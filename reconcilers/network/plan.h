@@ -10,6 +10,9 @@
 //   - One table of ours, written whole in one transaction; no other table is touched (forwarding.h
 //     reads who drops what guests send out, for the condition's message), and no rule is found by a
 //     text another may contain (upstream W21).
+//   - Before the table, and as long as it, there is the rule of policy routing that throws away
+//     what guests sent and no table judged: whoever removes the table cuts guests off and opens
+//     nothing.
 //   - Traffic between guests through the gateway is dropped, not only at the ports (W20).
 //   - A Network goes only when no lease uses it; its rules go before its bridge.
 // Also excluded: W16 (addresses rest in the ledger), W18 (ports are counted, bridges are numbered).
@@ -17,6 +20,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -63,12 +67,12 @@ struct BridgeWish {
 struct Observed {
   std::optional<drivers::Link> link;
   bool ipv6_disabled = false;
-  bool forwards = false;         // IPv4 that comes in by it
-  bool filters_reverse = false;  // drops what has a source that does not lead back to it
+  std::set<drivers::LinkSwitch> switches = {};  // of drivers::kGuestLinkSwitches, that are on
   std::vector<Ipv4Prefix> addresses;
   drivers::CidrRoutes routes;
   bool probe_route = false;
   std::optional<drivers::FirewallRules> firewall;
+  bool unjudged_rule = false;
 };
 
 struct CreateBridge {};
@@ -91,13 +95,16 @@ struct DeleteBlackhole {};
 struct DeleteConnectedRoute {};
 struct AddProbeRoute {};
 struct SetUp {};
+struct AddUnjudgedRule {};
+struct DeleteUnjudgedRule {};
 struct ReplaceFirewall {};
 struct RemoveFirewall {};
 struct FlushFlows {};  // those that the rules forbid (flows.h)
-using Action = std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias,
-                            DisableIpv6, DeleteAddress, AddAddress, SwitchOn, AddBlackhole,
-                            DeleteBlackhole, DeleteConnectedRoute, AddProbeRoute, SetUp,
-                            ReplaceFirewall, RemoveFirewall, FlushFlows>;
+using Action =
+    std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
+                 DeleteAddress, AddAddress, SwitchOn, AddBlackhole, DeleteBlackhole,
+                 DeleteConnectedRoute, AddProbeRoute, SetUp, AddUnjudgedRule, DeleteUnjudgedRule,
+                 ReplaceFirewall, RemoveFirewall, FlushFlows>;
 std::string ToString(const Action& action);
 
 // The address with the cidr's length.

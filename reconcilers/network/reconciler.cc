@@ -224,7 +224,9 @@ std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change)
 
 std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
-  if (event.kind == LinkEventKind::kFirewall) return {kRulesKey};
+  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone) {
+    return {kRulesKey};
+  }
   const bool lost =
       event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kDefaultRoute;
   // Host routes are the tap loop's but for that of the reserved address.

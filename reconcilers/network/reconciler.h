@@ -105,6 +105,8 @@ class NetworkReconciler final : public runtime::Reconciler {
   std::vector<Action> Plan(const Desired& desired, const Observed& observed);
   Status ConvergeRules(const std::stop_token& stop);
   Result<Observed> Observe(const ledger::NetworkParameters& network, const Bridge& bridge);
+  // Of the table, and of what stands in for it.
+  Result<Observed> ObserveRules();
   // Whether anything had to be changed.
   Result<bool> ConvergeAll(const ledger::NetworkLease& lease, bool present,
                            const std::stop_token& stop);

@@ -21,7 +21,15 @@ std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
 std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
 std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
 std::string_view NameOf(const SwitchOn& a) {
-  return a.which == drivers::LinkSwitch::kForwarding ? "SwitchOn forwarding" : "SwitchOn rp_filter";
+  switch (a.which) {
+    case drivers::LinkSwitch::kForwarding:
+      return "SwitchOn forwarding";
+    case drivers::LinkSwitch::kReversePathFilter:
+      return "SwitchOn rp_filter";
+    case drivers::LinkSwitch::kMarkedSource:
+      break;
+  }
+  return "SwitchOn src_valid_mark";
 }
 std::string_view NameOf(const DeleteIngress&) { return "DeleteIngress"; }
 std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
@@ -213,9 +221,9 @@ class Builder {
 
   // A TAP of a routed Network is the host's own link to its guest.
   void SwitchOnForwarding(bool fresh) {
-    using drivers::LinkSwitch;
-    if (fresh || !is_.forwards) Add(SwitchOn{LinkSwitch::kForwarding});
-    if (fresh || !is_.filters_reverse) Add(SwitchOn{LinkSwitch::kReversePathFilter});
+    for (const drivers::LinkSwitch which : drivers::kGuestLinkSwitches) {
+      if (fresh || !is_.switches.contains(which)) Add(SwitchOn{which});
+    }
   }
 
   void Plug(bool fresh) {

@@ -68,8 +68,8 @@ struct Observed {
   std::optional<drivers::Link> link;
   drivers::TapFile file = drivers::TapFile::kNone;
   bool ipv6_disabled = false;
-  bool forwards = false;         // routed: IPv4 that comes in by it
-  bool filters_reverse = false;  // routed
+  // Routed: of drivers::kGuestLinkSwitches, that are on.
+  std::set<drivers::LinkSwitch> switches = {};
   bool clsact = false;
   bool foreign_ingress = false;  // another qdisc in its place
   Root root = Root::kNone;

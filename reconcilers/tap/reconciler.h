@@ -97,7 +97,6 @@ class TapReconciler final : public runtime::Reconciler {
   Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
   Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);
   Status ObserveDevice(const Desired& desired, Observed& observed);
-  Status ObserveSwitches(const std::string& name, Observed& observed);
   Status ObserveBridge(const Desired& desired, Observed& observed);
   void ObserveVmm(const std::string& owner_uid, Observed& observed) const;
   Status Execute(const ledger::InterfaceLease& lease, const Desired& desired, const Action& action);

@@ -60,14 +60,6 @@ Result<Observed> TapReconciler::Observe(const Desired& desired, const std::strin
   return observed;
 }
 
-Status TapReconciler::ObserveSwitches(const std::string& name, Observed& observed) {
-  using drivers::LinkSwitch;
-  ASSIGN_OR_RETURN(observed.forwards, drivers_.sysctls.IsOn(name, LinkSwitch::kForwarding));
-  ASSIGN_OR_RETURN(observed.filters_reverse,
-                   drivers_.sysctls.IsOn(name, LinkSwitch::kReversePathFilter));
-  return OkStatus();
-}
-
 Status TapReconciler::ObserveDevice(const Desired& desired, Observed& observed) {
   const std::uint32_t index = TapIndex(desired.spec.number);
   ASSIGN_OR_RETURN(observed.programs, drivers_.identities.ObservePrograms(index));
@@ -75,7 +67,9 @@ Status TapReconciler::ObserveDevice(const Desired& desired, Observed& observed) 
   if (observed.link->name == TapName(NumberOfTap(index))) {
     const std::string& name = observed.link->name;
     ASSIGN_OR_RETURN(observed.ipv6_disabled, drivers_.sysctls.Ipv6Disabled(name));
-    if (desired.routed) RETURN_IF_ERROR(ObserveSwitches(name, observed));
+    if (desired.routed) {
+      ASSIGN_OR_RETURN(observed.switches, drivers::ObserveGuestLink(drivers_.sysctls, name));
+    }
   }
   ASSIGN_OR_RETURN(const bool bounded, drivers_.qdiscs.HasTbf(index));
   using drivers::ProgramState;

@@ -159,7 +159,7 @@ void BuildTap(const World& world, fake::FakeKernel& kernel) {
     tap.link.isolated = !world.routed;
     if (world.routed) {
       tap.link.mac = kGatewayMac;
-      tap.switches = {drivers::LinkSwitch::kForwarding, drivers::LinkSwitch::kReversePathFilter};
+      tap.switches = {drivers::kGuestLinkSwitches.begin(), drivers::kGuestLinkSwitches.end()};
     }
     tap.link.up = true;
     state.entries[kTap] = kEntry;
@@ -198,7 +198,7 @@ std::string JudgeDevice(const World& world, const fake::FakeLink& tap) {
   if (link.mtu != 1500) return "wrong mtu";
   if (world.routed) {
     if (!link.up || link.master != 0 || link.mac != kGatewayMac) return "no gateway of its own, up";
-    if (tap.switches.size() != 2) return "not switched on";
+    if (tap.switches.size() != drivers::kGuestLinkSwitches.size()) return "not switched on";
   } else if (!link.up || !link.isolated || link.master != kBridge) {
     return "not an isolated port, up";
   }

@@ -61,16 +61,28 @@ TEST_P(DriversContract, ABlackholeIsOfNoLinkAndNoConflict) {
   });
 }
 
+TEST_P(DriversContract, TheRuleOfUnjudgedPacketsIsOfNoLink) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(*world.routes->HasUnjudgedRule());
+    EXPECT_CODE(world.routes->DeleteUnjudgedRule(), Code::kNotFound);
+    EXPECT_OK(world.routes->AddUnjudgedRule());
+    EXPECT_CODE(world.routes->AddUnjudgedRule(), Code::kExists);
+    EXPECT_TRUE(*world.routes->HasUnjudgedRule());
+    EXPECT_OK(world.routes->DeleteUnjudgedRule());
+    EXPECT_FALSE(*world.routes->HasUnjudgedRule());
+  });
+}
+
 TEST_P(DriversContract, SwitchesOfALinkOfOurs) {
   OnHost([](World& world) {
-    for (const LinkSwitch which : {LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter}) {
+    for (const LinkSwitch which : drivers::kGuestLinkSwitches) {
       EXPECT_CODE(world.sysctls->IsOn("lo", which), Code::kInvalid);
       EXPECT_CODE(world.sysctls->SwitchOn("lo", which), Code::kInvalid);
       EXPECT_CODE(world.sysctls->IsOn("fkbr0", which), Code::kNotFound);
       EXPECT_CODE(world.sysctls->SwitchOn("fkbr0", which), Code::kNotFound);
     }
     MakeBridge(world);
-    for (const LinkSwitch which : {LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter}) {
+    for (const LinkSwitch which : drivers::kGuestLinkSwitches) {
       EXPECT_OK(world.sysctls->SwitchOn("fkbr0", which));
       EXPECT_TRUE(*world.sysctls->IsOn("fkbr0", which));
     }

@@ -96,6 +96,8 @@ std::string Links() {
   return Lines(std::move(lines));
 }
 
+bool IsRuleOfOurs(const Json& rule) { return rule.value("fwmark", "") == "0x4e000000"; }
+
 std::string Routes() {
   std::vector<std::string> lines;
   for (Json route : LookJson("ip -j -4 route show table main")) {
@@ -103,6 +105,9 @@ std::string Routes() {
     if (!blackhole && route.value("dev", "") != "fkbr0") continue;
     route.erase("flags");
     lines.push_back(route.dump());
+  }
+  for (const Json& rule : LookJson("ip -j rule show")) {
+    if (IsRuleOfOurs(rule)) lines.push_back(rule.dump());
   }
   return Lines(std::move(lines));
 }
@@ -158,6 +163,7 @@ std::string Sysctls() {
   return Look(
       "sysctl net.ipv4.ip_forward net.ipv6.conf.fkbr0.disable_ipv6 "
       "net.ipv4.conf.fkbr0.forwarding net.ipv4.conf.fkbr0.rp_filter "
+      "net.ipv4.conf.fkbr0.src_valid_mark "
       "net.ipv6.conf.fkifb0.disable_ipv6 net.ipv6.conf.fk46000001.disable_ipv6");
 }
 
@@ -220,7 +226,10 @@ std::string PortraitOfOthers() {
       for (std::string line; std::getline(lines, line);) text += StandingStill(line);
     }
   }
-  text += Look("ip -d route show table 77") + Look("ip rule show");
+  text += Look("ip -d route show table 77");
+  for (const Json& rule : LookJson("ip -j rule show")) {
+    if (!IsRuleOfOurs(rule)) text += rule.dump() + "\n";
+  }
   text += Look("nft -s list table inet forkplane2") + Look("nft -s list table ip filter");
   return text;
 }

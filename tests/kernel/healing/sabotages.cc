@@ -30,6 +30,8 @@ std::string_view ToString(Told told) {
       return "netconf";
     case Told::kFirewall:
       return "nftables";
+    case Told::kRule:
+      return "rule";
     case Told::kResync:
       break;
   }
@@ -60,6 +62,8 @@ Told ToldBy(const drivers::LinkEvent& event) {
       return Told::kSwitch;
     case LinkEventKind::kFirewall:
       return Told::kFirewall;
+    case LinkEventKind::kUnjudgedRuleGone:
+      return Told::kRule;
     case LinkEventKind::kLost:
       break;
   }
@@ -276,6 +280,25 @@ const std::vector<Sabotage> kOfNetwork = {
      {"sysctl -w net.ipv4.conf.fkbr0.rp_filter=2"},
      {Part::kSysctls},
      Told::kSwitch},
+    {"bridge looks for the way back without marks",
+     {"sysctl -w net.ipv4.conf.fkbr0.src_valid_mark=0"},
+     {Part::kSysctls},
+     Told::kResync},
+    {"rule of unjudged packets deleted",
+     {"ip rule del pref 1 fwmark 0x4e000000/0xff000000 blackhole"},
+     {Part::kRoutes},
+     Told::kRule},
+    {"rule of unjudged packets replaced",
+     {"ip rule add pref 1 fwmark 0x4e000000/0xff000000 lookup main",
+      "ip rule del pref 1 fwmark 0x4e000000/0xff000000 blackhole",
+      "ip rule del pref 1 fwmark 0x4e000000/0xff000000 lookup main"},
+     {Part::kRoutes},
+     Told::kRule},
+    {"every rule flushed",
+     {"ip rule flush", "ip rule add pref 32766 lookup main",
+      "ip rule add pref 32767 lookup default", "ip rule add from 10.88.9.0/24 table 77"},
+     {Part::kRoutes},
+     Told::kRule},
     {"main table flushed",
      {"ip route flush table main dev fkbr0", "ip route flush table main type blackhole"},
      {Part::kRoutes},

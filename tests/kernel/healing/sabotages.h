@@ -20,6 +20,7 @@ enum class Told : std::uint8_t {
   kNeighbour,
   kSwitch,
   kFirewall,
+  kRule,
   kResync,  // none that we hear: map entries, IPv6 switches, pins
 };
 std::string_view ToString(Told told);

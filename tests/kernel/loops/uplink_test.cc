@@ -121,6 +121,20 @@ TEST(UplinkTest, EachGuestHasItsClassAndTheHostItsOwn) {
   });
 }
 
+TEST(UplinkTest, WithoutTheTableNothingThatGuestsSendLeaves) {
+  InNamespace([] {
+    const UplinkHost host;
+    Must({"nft flush ruleset"});
+    const std::uint64_t host_before = host.PacketsOf(kHostClassMinor);
+    host.SendFrom(0, 5);
+    EXPECT_EQ(host.PacketsOf(host.MinorOfGuest(0)), 0u);
+    EXPECT_EQ(host.PacketsOf(kHostClassMinor), host_before);
+    Must({"ip rule del pref 1"});
+    host.SendFrom(0, 5);
+    EXPECT_EQ(host.PacketsOf(kHostClassMinor) - host_before, 5u) << "the rule is not needed";
+  });
+}
+
 TEST(UplinkTest, AGuestWithoutAClassIsBoundedByTheSmallOne) {
   InNamespace([] {
     const UplinkHost host;

@@ -1,7 +1,8 @@
-// Goal: when something takes our rules away, they are whole again within 100 ms, and what began
-// meanwhile does not live on without masquerade. Method: a guest sends without a pause while
-// `nft flush ruleset` runs each second; the outside notes every source. FORKPLANE_TEST_DEPTH is how
-// many times (60 is the minute of the acceptance).
+// Goal: when something takes our rules away, nothing that guests send passes, they are whole again
+// within 100 ms, and no connection lives on without masquerade. Method: a guest sends without a
+// pause while `nft flush ruleset` runs each second; the outside notes every source; and once with
+// nobody who puts the rules back, where each part is shown to be needed by taking it away.
+// FORKPLANE_TEST_DEPTH is how many times (60 is the minute of the acceptance).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -163,6 +164,7 @@ void RunFlushes() {
       Flushes(), Milliseconds(longest), work, heard.masqueraded, heard.bare);
   EXPECT_LT(work, kWorkMillisecondsMax);
   EXPECT_GT(heard.masqueraded, 0);
+  EXPECT_EQ(heard.bare, 0) << "a private source outside";
   // What began in a gap ended with it: every port again, and none of them bare.
   Hear(datagrams, heard);
   const int bare = heard.bare;
@@ -176,6 +178,78 @@ void RunFlushes() {
 }
 
 TEST(FlushTest, RulesAreWholeAgainAndNothingOfTheGapLivesOn) { InNamespace(RunFlushes); }
+
+// To the outside and to a service of the host, from ports that were not used before.
+void SendToBoth(const traffic::Guest& guest, std::uint16_t port) {
+  for (const Ipv4 to : {kOutside, kHostOutside}) {
+    ASSERT_TRUE(guest.Send(
+        traffic::Packet(InnerMac(0), kInner, to, IPPROTO_UDP, traffic::Udp(port, kPort, 20))));
+  }
+}
+
+UniqueFd HostService() {
+  UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(kPort);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  return fd;
+}
+
+bool Hears(const UniqueFd& datagrams) {
+  pollfd file = {datagrams.get(), POLLIN, 0};
+  const bool heard = poll(&file, 1, 200) == 1;
+  if (heard) static_cast<void>(Receive(datagrams));
+  return heard;
+}
+
+TEST(FlushTest, WithoutTheTableNothingThatGuestsSendPasses) {
+  InNamespace([] {
+    World world;
+    world.objects.network.spec.host_access = crd::Access::kAllowed;
+    world.Pass();
+    const traffic::Guest guest = world.GuestOf(world.Claim("a"));
+    const UniqueFd outside = world.outside.Socket(SOCK_DGRAM, kPort);
+    const UniqueFd host = HostService();
+    SendToBoth(guest, 1);
+    EXPECT_TRUE(Hears(outside));
+    EXPECT_TRUE(Hears(host));
+    ASSERT_TRUE(healing::RunAll({"nft flush ruleset"}).ok());
+    SendToBoth(guest, 1);  // what was allowed
+    SendToBoth(guest, 2);
+    EXPECT_FALSE(Hears(outside));
+    EXPECT_FALSE(Hears(host));
+    // What each part is for.
+    ASSERT_TRUE(healing::RunAll({"sysctl -w net.ipv4.conf.fkbr0.src_valid_mark=0"}).ok());
+    SendToBoth(guest, 3);
+    EXPECT_FALSE(Hears(outside));
+    EXPECT_TRUE(Hears(host)) << "src_valid_mark is not needed";
+    ASSERT_TRUE(healing::RunAll({"ip rule del pref 1"}).ok());
+    SendToBoth(guest, 4);
+    EXPECT_TRUE(Hears(outside)) << "the rule is not needed";
+    // The kernel tells of the rule, and it comes back with the table.
+    ASSERT_TRUE(world.PassOfRules().ok());
+    EXPECT_TRUE(*world.routes->HasUnjudgedRule());
+    SendToBoth(guest, 5);
+    EXPECT_TRUE(Hears(outside));
+  });
+}
+
+// Others keep theirs: no packet but of a guest of ours has that mark.
+TEST(FlushTest, WithoutTheTableTheHostItselfSends) {
+  InNamespace([] {
+    const World world;
+    const UniqueFd outside = world.outside.Socket(SOCK_DGRAM, kPort);
+    ASSERT_TRUE(healing::RunAll({"nft flush ruleset"}).ok());
+    const UniqueFd host = HostService();
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(kPort);
+    to.sin_addr.s_addr = htonl(kOutside.value);
+    EXPECT_EQ(::sendto(host.get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to), 1);
+    EXPECT_TRUE(Hears(outside));
+  });
+}
 
 // A default route that comes, moves or goes needs no rule: what leaves is masqueraded on any link.
 TEST(FlushTest, AnotherWayOutIsMasqueradedAtOnce) {

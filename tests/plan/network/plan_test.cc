@@ -29,12 +29,12 @@ Observed Converged() {
   link.up = true;
   observed.link = link;
   observed.ipv6_disabled = true;
-  observed.forwards = true;
-  observed.filters_reverse = true;
+  observed.switches = {drivers::kGuestLinkSwitches.begin(), drivers::kGuestLinkSwitches.end()};
   observed.routes.blackhole = true;
   observed.probe_route = true;
   observed.addresses = {Wanted().gateway};
   observed.firewall = Wanted().firewall;
+  observed.unjudged_rule = true;
   return observed;
 }
 
@@ -64,12 +64,22 @@ TEST_P(NetworkPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Desired&, Observed&) {}, ""},
     {"nothing there: rules before the bridge", [](Desired&, Observed& o) { o = {}; },
-     "ReplaceFirewall, FlushFlows, AddBlackhole, CreateBridge, DisableIpv6, SwitchOn forwarding, "
-     "SwitchOn rp_filter, AddAddress, SetUp, AddProbeRoute"},
+     "AddUnjudgedRule, ReplaceFirewall, FlushFlows, AddBlackhole, CreateBridge, DisableIpv6, "
+     "SwitchOn forwarding, "
+     "SwitchOn rp_filter, SwitchOn src_valid_mark, AddAddress, SetUp, AddProbeRoute"},
     {"renamed", [](Desired&, Observed& o) { o.link->name = "mine0"; },
      "SetDown, SetName, SetUp, AddProbeRoute"},
-    {"forwarding switched off", [](Desired&, Observed& o) { o.forwards = false; },
+    {"forwarding switched off",
+     [](Desired&, Observed& o) { o.switches.erase(drivers::LinkSwitch::kForwarding); },
      "SwitchOn forwarding"},
+    {"rule of unjudged packets deleted: the table stays",
+     [](Desired&, Observed& o) { o.unjudged_rule = false; }, "AddUnjudgedRule"},
+    {"rule and table deleted",
+     [](Desired&, Observed& o) {
+       o.unjudged_rule = false;
+       o.firewall.reset();
+     },
+     "AddUnjudgedRule, ReplaceFirewall, FlushFlows"},
     {"main table flushed", [](Desired&, Observed& o) { o.routes.blackhole = false; },
      "AddBlackhole"},
     {"the kernel's route of the net, as earlier versions had it",
@@ -83,7 +93,8 @@ const Case kCases[] = {
      "DeleteAddress 10.9.0.1/24"},
     {"taken down", [](Desired&, Observed& o) { o.link->up = false; }, "SetUp, AddProbeRoute"},
     {"not a bridge", [](Desired&, Observed& o) { o.link->kind = drivers::LinkKind::kOther; },
-     "DeleteLink, CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, AddAddress, "
+     "DeleteLink, CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, SwitchOn "
+     "src_valid_mark, AddAddress, "
      "SetUp, AddProbeRoute"},
     {"rules edited by hand", [](Desired&, Observed& o) { o.firewall->unexpected = {"accept"}; },
      "ReplaceFirewall, FlushFlows"},
@@ -105,13 +116,14 @@ const Case kCases[] = {
        d.cidr.reset();
        o = {};
      },
-     "CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, AddAddress, SetUp"},
+     "CreateBridge, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, SwitchOn src_valid_mark, "
+     "AddAddress, SetUp"},
     {"removed, and the last: rules first",
      [](Desired& d, Observed&) {
        d.present = false;
        d.firewall->networks.clear();
      },
-     "RemoveFirewall, DeleteLink, DeleteBlackhole"},
+     "RemoveFirewall, DeleteUnjudgedRule, DeleteLink, DeleteBlackhole"},
     {"removed and gone",
      [](Desired& d, Observed& o) {
        d.present = false;

@@ -89,8 +89,7 @@ void Route(Desired& desired, Observed& observed) {
   observed.link->master = 0;
   observed.link->isolated = false;
   observed.link->mac = kGatewayMac;
-  observed.forwards = true;
-  observed.filters_reverse = true;
+  observed.switches = {drivers::kGuestLinkSwitches.begin(), drivers::kGuestLinkSwitches.end()};
 }
 
 const Case kCases[] = {
@@ -101,7 +100,7 @@ const Case kCases[] = {
        d.routed = true;
        o = Empty();
      },
-     "SetEntry, CreateTap, AddClsact, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, "
+     "SetEntry, CreateTap, AddClsact, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, SwitchOn src_valid_mark, "
      "AddTbf, AttachIngress, AttachEgress, SetMac, SetUp, AddHostRoute, SetNeighbour"},
     {"routed, put into a bridge by somebody",
      [](Desired& d, Observed& o) {
@@ -118,10 +117,9 @@ const Case kCases[] = {
     {"routed, its switches off",
      [](Desired& d, Observed& o) {
        Route(d, o);
-       o.forwards = false;
-       o.filters_reverse = false;
+       o.switches.clear();
      },
-     "SwitchOn forwarding, SwitchOn rp_filter"},
+     "SwitchOn forwarding, SwitchOn rp_filter, SwitchOn src_valid_mark"},
     {"with the MAC of a guest", [](Desired&, Observed& o) { o.link->mac = OuterMac(1); }, "SetMac"},
     {"nothing there", [](Desired&, Observed& o) { o = Empty(); },
      std::string("SetEntry, CreateTap, ") + kDress},
