@@ -179,6 +179,10 @@ Result<UplinkQdiscs> HookedQdiscDriver::ObserveUplink(std::uint32_t index) {
   return CallThrough(hook_, {"qdisc", "observe_uplink", false},
                      [&] { return inner_.ObserveUplink(index); });
 }
+Result<std::vector<ObservedClass>> HookedQdiscDriver::ObserveClasses(std::uint32_t index) {
+  return CallThrough(hook_, {"qdisc", "observe_classes", false},
+                     [&] { return inner_.ObserveClasses(index); });
+}
 Result<std::vector<std::uint32_t>> HookedQdiscDriver::ForeignLinksWithHtb() {
   return CallThrough(hook_, {"qdisc", "foreign_links_with_htb", false},
                      [&] { return inner_.ForeignLinksWithHtb(); });

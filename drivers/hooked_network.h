@@ -96,6 +96,7 @@ class HookedQdiscDriver final : public QdiscDriver {
   Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                         std::uint32_t tap) override;
   Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  Result<std::vector<ObservedClass>> ObserveClasses(std::uint32_t index) override;
   void ShapeOn(std::uint32_t link) override { inner_.ShapeOn(link); }
   Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() override;
   Result<bool> HasFqCodel() override;

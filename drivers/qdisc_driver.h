@@ -130,6 +130,9 @@ class QdiscDriver {
   virtual Result<DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                 std::uint32_t tap) = 0;
   virtual Result<UplinkQdiscs> ObserveUplink(std::uint32_t index) = 0;
+  // The classes of our HTB on an IFB, ordered by minor, without their leaves: a list of this one
+  // link, whatever else there is. An absent link has none.
+  virtual Result<std::vector<ObservedClass>> ObserveClasses(std::uint32_t index) = 0;
   // From now on what is asked of IFB 0 happens at `link`, which is not ours: the uplink, where
   // upload may be shaped instead. 0: at the IFB again.
   virtual void ShapeOn(std::uint32_t link) = 0;

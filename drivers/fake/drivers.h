@@ -87,6 +87,7 @@ class FakeQdiscDriver final : public drivers::QdiscDriver {
   Result<drivers::DomainQdiscs> ObserveInterface(std::uint32_t index, std::uint32_t minor,
                                                  std::uint32_t tap) override;
   Result<drivers::UplinkQdiscs> ObserveUplink(std::uint32_t index) override;
+  Result<std::vector<drivers::ObservedClass>> ObserveClasses(std::uint32_t index) override;
   void ShapeOn(std::uint32_t link) override { shaped_link_.store(link); }
   Result<std::vector<std::uint32_t>> ForeignLinksWithHtb() override;
   Result<bool> HasFqCodel() override;

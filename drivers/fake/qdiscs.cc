@@ -71,6 +71,17 @@ Result<UplinkQdiscs> FakeQdiscDriver::ObserveUplink(std::uint32_t ifb) {
   });
 }
 
+Result<std::vector<ObservedClass>> FakeQdiscDriver::ObserveClasses(std::uint32_t ifb) {
+  const std::uint32_t index = At(ifb);
+  return kernel_.Change([&](State& state) -> Result<std::vector<ObservedClass>> {
+    const FakeLink* link = Find(state, index);
+    if (link == nullptr) return std::vector<ObservedClass>();
+    std::vector<ObservedClass> classes = UplinkOf(*link).classes;
+    for (ObservedClass& is : classes) is.leaf.reset();
+    return classes;
+  });
+}
+
 Result<DomainQdiscs> FakeQdiscDriver::ObserveDomain(std::uint32_t ifb) {
   const std::uint32_t index = At(ifb);
   return kernel_.Change([&](State& state) -> Result<DomainQdiscs> {

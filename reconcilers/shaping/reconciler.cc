@@ -32,6 +32,17 @@ struct Executor {
   }
 };
 
+// What an action that the kernel has acknowledged makes of what was seen before it.
+struct Effect {
+  Observed& is;
+
+  void operator()(const DeleteClass& a) { is.classes.erase(a.minor); }
+  void operator()(const AddClass& a) { is.classes[a.htb.minor].htb = a.htb; }
+  void operator()(const ChangeClass& a) { is.classes[a.htb.minor].htb = a.htb; }
+  void operator()(const SetLeaf& a) { is.classes[a.minor].leaf = a.leaf; }
+  void operator()(const ChangeTbf& a) { is.tbfs[a.number] = a.tbf; }
+};
+
 }  // namespace
 
 ShapingReconciler::ShapingReconciler(ledger::Ledger& ledger, const Specs& specs,
@@ -52,8 +63,7 @@ Result<Observed> ShapingReconciler::Shape(Pass& pass, std::optional<Observed> as
       [&]() -> Result<Observed> {
         pass.looked = metrics_.Now();
         if (assumed) return *std::exchange(assumed, std::nullopt);
-        if (!pass.newborn) TakeLeases(pass);
-        return Observe(pass.scope, pass.leases);
+        return Look(pass);
       },
       [&](const Observed& is) {
         pass.wishes = WishesOf(pass, is);
@@ -62,6 +72,28 @@ Result<Observed> ShapingReconciler::Shape(Pass& pass, std::optional<Observed> as
         return options_.plan(desired, is);
       },
       [&](const Action& action) { return Execute(pass, action); }, stop);
+}
+
+Result<Observed> ShapingReconciler::Look(Pass& pass) {
+  if (auto known = std::exchange(pass.known, std::nullopt); known && !pass.scope.number) {
+    return LookAgain(pass, *std::move(known));
+  }
+  if (!pass.newborn) TakeLeases(pass);
+  ASSIGN_OR_RETURN(Observed observed, Observe(pass.scope, pass.leases));
+  pass.known = observed;
+  return observed;
+}
+
+Result<Observed> ShapingReconciler::LookAgain(const Pass& pass, Observed known) {
+  ASSIGN_OR_RETURN(const auto classes, qdiscs_.ObserveClasses(IfbIndex(pass.scope.ifb)));
+  Observed observed;
+  NoteClasses(classes, observed);
+  for (auto& [minor, is] : observed.classes) {
+    const auto before = known.classes.find(minor);
+    if (before != known.classes.end()) is.leaf = before->second.leaf;
+  }
+  observed.tbfs = std::move(known.tbfs);
+  return observed;
 }
 
 // A fact comes at the end of the first pass that the tap loop makes for a lease. Before it TAP,
@@ -233,6 +265,18 @@ Desired ShapingReconciler::Desire(std::vector<Wish> wishes, const Observed& obse
   return {std::move(wishes)};
 }
 
+void ShapingReconciler::NoteClasses(const std::vector<drivers::ObservedClass>& classes,
+                                    Observed& observed) {
+  for (const auto& is : classes) {
+    if (is.htb.minor == kRootClassMinor) {
+      observed.ready = true;
+      observed.capacity_bytes_per_second = is.htb.ceil_bytes_per_second;
+    } else if (is.htb.minor <= kMinorMax) {
+      observed.classes[is.htb.minor] = is;
+    }
+  }
+}
+
 Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& leases) {
   Observed observed;
   ASSIGN_OR_RETURN(const drivers::DomainQdiscs domain,
@@ -243,16 +287,7 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
   const auto& uplink = domain.uplink;
   const bool ours =
       uplink && uplink->root && uplink->root->kind == "htb" && uplink->root->handle == kHtbHandle;
-  if (ours) {
-    for (const auto& is : uplink->classes) {
-      if (is.htb.minor == kRootClassMinor) {
-        observed.ready = true;
-        observed.capacity_bytes_per_second = is.htb.ceil_bytes_per_second;
-      } else if (is.htb.minor <= kMinorMax) {
-        observed.classes[is.htb.minor] = is;
-      }
-    }
-  }
+  if (ours) NoteClasses(uplink->classes, observed);
   {
     const MutexLock lock(mu_);
     capacities_.erase(scope.ifb);
@@ -267,7 +302,8 @@ Result<Observed> ShapingReconciler::Observe(const Scope& scope, const Leases& le
   return observed;
 }
 
-Status ShapingReconciler::Execute(const Pass& pass, const Action& action) {
+Status ShapingReconciler::Execute(Pass& pass, const Action& action) {
+  auto known = std::exchange(pass.known, std::nullopt);
   const std::uint32_t ifb = pass.scope.ifb;
   if (log::Writes(log::Level::kDebug)) {
     log::Debug("shaping action", {{"domain", ifb}, {"action", ToString(action)}});
@@ -279,6 +315,8 @@ Status ShapingReconciler::Execute(const Pass& pass, const Action& action) {
   }
   RETURN_IF_ERROR(std::visit(Executor{qdiscs_, IfbIndex(ifb)}, action));
   repairs_.Did(number, of.part);
+  if (known) std::visit(Effect{*known}, action);
+  pass.known = std::move(known);
   return OkStatus();
 }
 

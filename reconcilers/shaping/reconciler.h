@@ -110,7 +110,9 @@ class ShapingReconciler final : public runtime::Reconciler {
     Leases leases;                     // as they were before the last look
     std::set<ledger::LeaseId> unborn;  // of them: kept, and nothing is said of them
     std::vector<Wish> wishes;          // by the last look; one for each lease
-    MonotonicTime looked;              // when that began
+    // What the last look found and each action since has made of it; none after one that failed.
+    std::optional<Observed> known;
+    MonotonicTime looked;  // when that began
   };
   // What the leases of a Network have in common.
   struct Shared {
@@ -131,7 +133,12 @@ class ShapingReconciler final : public runtime::Reconciler {
   Wish WishOf(const ledger::InterfaceLease& lease, const Shared& shared,
               std::uint64_t capacity) const;
   Result<Observed> Observe(const Scope& scope, const Leases& leases) EXCLUDES(mu_);
-  Status Execute(const Pass& pass, const Action& action);
+  static void NoteClasses(const std::vector<drivers::ObservedClass>& classes, Observed& observed);
+  Result<Observed> Look(Pass& pass);
+  // Of a domain after actions of this pass, which the kernel has acknowledged: only its classes are
+  // listed, of which it keeps what it likes (their parents), and not the qdiscs of every link.
+  Result<Observed> LookAgain(const Pass& pass, Observed known);
+  Status Execute(Pass& pass, const Action& action);
   void Report(const Pass& pass, const Observed& observed);
   void Amend(const ledger::InterfaceLease& lease,
              const std::function<void(runtime::InterfaceFacts&)>& change);

@@ -338,6 +338,31 @@ TEST(BirthTest, AReleaseInTheMiddleLeavesNothingAndConfirmsNothingEarly) {
   }
 }
 
+// P2. After what it has changed itself a domain's pass lists the classes of its IFB, and not all
+// links' qdiscs again; unless something went otherwise than it thought.
+TEST(BirthTest, TheSecondLookAtADomainIsAtItsClasses) {
+  for (const bool raced : {false, true}) {
+    SCOPED_TRACE(raced);
+    World world;
+    world.Claim();
+    ASSERT_TRUE(world.daemon->Birth().ok());
+    ASSERT_TRUE(fake::FakeQdiscDriver(world.kernel).DeleteClass(IfbIndex(0), 1).ok());
+    world.hook.looks.clear();
+    if (raced) {
+      fault::Options fault;
+      fault.call = 1;
+      fault.kind = fault::Kind::kRaced;
+      world.hook.fault = std::make_unique<fault::Injector>(fault);
+    }
+    ASSERT_TRUE(world.daemon->Look().ok());
+    EXPECT_EQ(world.WrongRates(), "");
+    EXPECT_TRUE(world.daemon->SaysShaped());
+    std::vector<std::string> looks = {"qdisc.observe_domain", "qdisc.observe_classes"};
+    if (raced) looks.insert(looks.begin(), "qdisc.observe_domain");
+    EXPECT_EQ(world.hook.looks, looks);
+  }
+}
+
 // Nobody hears of what the tap loop does: that a bucket is new it must say itself.
 TEST(BirthTest, ABucketMadeAnewHasItsRateAndIsLookedAtAgain) {
   World world;

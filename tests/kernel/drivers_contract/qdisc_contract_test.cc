@@ -190,6 +190,10 @@ TEST_P(DriversContract, AForeignLinkMayStandInForTheFirstIfb) {
     EXPECT_OK(qdiscs.SetLeaf(kIfb, kClass.minor, {LeafKind::kBfifo, 65'536}));
     EXPECT_EQ(qdiscs.ObserveUplink(kIfb)->classes.size(), 2u);
     EXPECT_EQ(qdiscs.ObserveUplink(kForeign)->classes.size(), 2u);
+    const auto classes = *qdiscs.ObserveClasses(kIfb);
+    ASSERT_EQ(classes.size(), 2u);
+    EXPECT_TRUE(Equivalent(kClass, classes[0].htb));
+    EXPECT_FALSE(classes[0].leaf) << "nothing is said of leaves";
     EXPECT_EQ(qdiscs.ObserveDomain(kIfb)->uplink->classes.size(), 2u);
     EXPECT_EQ(qdiscs.ObserveInterface(kIfb, kClass.minor, kTap)->uplink->classes.size(), 2u);
     EXPECT_EQ(*world.identity->ObserveClassifier(kForeign), ProgramState::kNone);
@@ -199,6 +203,7 @@ TEST_P(DriversContract, AForeignLinkMayStandInForTheFirstIfb) {
     EXPECT_OK(qdiscs.DeleteClass(kIfb, kClass.minor));
     qdiscs.ShapeOn(0);
     EXPECT_CODE(qdiscs.ObserveUplink(kIfb), Code::kNotFound);
+    EXPECT_TRUE(qdiscs.ObserveClasses(kIfb)->empty());
     EXPECT_OK(qdiscs.DeleteRoot(kForeign));
     EXPECT_TRUE(qdiscs.ForeignLinksWithHtb()->empty());
     EXPECT_EQ(*world.identity->ObserveClassifier(kForeign), ProgramState::kNone);
