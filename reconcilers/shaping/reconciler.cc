@@ -119,13 +119,15 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
   // What is released meanwhile is its domain's: all of a burst with one commit. Of what is unborn
   // the fact brings the key.
   if (pass.scope.number && pass.leases.size() == pass.unborn.size()) return runtime::Next::Done();
-  const Leases asked = pass.leases;
+  Leases asked = pass.leases;
+  std::erase_if(asked, [&](const auto& lease) { return pass.unborn.contains(lease.id); });
   Result<Observed> observed = Shape(pass, std::nullopt, stop);
   if (!observed.ok() && pass.scope.number && observed.error().code != Code::kCancelled) {
     // Somebody else's class below ours, for one, shows only among all.
     log::Debug("interface is not shaped; looking at its domain",
                {{"key", key}, {"err", observed.error()}});
     pass.scope.number.reset();
+    pass.known.reset();  // of one interface
     observed = Shape(pass, std::nullopt, stop);
   }
   if (!observed.ok()) {

@@ -301,6 +301,20 @@ TEST(BirthTest, APassOverItsDomainInTheMiddleChangesNothing) {
   }
 }
 
+// Its fact would say that the birth is over.
+TEST(BirthTest, OfWhatIsUnbornNothingIsSaidByAPassThatFails) {
+  World world;
+  world.Claim();
+  fault::Options fault;
+  fault.call = 1;
+  fault.reads_too = true;
+  world.hook.fault = std::make_unique<fault::Injector>(fault);
+  EXPECT_FALSE(world.daemon->Look().ok());
+  EXPECT_FALSE(world.daemon->facts.Get(kKey));
+  ASSERT_TRUE(world.daemon->Birth().ok());
+  EXPECT_TRUE(world.daemon->SaysShaped());
+}
+
 // The other way round: the whole birth falls between the leases that a domain's pass has read and
 // its look.
 TEST(BirthTest, AClassMadeDuringADomainsPassIsNobodysToDelete) {
