@@ -36,8 +36,10 @@ void Must(const std::vector<std::string>& lines) {
 class UplinkHost {
  public:
   UplinkHost() {
-    Must({"ip link add up0 type veth peer name up1", "ip link set up0 up", "ip link set up1 up",
-          "ip addr add 198.51.100.1/24 dev up0", "ip route add default via 198.51.100.2",
+    Must({"ip link add up0 type veth peer name up1",
+          "sysctl -w net.ipv6.conf.up0.disable_ipv6=1",  // nothing is sent by itself
+          "ip link set up0 up", "ip link set up1 up", "ip addr add 198.51.100.1/24 dev up0",
+          "ip route add default via 198.51.100.2",
           "ip neigh add 198.51.100.2 lladdr 02:00:00:00:00:02 dev up0 nud permanent"});
     index = loops.routes->DefaultUplink()->value().index;
     loops.Pass();
