@@ -1,11 +1,12 @@
 #include "crd/condition.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace forkplane::crd {
 namespace {
 
-constexpr std::size_t kMessageBytesMax = 32768;  // metav1.Condition's schema
+constexpr std::size_t kConditionMessageMax = 32768;  // metav1.Condition's schema
 
 // Never inside a UTF-8 sequence.
 void Cut(std::string& text, std::size_t size) {
@@ -22,6 +23,15 @@ auto Find(Range& conditions, std::string_view type) {
 
 }  // namespace
 
+Condition MakeCondition(std::string_view type, bool yes, std::string reason, std::string message) {
+  return {std::string(type),
+          yes ? ConditionStatus::kTrue : ConditionStatus::kFalse,
+          std::move(reason),
+          std::move(message),
+          0,
+          ""};
+}
+
 const Condition* FindCondition(const Conditions& conditions, std::string_view type) {
   const auto found = Find(conditions, type);
   return found == conditions.end() ? nullptr : &*found;
@@ -33,7 +43,7 @@ bool IsTrue(const Conditions& conditions, std::string_view type) {
 }
 
 bool SetCondition(Conditions& conditions, Condition wanted, WallTime now) {
-  Cut(wanted.message, kMessageBytesMax);
+  Cut(wanted.message, kConditionMessageMax);
   const auto found = Find(conditions, wanted.type);
   if (found == conditions.end()) {
     wanted.last_transition_time = FormatTime(now);

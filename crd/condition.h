@@ -27,6 +27,10 @@ struct Condition {
 
 using Conditions = std::vector<Condition>;
 
+// True or False, of the generation that is set later.
+Condition MakeCondition(std::string_view type, bool yes, std::string reason,
+                        std::string message = {});
+
 const Condition* FindCondition(const Conditions& conditions, std::string_view type);
 bool IsTrue(const Conditions& conditions, std::string_view type);
 

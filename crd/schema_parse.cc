@@ -93,7 +93,7 @@ void RecogniseForm(Rule& rule) {
   }
 }
 
-class Parser {
+class SchemaParser {
  public:
   // `nested`: below allOf, anyOf, oneOf or not, where types may be left out.
   SchemaPtr Parse(const Json& json, const std::string& path, int depth, bool nested) {
@@ -391,7 +391,7 @@ class Parser {
 }  // namespace
 
 Result<ParsedSchema> ParseSchema(const Json& openapi, const std::string& path) {
-  Parser parser;
+  SchemaParser parser;
   SchemaPtr schema = parser.Parse(openapi, path, 0, false);
   std::vector<Cause> causes = parser.TakeCauses();
   if (!causes.empty()) return Invalid("schema is not structural", std::move(causes));

@@ -269,19 +269,19 @@ class Builder {
 
 // libyaml reads a document piece by piece: a `[` or `{` that could begin a key is decided after
 // 1024 characters, so what waits in the parser does not grow with the text.
-class Parser {
+class EventParser {
  public:
-  explicit Parser(std::string_view text) : is_ready_(yaml_parser_initialize(&parser_) == 1) {
+  explicit EventParser(std::string_view text) : is_ready_(yaml_parser_initialize(&parser_) == 1) {
     if (!is_ready_) return;
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
                                  text.size());
   }
-  ~Parser() {
+  ~EventParser() {
     if (is_ready_) yaml_parser_delete(&parser_);
   }
-  Parser(const Parser&) = delete;
-  Parser& operator=(const Parser&) = delete;
+  EventParser(const EventParser&) = delete;
+  EventParser& operator=(const EventParser&) = delete;
 
   Status ReadAll(Builder& builder) {
     for (bool at_end = false; !at_end;) {
@@ -321,7 +321,7 @@ Result<std::vector<YamlDocument>> ParseYaml(std::string_view text, const YamlLim
   if (!IsUtf8(text)) return Invalid("the text is not UTF-8");
   try {
     Builder builder(limits);
-    RETURN_IF_ERROR(Parser(text).ReadAll(builder));
+    RETURN_IF_ERROR(EventParser(text).ReadAll(builder));
     return std::move(builder).Documents();
   } catch (const std::bad_alloc&) {
     return NoMemoryLeft();

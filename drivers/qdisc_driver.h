@@ -31,6 +31,9 @@ struct TcCounters {
   bool operator==(const TcCounters&) const = default;
 };
 
+// Specs speak of bits a second, the kernel of bytes.
+inline constexpr std::uint64_t kBitsPerByte = 8;
+
 struct Tbf {
   std::uint64_t rate_bytes_per_second = 0;
   std::uint32_t burst_bytes = 0;  // frames larger than it are dropped for ever

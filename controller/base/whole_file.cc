@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 
 #include "controller/base/unique_fd.h"
 
@@ -39,6 +40,14 @@ Status WriteAll(int fd, std::string_view bytes, std::string_view what) {
     if (n < 0) return FromErrno(errno, fmt::format("write {}", what));
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
+  return OkStatus();
+}
+
+Status SyncFolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::absolute(path).parent_path().string();
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return FromErrno(errno, fmt::format("open {}", folder));
+  if (::fsync(fd.get()) != 0) return FromErrno(errno, fmt::format("sync {}", folder));
   return OkStatus();
 }
 

@@ -1,4 +1,5 @@
-// All of a file, in one call each way. Errors carry errno's code and say "read PATH", "write WHAT".
+// All of a file, in one call each way, and its folder. Errors carry errno's code and say "read
+// PATH", "write WHAT".
 #pragma once
 
 #include <cstddef>
@@ -16,5 +17,7 @@ Result<std::string> ReadAll(int fd, std::size_t bytes_max, std::string_view what
 Result<std::string> ReadFile(const std::string& path, std::size_t bytes_max);
 // At the descriptor's offset; not synced.
 Status WriteAll(int fd, std::string_view bytes, std::string_view what);
+// The folder that has `path`: a file that appeared there survives a power cut only then.
+Status SyncFolderOf(const std::string& path);
 
 }  // namespace forkplane

@@ -12,7 +12,7 @@ namespace {
 
 using crd::Json;
 
-constexpr std::chrono::seconds kLongestWait{60};
+constexpr std::chrono::seconds kRetryAtLatest{60};
 
 // The list at status.conditions; an empty one when there is none.
 const Json& ConditionsOf(const Json& status) {
@@ -261,7 +261,7 @@ void StatusWriter::WaitForWork(const std::stop_token& stop) {
   MutexLock lock(mu_);
   std::optional<MonotonicTime> earliest;
   if (!due_.empty()) earliest = due_.begin()->first;
-  std::chrono::nanoseconds wait = kLongestWait;
+  std::chrono::nanoseconds wait = kRetryAtLatest;
   if (earliest) wait = std::min<std::chrono::nanoseconds>(wait, *earliest - clock_.Now());
   changed_.WaitUntil(mu_, stop, RealClock().Now() + wait,
                      [this, earliest]() NO_THREAD_SAFETY_ANALYSIS {

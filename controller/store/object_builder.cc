@@ -2,66 +2,43 @@
 
 #include <nlohmann/json.hpp>
 
+#include "crd/json_members.h"
+
 namespace forkplane::store {
 namespace {
 
 using crd::Json;
 
-const Json* Member(const Json& json, const char* name) {
-  const auto it = json.find(name);
-  return it == json.end() ? nullptr : &*it;
-}
-
-std::string StringOf(const Json& json, const char* name) {
-  const Json* member = Member(json, name);
-  return member != nullptr && member->is_string() ? member->get<std::string>() : std::string();
-}
-
-bool BoolOf(const Json& json, const char* name) {
-  const Json* member = Member(json, name);
-  return member != nullptr && member->is_boolean() && member->get<bool>();
-}
-
 std::vector<OwnerReference> OwnersOf(const Json& metadata) {
   std::vector<OwnerReference> owners;
-  const Json* list = Member(metadata, "ownerReferences");
-  if (list == nullptr || !list->is_array()) return owners;
-  for (const Json& owner : *list) {
+  const Json& list = crd::MemberOf(metadata, "ownerReferences");
+  if (!list.is_array()) return owners;
+  for (const Json& owner : list) {
     if (!owner.is_object()) continue;
-    owners.push_back({.api_version = StringOf(owner, "apiVersion"),
-                      .kind = StringOf(owner, "kind"),
-                      .name = StringOf(owner, "name"),
-                      .uid = StringOf(owner, "uid"),
-                      .controller = BoolOf(owner, "controller"),
-                      .block_owner_deletion = BoolOf(owner, "blockOwnerDeletion")});
+    owners.push_back({.api_version = crd::TextOf(owner, "apiVersion"),
+                      .kind = crd::TextOf(owner, "kind"),
+                      .name = crd::TextOf(owner, "name"),
+                      .uid = crd::TextOf(owner, "uid"),
+                      .controller = crd::FlagOf(owner, "controller"),
+                      .block_owner_deletion = crd::FlagOf(owner, "blockOwnerDeletion")});
   }
   return owners;
 }
 
 Meta MetaOf(const Json& metadata) {
-  Meta meta{.ns = StringOf(metadata, "namespace"),
-            .name = StringOf(metadata, "name"),
-            .uid = StringOf(metadata, "uid"),
-            .creation_timestamp = StringOf(metadata, "creationTimestamp"),
-            .deletion_timestamp = StringOf(metadata, "deletionTimestamp"),
+  Meta meta{.ns = crd::TextOf(metadata, "namespace"),
+            .name = crd::TextOf(metadata, "name"),
+            .uid = crd::TextOf(metadata, "uid"),
+            .creation_timestamp = crd::TextOf(metadata, "creationTimestamp"),
+            .deletion_timestamp = crd::TextOf(metadata, "deletionTimestamp"),
             .labels = {},
-            .finalizers = {},
+            .finalizers = crd::TextsOf(metadata, "finalizers"),
             .owners = OwnersOf(metadata)};
-  const Json* generation = Member(metadata, "generation");
-  if (generation != nullptr && generation->is_number_integer()) {
-    meta.generation = generation->get<std::int64_t>();
-  }
-  const Json* labels = Member(metadata, "labels");
-  if (labels != nullptr && labels->is_object()) {
-    for (const auto& [key, value] : labels->items()) {
-      if (value.is_string()) meta.labels.emplace(key, value.get<std::string>());
-    }
-  }
-  const Json* finalizers = Member(metadata, "finalizers");
-  if (finalizers != nullptr && finalizers->is_array()) {
-    for (const Json& one : *finalizers) {
-      if (one.is_string()) meta.finalizers.push_back(one.get<std::string>());
-    }
+  meta.generation = crd::IntegerOf(metadata, "generation");
+  const Json& labels = crd::MemberOf(metadata, "labels");
+  if (!labels.is_object()) return meta;
+  for (const auto& [key, value] : labels.items()) {
+    if (value.is_string()) meta.labels.emplace(key, value.get<std::string>());
   }
   return meta;
 }
@@ -114,17 +91,17 @@ std::vector<std::pair<std::string, std::string>> FieldsOf(
 Object BuildObject(const Json& json, const std::vector<std::string>& selectable_fields) {
   static const Json kNoMetadata = Json::object();
   Object object;
-  const Json* metadata = Member(json, "metadata");
-  if (metadata == nullptr || !metadata->is_object()) metadata = &kNoMetadata;
-  object.meta = MetaOf(*metadata);
+  const Json& member = crd::MemberOf(json, "metadata");
+  const Json& metadata = member.is_object() ? member : kNoMetadata;
+  object.meta = MetaOf(metadata);
   object.fields = FieldsOf(json, selectable_fields);
-  object.api_version = StringOf(json, "apiVersion");
-  object.kind = StringOf(json, "kind");
+  object.api_version = crd::TextOf(json, "apiVersion");
+  object.kind = crd::TextOf(json, "kind");
   object.text = "{";
   for (const auto& [key, value] : json.items()) {
     AppendKey(object.text, key);
     if (key == "metadata") {
-      AppendMetadata(object.text, *metadata, &object.revision_offset);
+      AppendMetadata(object.text, metadata, &object.revision_offset);
     } else {
       object.text += crd::DumpJson(value);
     }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <optional>
 
 #include "controller/base/log.h"
@@ -47,14 +46,6 @@ Result<std::optional<Content>> Read(const std::string& path) {
   return Internal(fmt::format(
       "{}: does not hold a revision: restore it; moved away, revisions go on from the time of day",
       path));
-}
-
-Status SyncFolderOf(const std::string& path) {
-  const std::string folder = std::filesystem::absolute(path).parent_path().string();
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return FromErrno(errno, fmt::format("open {}", folder));
-  if (::fsync(fd.get()) != 0) return FromErrno(errno, fmt::format("sync {}", folder));
-  return OkStatus();
 }
 
 }  // namespace

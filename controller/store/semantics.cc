@@ -6,6 +6,7 @@
 
 #include "controller/store/errors.h"
 #include "controller/store/limits.h"
+#include "crd/json_members.h"
 
 namespace forkplane::store {
 namespace {
@@ -22,22 +23,6 @@ constexpr std::array kSystemMetadata = {
 
 bool IsNamespace(const crd::ResourceType& type) {
   return type.group.empty() && type.plural == "namespaces";
-}
-
-std::string StringOf(const Json& json, const char* name) {
-  const auto it = json.find(name);
-  return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
-// The array of strings at json[name]; empty when it is anything else.
-std::vector<std::string> StringsOf(const Json& json, const char* name) {
-  std::vector<std::string> strings;
-  const auto it = json.find(name);
-  if (it == json.end() || !it->is_array()) return strings;
-  for (const Json& one : *it) {
-    if (one.is_string()) strings.push_back(one.get<std::string>());
-  }
-  return strings;
 }
 
 void CopyMember(const Json& from, Json& to, const char* name) {
@@ -59,21 +44,21 @@ GroupResource ResourceOf(const crd::ResourceType& type) { return {type.group, ty
 
 std::vector<std::string> NamespaceFinalizers(const Json& object) {
   const auto spec = object.find("spec");
-  return spec == object.end() ? std::vector<std::string>() : StringsOf(*spec, "finalizers");
+  return spec == object.end() ? std::vector<std::string>() : crd::TextsOf(*spec, "finalizers");
 }
 
 // Nothing holds the object back any more.
 bool IsFree(const crd::ResourceType& type, const Json& object) {
-  if (!StringsOf(object["metadata"], "finalizers").empty()) return false;
+  if (!crd::TextsOf(object["metadata"], "finalizers").empty()) return false;
   return !IsNamespace(type) || NamespaceFinalizers(object).empty();
 }
 
 bool IsTerminating(const Json& object) {
-  return !StringOf(object["metadata"], "deletionTimestamp").empty();
+  return !crd::TextOf(object["metadata"], "deletionTimestamp").empty();
 }
 
 Status CheckNamespace(const Json& metadata, const std::string& ns) {
-  const std::string sent = StringOf(metadata, "namespace");
+  const std::string sent = crd::TextOf(metadata, "namespace");
   if (sent.empty() || sent == ns) return OkStatus();
   return BadRequestError(
       "the namespace of the provided object does not match the namespace sent on the request");
@@ -89,8 +74,8 @@ void FillNamespace(Json& metadata, const std::string& ns) {
 
 // generateName's base is cut so that base and suffix fit a DNS label.
 void FillName(Json& metadata, const std::string& suffix) {
-  const std::string base = StringOf(metadata, "generateName");
-  if (!StringOf(metadata, "name").empty() || base.empty()) return;
+  const std::string base = crd::TextOf(metadata, "generateName");
+  if (!crd::TextOf(metadata, "name").empty() || base.empty()) return;
   metadata["name"] = base.substr(0, kGenerateNameBaseMax) + suffix;
 }
 
@@ -99,18 +84,18 @@ void FillNewNamespace(Json& object) {
   ObjectMember(object, "spec")["finalizers"] = Json::array({"kubernetes"});
   object["status"] = Json{{"phase", "Active"}};
   Json& metadata = object["metadata"];
-  ObjectMember(metadata, "labels")["kubernetes.io/metadata.name"] = StringOf(metadata, "name");
+  ObjectMember(metadata, "labels")["kubernetes.io/metadata.name"] = crd::TextOf(metadata, "name");
 }
 
 Status Validate(const crd::ResourceType& type, const Json& object, const Json* old) {
   std::vector<Cause> causes = crd::ValidateObject(type, object, old);
   if (causes.empty()) return OkStatus();
-  return crd::InvalidObject(type, StringOf(object["metadata"], "name"), std::move(causes));
+  return crd::InvalidObject(type, crd::TextOf(object["metadata"], "name"), std::move(causes));
 }
 
 Status CheckRevision(const crd::ResourceType& type, const ObjectKey& key, const Json& live,
                      const Json& sent_metadata) {
-  const std::string sent = StringOf(sent_metadata, "resourceVersion");
+  const std::string sent = crd::TextOf(sent_metadata, "resourceVersion");
   if (sent.empty()) {
     if (type.unconditional_update) return OkStatus();
     return crd::InvalidObject(
@@ -121,19 +106,19 @@ Status CheckRevision(const crd::ResourceType& type, const ObjectKey& key, const 
   if (!ParseRevision(sent, &revision)) {
     return BadRequestError(fmt::format("metadata.resourceVersion: invalid value {:?}", sent));
   }
-  if (sent == StringOf(live["metadata"], "resourceVersion")) return OkStatus();
+  if (sent == crd::TextOf(live["metadata"], "resourceVersion")) return OkStatus();
   return ConflictError(key.resource, key.name);
 }
 
 Status CheckIdentity(const ObjectKey& key, const Json& live, const Json& metadata) {
-  const std::string name = StringOf(metadata, "name");
+  const std::string name = crd::TextOf(metadata, "name");
   if (!name.empty() && name != key.name) {
     return BadRequestError(fmt::format(
         "the name of the object ({}) does not match the name on the URL ({})", name, key.name));
   }
   RETURN_IF_ERROR(CheckNamespace(metadata, key.ns));
-  const std::string uid = StringOf(metadata, "uid");
-  const std::string live_uid = StringOf(live["metadata"], "uid");
+  const std::string uid = crd::TextOf(metadata, "uid");
+  const std::string live_uid = crd::TextOf(live["metadata"], "uid");
   if (uid.empty() || uid == live_uid) return OkStatus();
   return ConflictError(
       key.resource, key.name,
@@ -144,9 +129,9 @@ Status CheckIdentity(const ObjectKey& key, const Json& live, const Json& metadat
 Status CheckNewFinalizers(const crd::ResourceType& type, const ObjectKey& key, const Json& live,
                           const Json& object) {
   if (!IsTerminating(live)) return OkStatus();
-  const std::vector<std::string> before = StringsOf(live["metadata"], "finalizers");
+  const std::vector<std::string> before = crd::TextsOf(live["metadata"], "finalizers");
   std::string added;
-  for (const std::string& one : StringsOf(object["metadata"], "finalizers")) {
+  for (const std::string& one : crd::TextsOf(object["metadata"], "finalizers")) {
     if (std::find(before.begin(), before.end(), one) != before.end()) continue;
     added += fmt::format("{}{:?}", added.empty() ? "" : ", ", one);
   }
@@ -234,7 +219,7 @@ Outcome Settle(Outcome::Kind kind, Json json) {
 
 Status CheckPreconditions(const ObjectKey& key, const Json& live, const DeleteOptions& options) {
   const Json& metadata = live["metadata"];
-  const std::string uid = StringOf(metadata, "uid");
+  const std::string uid = crd::TextOf(metadata, "uid");
   if (options.uid && *options.uid != uid) {
     return ConflictError(
         key.resource, key.name,
@@ -242,7 +227,7 @@ Status CheckPreconditions(const ObjectKey& key, const Json& live, const DeleteOp
                     "object might have been deleted and then recreated",
                     *options.uid, uid));
   }
-  const std::string revision = StringOf(metadata, "resourceVersion");
+  const std::string revision = crd::TextOf(metadata, "resourceVersion");
   if (options.revision && std::to_string(*options.revision) != revision) {
     return ConflictError(
         key.resource, key.name,
@@ -256,7 +241,7 @@ Status CheckPreconditions(const ObjectKey& key, const Json& live, const DeleteOp
 // The garbage collector's finalizers follow the policy; without one, what is there stays.
 void ApplyPropagation(std::optional<Propagation> propagation, Json& metadata) {
   if (!propagation) return;
-  std::vector<std::string> finalizers = StringsOf(metadata, "finalizers");
+  std::vector<std::string> finalizers = crd::TextsOf(metadata, "finalizers");
   std::erase_if(finalizers, [](const std::string& one) {
     return one == kForegroundFinalizer || one == kOrphanFinalizer;
   });
@@ -273,7 +258,7 @@ void ApplyPropagation(std::optional<Propagation> propagation, Json& metadata) {
 // (the words of the apiextensions server).
 void BeginRetirement(Json& definition, WallTime now) {
   Json& metadata = definition["metadata"];
-  std::vector<std::string> finalizers = StringsOf(metadata, "finalizers");
+  std::vector<std::string> finalizers = crd::TextsOf(metadata, "finalizers");
   if (std::find(finalizers.begin(), finalizers.end(), kCleanupFinalizer) == finalizers.end()) {
     finalizers.emplace_back(kCleanupFinalizer);
     metadata["finalizers"] = finalizers;
@@ -281,7 +266,7 @@ void BeginRetirement(Json& definition, WallTime now) {
   Json& conditions = ObjectMember(definition, "status")["conditions"];
   if (!conditions.is_array()) conditions = Json::array();
   for (auto it = conditions.begin(); it != conditions.end(); ++it) {
-    if (!it->is_object() || StringOf(*it, "type") != "Terminating") continue;
+    if (!it->is_object() || crd::TextOf(*it, "type") != "Terminating") continue;
     conditions.erase(it);
     break;
   }
@@ -324,7 +309,7 @@ Status CheckBody(Json& body) {
 Result<Json> PrepareCreate(const crd::ResourceType& type, Json body, const Birth& birth) {
   Json& metadata = body["metadata"];
   RETURN_IF_ERROR(CheckNamespace(metadata, birth.ns));
-  if (!StringOf(metadata, "resourceVersion").empty()) {
+  if (!crd::TextOf(metadata, "resourceVersion").empty()) {
     return BadRequestError("resourceVersion should not be set on objects to be created");
   }
   for (const char* name : kSystemMetadata) metadata.erase(name);
@@ -338,7 +323,7 @@ Result<Json> PrepareCreate(const crd::ResourceType& type, Json body, const Birth
   if (IsNamespace(type)) FillNewNamespace(body);
   crd::PruneObject(type, body);
   crd::DefaultObject(type, body);
-  RETURN_IF_ERROR(CheckProtected(type, StringOf(metadata, "name"), nullptr, body));
+  RETURN_IF_ERROR(CheckProtected(type, crd::TextOf(metadata, "name"), nullptr, body));
   RETURN_IF_ERROR(Validate(type, body, nullptr));
   return body;
 }

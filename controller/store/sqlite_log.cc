@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <filesystem>
 #include <thread>
 
 #include "controller/base/clock.h"
@@ -17,6 +16,7 @@
 #include "controller/base/mutex.h"
 #include "controller/base/sqlite.h"
 #include "controller/base/unique_fd.h"
+#include "controller/base/whole_file.h"
 #include "controller/store/limits.h"
 #include "controller/store/revision_log.h"
 #include "controller/store/revision_reserve.h"
@@ -135,15 +135,6 @@ Result<UniqueFd> LockFile(const std::string& path) {
     return FromErrno(errno, fmt::format("lock {}", lock_path));
   }
   return fd;
-}
-
-// A file that appeared survives a power cut only when its folder was synced too.
-Status SyncFolderOf(const std::string& path) {
-  const std::string folder = std::filesystem::absolute(path).parent_path().string();
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return FromErrno(errno, fmt::format("open {}", folder));
-  if (::fsync(fd.get()) != 0) return FromErrno(errno, fmt::format("sync {}", folder));
-  return OkStatus();
 }
 
 Status Configure(SqliteConnection& connection) {

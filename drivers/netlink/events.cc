@@ -28,8 +28,6 @@ namespace {
 using drivers::LinkEvent;
 using drivers::LinkEventKind;
 
-constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
-
 std::optional<LinkEvent> LinkEventOf(const nlmsghdr* message) {
   const auto* header = HeaderOf<ifinfomsg>(message);
   if (header == nullptr) return std::nullopt;
@@ -255,10 +253,10 @@ void NetlinkLinkEvents::Gather(std::array<pollfd, 3>& files) const {
 
 void NetlinkLinkEvents::Drain(const std::stop_token& stop, const Callback& callback) {
   // From the heap: a thread_local of this size would be part of the stack of every thread there is.
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kEventReadBytes);
   bool lost = false;
   while (!stop.stop_requested()) {
-    const ssize_t size = recv(socket_.get(), buffer.get(), kReadBytes, 0);
+    const ssize_t size = recv(socket_.get(), buffer.get(), kEventReadBytes, 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
       lost = true;

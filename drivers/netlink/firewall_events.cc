@@ -15,7 +15,6 @@
 namespace forkplane::netlink {
 namespace {
 
-constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 // The attribute with the table's name has this number in messages about tables, chains, rules,
 // sets, elements and objects alike.
 constexpr int kTableName = NFTA_TABLE_NAME;
@@ -54,10 +53,10 @@ Result<FirewallEvents> FirewallEvents::Open(int receive_buffer_bytes) {
 bool FirewallEvents::Drain() {
   if (!socket_.valid()) return false;
   // From the heap: a thread_local of this size would be part of the stack of every thread there is.
-  const auto buffer = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kEventReadBytes);
   bool ours = false;
   while (true) {
-    const ssize_t size = recv(socket_.get(), buffer.get(), kReadBytes, 0);
+    const ssize_t size = recv(socket_.get(), buffer.get(), kEventReadBytes, 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == ENOBUFS) {
       ours = true;

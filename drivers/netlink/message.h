@@ -16,6 +16,9 @@ struct nl_msg;
 
 namespace forkplane::netlink {
 
+// What one read of an event socket takes: the kernel packs events, but never more of them.
+inline constexpr std::size_t kEventReadBytes = std::size_t{64} * 1024;
+
 class Message {
  public:
   // `flags` without NLM_F_REQUEST, which every message of ours has.

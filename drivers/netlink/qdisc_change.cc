@@ -17,7 +17,7 @@ using drivers::Tbf;
 
 constexpr std::uint32_t kLoopbackIndex = 1;
 
-Result<std::string> What(std::string_view verb, std::uint32_t index) {
+Result<std::string> WhatOn(std::string_view verb, std::uint32_t index) {
   std::string what = fmt::format("{} on link {:#x}", verb, index);
   if (!IsOwnedIndex(index)) return Invalid(what + ": not an index of ours");
   return what;
@@ -55,7 +55,7 @@ Result<bool> NetlinkQdiscDriver::HasFqCodel() {
 }
 
 Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
-  ASSIGN_OR_RETURN(const std::string what, What("add tbf", index));
+  ASSIGN_OR_RETURN(const std::string what, WhatOn("add tbf", index));
   RETURN_IF_ERROR(Validate(tbf));
   Message message =
       TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, TcHeader(index, TC_H_ROOT, kTbfHandle));
@@ -65,7 +65,7 @@ Status NetlinkQdiscDriver::AddTbf(std::uint32_t index, const Tbf& tbf) {
 
 // Found by its handle, so that a qdisc which somebody else made is never changed.
 Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, drivers::Queue queue) {
-  ASSIGN_OR_RETURN(const std::string what, What("change tbf", index));
+  ASSIGN_OR_RETURN(const std::string what, WhatOn("change tbf", index));
   RETURN_IF_ERROR(Validate(tbf));
   std::vector<Message> messages;
   messages.push_back(TcMessage(RTM_NEWQDISC, 0, TcHeader(index, 0, kTbfHandle)));
@@ -83,7 +83,7 @@ Status NetlinkQdiscDriver::ChangeTbf(std::uint32_t index, const Tbf& tbf, driver
 }
 
 Status NetlinkQdiscDriver::AddClsact(std::uint32_t index) {
-  ASSIGN_OR_RETURN(const std::string what, What("add clsact", index));
+  ASSIGN_OR_RETURN(const std::string what, WhatOn("add clsact", index));
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
                               TcHeader(index, TC_H_CLSACT, kClsactHandle));
   message.Text(TCA_KIND, "clsact");
@@ -91,13 +91,13 @@ Status NetlinkQdiscDriver::AddClsact(std::uint32_t index) {
 }
 
 Status NetlinkQdiscDriver::DeleteClsact(std::uint32_t index) {
-  ASSIGN_OR_RETURN(const std::string what, What("delete clsact", index));
+  ASSIGN_OR_RETURN(const std::string what, WhatOn("delete clsact", index));
   Message message = TcMessage(RTM_DELQDISC, 0, TcHeader(index, TC_H_CLSACT, 0));
   return SocketOfLink(index).Request(message, what);
 }
 
 Status NetlinkQdiscDriver::AddHtb(std::uint32_t index, std::uint32_t default_minor) {
-  ASSIGN_OR_RETURN(const std::string what, What("add htb", index));
+  ASSIGN_OR_RETURN(const std::string what, WhatOn("add htb", index));
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
                               TcHeader(At(index), TC_H_ROOT, kHtbHandle));
   PutHtbRoot(message, default_minor);
@@ -114,7 +114,7 @@ Status NetlinkQdiscDriver::DeleteRoot(std::uint32_t index) {
 
 Status NetlinkQdiscDriver::PutClass(std::uint32_t index, const HtbClass& htb, int flags,
                                     std::string_view verb) {
-  RETURN_IF_ERROR(What(verb, index));
+  RETURN_IF_ERROR(WhatOn(verb, index));
   RETURN_IF_ERROR(Validate(htb));
   Message message =
       TcMessage(RTM_NEWTCLASS, flags,
@@ -143,14 +143,14 @@ Status NetlinkQdiscDriver::ChangeClass(std::uint32_t index, const HtbClass& htb)
 }
 
 Status NetlinkQdiscDriver::DeleteClass(std::uint32_t index, std::uint32_t minor) {
-  RETURN_IF_ERROR(What("delete class", index));
+  RETURN_IF_ERROR(WhatOn("delete class", index));
   Message message =
       TcMessage(RTM_DELTCLASS, 0, TcHeader(At(index), kHtbHandle, kHtbHandle | (minor & 0xffff)));
   return SocketOfClass(minor).Request(message, WhatClass("delete", index, minor));
 }
 
 Status NetlinkQdiscDriver::SetLeaf(std::uint32_t index, std::uint32_t minor, const Leaf& leaf) {
-  RETURN_IF_ERROR(What("set leaf", index));
+  RETURN_IF_ERROR(WhatOn("set leaf", index));
   Message message = TcMessage(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE,
                               TcHeader(At(index), kHtbHandle | (minor & 0xffff), 0));
   PutLeaf(message, leaf);

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 
 constexpr char kName[] = "machine.json";
 constexpr int kFormat = 1;
-constexpr std::size_t kBytesMax = 1U << 20U;
+constexpr std::size_t kFileBytesMax = 1U << 20U;
 constexpr std::size_t kTailBytes = 16384;
 // An error quotes ten lines of two files; an Event must hold a few beside its message.
 constexpr std::size_t kLineBytesMax = 256;
@@ -78,7 +78,7 @@ Result<MachineFile> ReadMachineFile(const std::string& directory) {
   ASSIGN_OR_RETURN(const UniqueFd root, storage::OpenDirectory(directory));
   ASSIGN_OR_RETURN(const UniqueFd file,
                    storage::OpenBeneath(root.get(), kName, O_RDONLY | O_NOFOLLOW));
-  ASSIGN_OR_RETURN(const std::string text, ReadAll(file.get(), kBytesMax, kName));
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file.get(), kFileBytesMax, kName));
   try {
     MachineFile machine = Read(Json::parse(text));
     if (machine.format != kFormat) return Internal("machine.json has another format");

@@ -7,8 +7,6 @@
 namespace forkplane::host {
 namespace {
 
-using crd::ConditionStatus;
-
 constexpr const char* kCpu = "cpu";
 constexpr const char* kMemory = "memory";
 
@@ -17,25 +15,18 @@ std::int64_t AmountOf(const crd::ResourceMap& resources, const char* name) {
   return found == resources.end() ? 0 : found->second.Value();
 }
 
-crd::Condition Make(std::string_view type, bool yes, std::string reason, std::string message = {}) {
-  return {std::string(type),
-          yes ? ConditionStatus::kTrue : ConditionStatus::kFalse,
-          std::move(reason),
-          std::move(message),
-          0,
-          ""};
-}
-
 crd::Condition Schedulable(const crd::HostSpec& spec) {
   if (spec.drain != crd::Drain::kNone) {
-    return Make(crd::condition::kSchedulable, false, "HostDrained",
-                "spec.drain is set: no new machines are taken; set it to None to take them");
+    return crd::MakeCondition(
+        crd::condition::kSchedulable, false, "HostDrained",
+        "spec.drain is set: no new machines are taken; set it to None to take them");
   }
   if (spec.unschedulable) {
-    return Make(crd::condition::kSchedulable, false, "HostUnschedulable",
-                "spec.unschedulable: no new machines are taken; set it to false to take them");
+    return crd::MakeCondition(
+        crd::condition::kSchedulable, false, "HostUnschedulable",
+        "spec.unschedulable: no new machines are taken; set it to false to take them");
   }
-  return Make(crd::condition::kSchedulable, true, "Ready");
+  return crd::MakeCondition(crd::condition::kSchedulable, true, "Ready");
 }
 
 }  // namespace
@@ -59,10 +50,11 @@ void AddScheduling(const crd::HostSpec& spec, const runtime::ComputeBudget& budg
   conditions.push_back(Schedulable(spec));
   if (spec.drain == crd::Drain::kNone) return;
   const std::size_t left = budget.Machines();
-  conditions.push_back(left == 0 ? Make(crd::condition::kDrained, true, "AllStopped")
-                                 : Make(crd::condition::kDrained, false, "Draining",
-                                        fmt::format("{} {} still to be stopped", left,
-                                                    left == 1 ? "machine is" : "machines are")));
+  conditions.push_back(
+      left == 0 ? crd::MakeCondition(crd::condition::kDrained, true, "AllStopped")
+                : crd::MakeCondition(crd::condition::kDrained, false, "Draining",
+                                     fmt::format("{} {} still to be stopped", left,
+                                                 left == 1 ? "machine is" : "machines are")));
 }
 
 }  // namespace forkplane::host

@@ -12,7 +12,6 @@
 namespace forkplane::host {
 namespace {
 
-constexpr std::uint64_t kBitsPerByte = 8;
 constexpr std::chrono::seconds kAskForUplink{2};
 
 struct Executor {
@@ -39,15 +38,6 @@ struct Executor {
   Status operator()(const AttachClassifier&) { return on.identities.AttachClassifier(want.uplink); }
   Status operator()(const LeaveLink& a) { return on.qdiscs.DeleteRoot(a.index); }
 };
-
-crd::Condition Make(std::string_view type, bool holds, std::string reason, std::string message) {
-  crd::Condition condition;
-  condition.type = type;
-  condition.status = holds ? crd::ConditionStatus::kTrue : crd::ConditionStatus::kFalse;
-  condition.reason = std::move(reason);
-  condition.message = std::move(message);
-  return condition;
-}
 
 // What a kernel that does not know such a thing at all lacks; "": another cause.
 std::string_view ModuleOf(const Action& action) {
@@ -134,8 +124,8 @@ Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity
     desired.domains = {leased.begin(), leased.end()};
   }
   desired.alias = object != nullptr ? object->metadata.uid : options_.host_name;
-  desired.capacity_bytes_per_second = capacity.bits_per_second / kBitsPerByte;
-  desired.default_bytes_per_second = kDefaultClassBits / kBitsPerByte;
+  desired.capacity_bytes_per_second = capacity.bits_per_second / drivers::kBitsPerByte;
+  desired.default_bytes_per_second = kDefaultClassBits / drivers::kBitsPerByte;
   desired.leaf = options_.leaf;
   return desired;
 }
@@ -197,27 +187,29 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   auto& conditions = status.conditions;
   const auto health = ledger_.Health();
   const bool converged = outcome.reason == kConverged;
-  conditions.push_back(
-      Make(crd::condition::kNetworkReady, converged, outcome.reason, outcome.message));
+  conditions.push_back(crd::MakeCondition(crd::condition::kNetworkReady, converged, outcome.reason,
+                                          outcome.message));
   const bool ready = converged && health.ok();
   conditions.push_back(
-      Make(crd::condition::kReady, ready,
-           ready ? "Ready" : (health.ok() ? "NetworkNotReady" : "LedgerUnreadable"),
-           health.ok() ? outcome.message : health.error().message));
+      crd::MakeCondition(crd::condition::kReady, ready,
+                         ready ? "Ready" : (health.ok() ? "NetworkNotReady" : "LedgerUnreadable"),
+                         health.ok() ? outcome.message : health.error().message));
   if (!capacity.known) {
-    conditions.push_back(Make(crd::condition::kCapacityUnknown, true, "LinkSpeedUnknown",
-                              "no link speed is known; 100G is assumed: set "
-                              "spec.uplinks[0].capacity.upload"));
+    conditions.push_back(crd::MakeCondition(crd::condition::kCapacityUnknown, true,
+                                            "LinkSpeedUnknown",
+                                            "no link speed is known; 100G is assumed: set "
+                                            "spec.uplinks[0].capacity.upload"));
   }
   const auto orphans = orphans_.Get(options_.host_name);
   if (orphans && !orphans->held.empty()) {
-    conditions.push_back(Make(crd::condition::kOrphansHeld, true, "OwnerMissing",
-                              fmt::format("held: {}", fmt::join(orphans->held, ", "))));
+    conditions.push_back(
+        crd::MakeCondition(crd::condition::kOrphansHeld, true, "OwnerMissing",
+                           fmt::format("held: {}", fmt::join(orphans->held, ", "))));
   }
   if (options_.compute != nullptr) AddScheduling(object->spec, *options_.compute, conditions);
   if (options_.conditions != nullptr) {
     for (const auto& [type, told] : options_.conditions->All()) {
-      conditions.push_back(Make(type, true, told.reason, told.message));
+      conditions.push_back(crd::MakeCondition(type, true, told.reason, told.message));
     }
   }
   for (auto& condition : conditions) condition.observed_generation = status.observed_generation;

@@ -8,11 +8,10 @@
 namespace forkplane::shaping {
 namespace {
 
-constexpr std::uint64_t kBitsPerByte = 8;
-
 std::uint64_t BytesPerSecond(const crd::Quantity& bits) {
   // Validation refuses rates below one byte; 0 would mean "no traffic" to HTB and TBF alike.
-  return std::max<std::uint64_t>(static_cast<std::uint64_t>(bits.Value()) / kBitsPerByte, 1);
+  return std::max<std::uint64_t>(static_cast<std::uint64_t>(bits.Value()) / drivers::kBitsPerByte,
+                                 1);
 }
 
 // A bucket smaller than one frame would drop that frame for ever (measured).

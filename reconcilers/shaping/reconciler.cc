@@ -11,8 +11,6 @@
 namespace forkplane::shaping {
 namespace {
 
-constexpr std::uint64_t kBitsPerByte = 8;
-
 // After its birth an interface is looked at again, with all others of its domain: for what others
 // did meanwhile.
 constexpr std::chrono::seconds kFirstLook{1};
@@ -339,12 +337,12 @@ void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish&
     facts.shaped_reason = shortfall;
     facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;
     const drivers::Tbf down = tbf == observed.tbfs.end() ? drivers::Tbf{} : tbf->second;
-    facts.download_rate_bits_per_second = down.rate_bytes_per_second * kBitsPerByte;
+    facts.download_rate_bits_per_second = down.rate_bytes_per_second * drivers::kBitsPerByte;
     facts.download_burst_bytes = down.burst_bytes;
     const drivers::HtbClass up =
         is == observed.classes.end() ? drivers::HtbClass{} : is->second.htb;
-    facts.upload_rate_bits_per_second = up.rate_bytes_per_second * kBitsPerByte;
-    facts.upload_ceil_bits_per_second = up.ceil_bytes_per_second * kBitsPerByte;
+    facts.upload_rate_bits_per_second = up.rate_bytes_per_second * drivers::kBitsPerByte;
+    facts.upload_ceil_bits_per_second = up.ceil_bytes_per_second * drivers::kBitsPerByte;
     facts.upload_burst_bytes = up.burst_bytes;
   });
 }

@@ -3,11 +3,7 @@
 #include "reconcilers/tap/reconciler.h"
 
 namespace forkplane::tap {
-namespace {
-
-constexpr std::uint64_t kBitsPerByte = 8;
-
-}  // namespace
+namespace {}  // namespace
 
 // Untranslated guests keep the MAC they have.
 MacAddress OuterMacOf(const ledger::InterfaceLease& lease) {
@@ -41,7 +37,7 @@ Result<Desired> TapReconciler::Desire(const ledger::InterfaceLease& lease) const
   desired.entry.prefix_length = static_cast<std::uint8_t>(parameters.cidr.prefix);
   desired.entry.mtu = static_cast<std::uint16_t>(parameters.mtu);
   desired.entry.dns = parameters.dns;
-  const std::uint64_t rate = parameters.unshaped_rate_bits / kBitsPerByte;
+  const std::uint64_t rate = parameters.unshaped_rate_bits / drivers::kBitsPerByte;
   desired.unshaped = {rate, drivers::DefaultBurst(rate, parameters.mtu),
                       drivers::DefaultQueueBytes(rate)};
   return desired;

@@ -17,7 +17,6 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kConsoleLines = 20;
 constexpr milliseconds kRetryFirst{250};
 constexpr milliseconds kRetryMax{60'000};
 constexpr int kDoublingsMax = 10;

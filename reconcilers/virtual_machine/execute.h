@@ -79,6 +79,8 @@ class Execution {
 // One more failed start or unexpected end: how long until the next attempt.
 void CountFailure(VmMemory& memory, MonotonicTime now);
 
+// How many of the guest's last lines stand under a failure.
+inline constexpr std::size_t kConsoleLines = 20;
 // The message of a failure with the guest's last words under it, at most an Event's length.
 std::string WithConsole(const std::string& message, const std::vector<std::string>& lines);
 

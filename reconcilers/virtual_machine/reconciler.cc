@@ -20,7 +20,6 @@ using std::chrono::seconds;
 constexpr int kPassesMax = 8;  // plans executed in one pass before others get their turn
 constexpr int kStaleMax = 3;
 constexpr seconds kResync{30};
-constexpr std::size_t kConsoleLines = 20;
 // A run of this length was a success: the next failure waits as briefly as the first.
 constexpr std::chrono::minutes kGoodRun{10};
 

@@ -20,7 +20,7 @@ struct X509Deleter {
 };
 using ContextPtr = std::unique_ptr<SSL_CTX, ContextDeleter>;
 using SslPtr = std::unique_ptr<SSL, SslDeleter>;
-using X509Ptr = std::unique_ptr<X509, X509Deleter>;
+using PeerPtr = std::unique_ptr<X509, X509Deleter>;
 
 Error LastTlsError(const std::string& what) {
   const unsigned long code = ERR_get_error();
@@ -72,7 +72,7 @@ class TlsTransport final : public Transport {
   // The chain was verified in the handshake, or, when the session was resumed, in the handshake
   // that made the session.
   std::optional<TlsPeer> Peer() const override {
-    const X509Ptr certificate(SSL_get1_peer_certificate(ssl_.get()));
+    const PeerPtr certificate(SSL_get1_peer_certificate(ssl_.get()));
     if (!certificate || SSL_get_verify_result(ssl_.get()) != X509_V_OK) return std::nullopt;
     return SubjectOf(*certificate);
   }

@@ -13,7 +13,6 @@
 namespace forkplane::vmm {
 namespace {
 
-constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr std::int64_t kMeasureNanoseconds = 20'000'000;
 
 std::string SelfFd(int fd) { return fmt::format("/proc/self/fd/{}", fd); }

@@ -13,6 +13,9 @@
 
 namespace forkplane::vmm {
 
+// What QEMU counts memory in.
+inline constexpr std::uint64_t kMiB = 1U << 20U;
+
 // Position of each descriptor among the passed ones.
 struct QemuFds {
   int control = -1;  // listening monitor sockets

@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kLineBytesMax = 1U << 20U;
+constexpr std::size_t kMonitorLineMax = 1U << 20U;
 constexpr int kDepthMax = 32;
 constexpr int kLinesPerAnswerMax = 1000;    // events between a command and its answer
 constexpr milliseconds kMigrationPoll{20};  // only a net under the event
@@ -71,7 +71,7 @@ Result<std::string> Qmp::ReadLine(Deadline deadline) {
       buffer_.erase(0, end + 1);
       return line;
     }
-    if (buffer_.size() > kLineBytesMax) return Internal("monitor sent a line over 1 MiB");
+    if (buffer_.size() > kMonitorLineMax) return Internal("monitor sent a line over 1 MiB");
     pollfd readable{socket_.get(), POLLIN, 0};
     const int ready = ::poll(&readable, 1, MillisecondsLeft(deadline));
     if (ready < 0 && errno == EINTR) continue;

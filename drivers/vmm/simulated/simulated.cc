@@ -30,7 +30,7 @@ using std::chrono::milliseconds;
 
 constexpr char kFileName[] = "simulated.json";
 constexpr char kStateFormat[] = "simulated-1";
-constexpr std::size_t kBytesMax = 1U << 20U;
+constexpr std::size_t kStateBytesMax = 1U << 20U;
 // Above the kernel's highest pid (2^22), so that nobody ever signals a stranger by it.
 constexpr pid_t kPidBase = 1 << 23;
 
@@ -105,7 +105,7 @@ Lookup<Simulated::Machine> Simulated::Read(const MachineRef& ref) const {
   auto file = storage::OpenBeneath(root->get(), kFileName, O_RDONLY | O_NOFOLLOW);
   if (!file.ok() && file.error().code == Code::kNotFound) return std::optional<Machine>();
   if (!file.ok()) return std::move(file).error();
-  ASSIGN_OR_RETURN(const std::string text, ReadAll(file->get(), kBytesMax, kFileName));
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file->get(), kStateBytesMax, kFileName));
   try {
     const Json json = Json::parse(text);
     Machine machine;

@@ -1,7 +1,7 @@
 // bench_taps DIRECTORY COUNT ROUNDS [SIDE [PLUGINS]]: the sides of P1 in turn; a line of JSON with
-// the milliseconds and voluntary context switches of every round. DIRECTORY must be on the disk whose fdatasync is meant. SIDE
-// (ours, floor, peer, cni): that one alone, to profile it; "all". PLUGINS: where CNI's are; without
-// it that side is left out.
+// the milliseconds and voluntary context switches of every round. DIRECTORY must be on the disk
+// whose fdatasync is meant. SIDE (ours, floor, peer, cni): that one alone, to profile it; "all".
+// PLUGINS: where CNI's are; without it that side is left out.
 #include <cstdio>
 
 #include "controller/base/log.h"

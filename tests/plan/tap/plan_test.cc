@@ -100,7 +100,8 @@ const Case kCases[] = {
        d.routed = true;
        o = Empty();
      },
-     "SetEntry, CreateTap, AddClsact, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, SwitchOn src_valid_mark, "
+     "SetEntry, CreateTap, AddClsact, DisableIpv6, SwitchOn forwarding, SwitchOn rp_filter, "
+     "SwitchOn src_valid_mark, "
      "AddTbf, AttachIngress, AttachEgress, SetMac, SetUp, AddHostRoute, SetNeighbour"},
     {"routed, put into a bridge by somebody",
      [](Desired& d, Observed& o) {
