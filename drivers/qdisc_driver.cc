@@ -12,6 +12,8 @@ constexpr std::uint32_t kFramesPerBurst = 2;
 constexpr std::uint32_t kQueueBytesMin = 64 * 1024;
 constexpr std::uint64_t kBytesMax = 0x7fff'ffff;  // of burst, queue and quantum
 constexpr std::uint64_t kTickNanoseconds = 64;
+constexpr std::uint64_t kTicksPerSecond = 1'000'000'000 / kTickNanoseconds;
+constexpr std::uint64_t kTicksMax = 0xffff'ffff;
 
 // Two burst sizes that become the same number of ticks, or neighbouring ones, at this rate.
 bool SameBurst(std::uint64_t rate, std::uint32_t a, std::uint32_t b) {
@@ -47,6 +49,18 @@ std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mt
   const std::uint64_t frames = std::uint64_t{kFramesPerBurst} * (mtu + kFrameHeaderBytes);
   return static_cast<std::uint32_t>(
       std::min(kBytesMax, std::max(frames, rate_bytes_per_second / 100)));
+}
+
+std::uint32_t BurstMax(std::uint64_t rate_bytes_per_second) {
+  // At this rate and above no burst of 32 bits takes as long.
+  constexpr std::uint64_t kNeverLonger = 1'000'000'000;
+  if (rate_bytes_per_second >= kNeverLonger) return kBytesMax;
+  const std::uint64_t bytes = rate_bytes_per_second * kTicksMax / kTicksPerSecond;
+  return static_cast<std::uint32_t>(std::min(kBytesMax, bytes));
+}
+
+std::uint64_t RateMin(std::uint32_t mtu) {
+  return (DefaultBurst(0, mtu) * kTicksPerSecond) / kTicksMax + 1;
 }
 
 std::uint32_t DefaultQueueBytes(std::uint64_t rate_bytes_per_second) {

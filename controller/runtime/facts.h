@@ -88,6 +88,7 @@ struct InterfaceFacts {
   bool shaped = false;      // the kernel was seen to hold the wanted rates, both directions
   std::string shaped_reason = {};
   bool above_capacity = false;  // the upload rate wanted is the uplink's, being less than asked for
+  bool beyond_kernel = false;  // a rate or burst wanted was brought within what the kernel can keep
   // As observed; 0: none in place.
   std::uint64_t download_rate_bits_per_second = 0;
   std::uint64_t download_burst_bytes = 0;

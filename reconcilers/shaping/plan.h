@@ -44,6 +44,8 @@ struct Rates {
   drivers::Tbf tbf;
   // The upload rate asked for is more than the uplink has, and was lowered to that.
   bool above_capacity = false;
+  // A rate or burst asked for is less or more than the kernel can keep, and was brought within.
+  bool beyond_kernel = false;
   bool operator==(const Rates&) const = default;
 };
 

@@ -336,6 +336,7 @@ void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish&
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;
     facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;
+    facts.beyond_kernel = wish.intent == Intent::kShape && wish.rates.beyond_kernel;
     const drivers::Tbf down = tbf == observed.tbfs.end() ? drivers::Tbf{} : tbf->second;
     facts.download_rate_bits_per_second = down.rate_bytes_per_second * drivers::kBitsPerByte;
     facts.download_burst_bytes = down.burst_bytes;

@@ -1,4 +1,6 @@
 // What is wished of an interface, and what is seen of it.
+#include <algorithm>
+
 #include "controller/base/network_names.h"
 #include "reconcilers/tap/reconciler.h"
 
@@ -37,7 +39,8 @@ Result<Desired> TapReconciler::Desire(const ledger::InterfaceLease& lease) const
   desired.entry.prefix_length = static_cast<std::uint8_t>(parameters.cidr.prefix);
   desired.entry.mtu = static_cast<std::uint16_t>(parameters.mtu);
   desired.entry.dns = parameters.dns;
-  const std::uint64_t rate = parameters.unshaped_rate_bits / drivers::kBitsPerByte;
+  const std::uint64_t rate = std::max(parameters.unshaped_rate_bits / drivers::kBitsPerByte,
+                                      drivers::RateMin(parameters.mtu));
   desired.unshaped = {rate, drivers::DefaultBurst(rate, parameters.mtu),
                       drivers::DefaultQueueBytes(rate)};
   return desired;

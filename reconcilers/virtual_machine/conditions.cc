@@ -134,6 +134,17 @@ Answer NetworkReady(const Report& report) {
 Answer Shaped(const Scene& scene) {
   for (std::size_t i = 0; i < scene.facts.size(); ++i) {
     const runtime::InterfaceFacts& facts = scene.facts[i];
+    if (facts.beyond_kernel) {
+      return Yes(
+          "RateBounded",
+          fmt::format("interface {}: a rate or burst asked for is beyond what the kernel can "
+                      "keep: a burst takes at most 274 s at its rate. It has {} bit/s and "
+                      "bursts of {} bytes towards the guest, {} to {} bit/s and {} bytes "
+                      "from it",
+                      scene.lease->interfaces[i].name, facts.download_rate_bits_per_second,
+                      facts.download_burst_bytes, facts.upload_rate_bits_per_second,
+                      facts.upload_ceil_bits_per_second, facts.upload_burst_bytes));
+    }
     if (!facts.above_capacity) continue;
     return Yes("RateAboveCapacity",
                fmt::format("interface {}: the upload rate is more than the uplink has, and was "

@@ -94,6 +94,36 @@ void RunIsolation() {
   }
 }
 
+// Goal: every limit that the API takes is held by the kernel, and the loop sees it. Method: limits
+// at both ends of what can be asked, towards the guest and from it.
+void RunExtremes() {
+  const auto quantity = [](const char* text) {
+    return *text == 0 ? std::optional<crd::Quantity>() : crd::Quantity::Of(text);
+  };
+  struct Limits {
+    const char* rate;
+    const char* ceil;
+    const char* burst;
+    bool beyond;
+  };
+  Live live;
+  for (const Limits& limits :
+       {Limits{"8", "", "", true}, Limits{"8", "16", "1600", true}, Limits{"96", "", "", false},
+        Limits{"8k", "", "5Gi", true}, Limits{"10M", "20M", "5Gi", true},
+        Limits{"125M", "", "4Gi", true}, Limits{"10M", "20M", "256Mi", false},
+        Limits{"1", "100G", "", true}, Limits{"100G", "", "5Gi", true},
+        Limits{"1E", "", "1", false}, Limits{"", "8", "", true}, Limits{"", "", "7Ei", true}}) {
+    SCOPED_TRACE(fmt::format("rate {} ceil {} burst {}", limits.rate, limits.ceil, limits.burst));
+    crd::Bandwidth& bandwidth = live.loops.objects.vm_.spec.interfaces[0].bandwidth.emplace();
+    bandwidth.download = crd::DownloadLimit{quantity(limits.rate), quantity(limits.burst)};
+    bandwidth.upload =
+        crd::UploadLimit{quantity(limits.rate), quantity(limits.ceil), quantity(limits.burst)};
+    live.loops.Pass();
+    EXPECT_TRUE(live.Facts().shaped) << live.Facts().shaped_reason;
+    EXPECT_EQ(live.Facts().beyond_kernel, limits.beyond);
+  }
+}
+
 struct Case {
   const char* name;
   void (*run)();
@@ -110,7 +140,8 @@ TEST_P(LiveChangeTest, ReachesTheKernelInPlace) {
 constexpr Case kCases[] = {{"Capacity", RunCapacity},
                            {"DefaultBandwidth", RunDefaultBandwidth},
                            {"Mtu", RunMtu},
-                           {"Isolation", RunIsolation}};
+                           {"Isolation", RunIsolation},
+                           {"Extremes", RunExtremes}};
 INSTANTIATE_TEST_SUITE_P(Specs, LiveChangeTest, ::testing::ValuesIn(kCases),
                          [](const auto& param) { return param.param.name; });
 

@@ -165,6 +165,20 @@ TEST(RatesTest, ABurstBelowOneFrameIsRaised) {
   EXPECT_GE(rates.tbf.burst_bytes, 1514u);
 }
 
+TEST(RatesTest, WhatTheKernelCannotKeepIsBroughtWithin) {
+  crd::Bandwidth bandwidth;
+  bandwidth.download = crd::DownloadLimit{crd::Quantity::Of("8"), {}};
+  bandwidth.upload = crd::UploadLimit{crd::Quantity::Of("8k"), {}, crd::Quantity::Of("5Gi")};
+  const Rates rates = RatesOf(1, bandwidth, 1500, kGigabit);
+  EXPECT_TRUE(rates.beyond_kernel);
+  EXPECT_EQ(rates.tbf.rate_bytes_per_second, drivers::RateMin(1500));
+  EXPECT_EQ(rates.htb.rate_bytes_per_second, 1000u);
+  EXPECT_EQ(rates.htb.burst_bytes, 274'877u) << "274.877 s";
+  bandwidth.download->rate = crd::Quantity::Of("1k");
+  bandwidth.upload->burst = crd::Quantity::Of("1");  // raised to two frames, as ever: no news
+  EXPECT_FALSE(RatesOf(1, bandwidth, 1500, kGigabit).beyond_kernel);
+}
+
 TEST(RatesTest, TheNetworksDefaultFillsWhatTheInterfaceLeavesOut) {
   crd::Network network;
   network.spec.default_bandwidth =
