@@ -71,7 +71,18 @@ std::vector<std::string> TapReconciler::KeysOf(const drivers::LinkEvent& event) 
   // that joins above all, is no news here.
   const bool matters = event.kind == LinkEventKind::kLinkGone ||
                        event.kind == LinkEventKind::kAddressGone || event.turned;
-  return matters && IsBridgeIndex(event.index) ? AllKeys() : std::vector<std::string>{};
+  return matters && IsBridgeIndex(event.index) ? KeysOfBridge(event.index - kBridgeIndexBase)
+                                               : std::vector<std::string>{};
+}
+
+std::vector<std::string> TapReconciler::KeysOfBridge(std::uint32_t number) const {
+  std::vector<std::string> keys;
+  for (const auto& vm : ledger_.ListAll().vms) {
+    for (const auto& lease : vm.interfaces) {
+      if (lease.bridge == number) keys.push_back(ledger::KeyOf(lease.id));
+    }
+  }
+  return keys;
 }
 
 // A neighbour that stands as it should is what we wrote ourselves.

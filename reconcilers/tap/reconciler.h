@@ -93,6 +93,8 @@ class TapReconciler final : public runtime::Reconciler {
   void StopDeletions() { deletions_.Stop(); }
 
  private:
+  // Of the ports of one bridge.
+  std::vector<std::string> KeysOfBridge(std::uint32_t number) const;
   std::vector<std::string> KeysOfAddress(const drivers::LinkEvent& event) const;
   Result<Desired> Desire(const ledger::InterfaceLease& lease) const;
   Result<Observed> Observe(const Desired& desired, const std::string& owner_uid);

@@ -1,5 +1,5 @@
-// Goal: which interfaces an event of the kernel wakes: its own, and all only when their bridge may
-// have taken something from them.
+// Goal: which interfaces an event of the kernel wakes: its own, and all ports of a bridge only when
+// it may have taken something from them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,6 +22,7 @@ class TapKeysTest : public ::testing::Test {
     ledger::Options options;
     options.path = ":memory:";
     options.boot_id = "boot";
+    options.ports_per_bridge = 3;
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
     ledger::NetworkParameters network;
     network.uid = "net";
@@ -74,6 +75,25 @@ TEST_F(TapKeysTest, ABridgeWakesAllWhenItGoesOrTurnsNotWhenAPortJoinsIt) {
   EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLink, bridge, 0, true}), SizeIs(2));
   EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLink, bridge}), IsEmpty());
   EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLost}), SizeIs(2));
+}
+
+TEST_F(TapKeysTest, ABridgeWakesItsOwnPortsAlone) {
+  for (const char* uid : {"c", "d"}) {
+    ledger::VmClaim claim{.owner = {uid, "default", uid}};
+    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
+    leases_.push_back(ledger_->Claim(claim)->interfaces.at(0));
+  }
+  const ledger::InterfaceLease& lease = leases_.back();
+  ASSERT_EQ(lease.bridge, 1u) << "the first is full";
+  const auto keys = [&](LinkEventKind kind, std::uint32_t bridge) {
+    return loop_->KeysOf(drivers::LinkEvent{kind, BridgeIndex(bridge)});
+  };
+  for (const auto kind : {LinkEventKind::kLinkGone, LinkEventKind::kAddressGone}) {
+    EXPECT_THAT(keys(kind, 1), ElementsAre(ledger::KeyOf(lease.id)));
+    EXPECT_THAT(keys(kind, 0), SizeIs(3));
+    EXPECT_THAT(keys(kind, 2), IsEmpty());
+  }
+  EXPECT_THAT(loop_->KeysOf(drivers::LinkEvent{LinkEventKind::kLost}), SizeIs(4));
 }
 
 TEST_F(TapKeysTest, ARouteOrNeighbourIsOfTheInterfaceWithItsAddress) {
