@@ -145,6 +145,10 @@ def unknown_uplinks(world):
          ["interface eth0", "100000000 bit/s", "spec.uplinks[0].capacity.upload"])
     world.report.line(world.kubectl.wait("vm/bad", "condition=Ready", PATIENCE), "it is Ready with what there is")
     world.kubectl("delete", "vm/bad", "--timeout=10s")
+    world.apply(limits(upload={"rate": "8k", "burst": "5Gi"}))
+    told(world, "a burst that the kernel cannot keep", "vm/bad", "NetworkShaped", "RateBounded",
+         ["interface eth0", "274 s", "8000 to 8000 bit/s"])
+    world.kubectl("delete", "vm/bad", "--timeout=10s")
     set_uplinks([])
 
 
