@@ -45,11 +45,7 @@ bool Equivalent(const HtbClass& desired, const HtbClass& observed) {
                    observed.ceil_burst_bytes);
 }
 
-std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mtu) {
-  const std::uint64_t frames = std::uint64_t{kFramesPerBurst} * (mtu + kFrameHeaderBytes);
-  return static_cast<std::uint32_t>(
-      std::min(kBytesMax, std::max(frames, rate_bytes_per_second / 100)));
-}
+std::uint32_t BurstMin(std::uint32_t mtu) { return kFramesPerBurst * (mtu + kFrameHeaderBytes); }
 
 std::uint32_t BurstMax(std::uint64_t rate_bytes_per_second) {
   // At this rate and above no burst of 32 bits takes as long.
@@ -60,7 +56,13 @@ std::uint32_t BurstMax(std::uint64_t rate_bytes_per_second) {
 }
 
 std::uint64_t RateMin(std::uint32_t mtu) {
-  return (DefaultBurst(0, mtu) * kTicksPerSecond) / kTicksMax + 1;
+  return std::uint64_t{BurstMin(mtu)} * kTicksPerSecond / kTicksMax + 1;
+}
+
+std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mtu) {
+  const std::uint64_t wanted = std::max<std::uint64_t>(BurstMin(mtu), rate_bytes_per_second / 100);
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(wanted, BurstMax(rate_bytes_per_second)));
 }
 
 std::uint32_t DefaultQueueBytes(std::uint64_t rate_bytes_per_second) {

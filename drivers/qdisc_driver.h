@@ -103,15 +103,18 @@ struct DomainQdiscs {
 bool Equivalent(const Tbf& desired, const Tbf& observed);
 bool Equivalent(const HtbClass& desired, const HtbClass& observed);
 
+// Two frames: a bucket smaller than one would drop that frame for ever.
+std::uint32_t BurstMin(std::uint32_t mtu);
+// The kernel reports a burst as the time that it takes, in 32 bits of 64 ns: what takes longer than
+// 274.8 s comes back as another one (Linux 6.18, tbf_dump and htb_dump_class).
+std::uint32_t BurstMax(std::uint64_t rate_bytes_per_second);
+// The least rate at which the kernel can keep the least burst for this MTU.
+std::uint64_t RateMin(std::uint32_t mtu);
+
 // The sizes architecture.md 5 asks for: burst = max(MTU + headers, 10 ms of rate); queue =
 // max(64 KiB, 50 ms of rate). Both saturate at what the kernel can hold.
 std::uint32_t DefaultBurst(std::uint64_t rate_bytes_per_second, std::uint32_t mtu);
 std::uint32_t DefaultQueueBytes(std::uint64_t rate_bytes_per_second);
-// The kernel reports a burst as the time that it takes, in 32 bits of 64 ns: what takes longer than
-// 274.8 s comes back as another one (Linux 6.18, tbf_dump and htb_dump_class).
-std::uint32_t BurstMax(std::uint64_t rate_bytes_per_second);
-// The least rate at which the smallest burst for this MTU can be kept.
-std::uint64_t RateMin(std::uint32_t mtu);
 inline constexpr std::uint32_t kQuantumBytes = 20'000;  // equal shares of spare capacity
 
 // Invalid for zero rates (they divide by zero), zero bursts and limits (they pass nothing), a zero

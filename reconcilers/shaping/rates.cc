@@ -18,13 +18,12 @@ class Bounds {
     return Note(std::max(asked, drivers::RateMin(mtu_)), asked);
   }
 
-  // A bucket smaller than one frame would drop that frame for ever (measured).
   std::uint32_t Burst(const std::optional<crd::Quantity>& asked, std::uint64_t rate) {
     if (!asked) return drivers::DefaultBurst(rate, mtu_);
     const auto bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(asked->Value(), 0));
     const std::uint64_t most = drivers::BurstMax(rate);
     const std::uint64_t burst =
-        std::max<std::uint64_t>(Note(std::min(bytes, most), bytes), drivers::DefaultBurst(0, mtu_));
+        std::max<std::uint64_t>(Note(std::min(bytes, most), bytes), drivers::BurstMin(mtu_));
     return static_cast<std::uint32_t>(burst);
   }
 
@@ -55,7 +54,9 @@ crd::Bandwidth EffectiveBandwidth(const crd::Interface& interface, const crd::Ne
 
 Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32_t mtu,
               const Surroundings& surroundings) {
-  const std::uint64_t capacity = surroundings.capacity_bytes_per_second;
+  // Of an uplink that is slower than any frame's bucket nothing can be promised but the least.
+  const std::uint64_t capacity =
+      std::max(surroundings.capacity_bytes_per_second, drivers::RateMin(mtu));
   const crd::UploadLimit upload = bandwidth.upload.value_or(crd::UploadLimit{});
   std::uint64_t rate = std::min(kUnlimitedShareBytesPerSecond, capacity);
   std::uint64_t ceil = capacity;

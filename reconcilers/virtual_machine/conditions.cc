@@ -138,7 +138,8 @@ Answer Shaped(const Scene& scene) {
       return Yes(
           "RateBounded",
           fmt::format("interface {}: a rate or burst asked for is beyond what the kernel can "
-                      "keep: a burst takes at most 274 s at its rate. It has {} bit/s and "
+                      "keep: two frames and the burst each take at most 274 s at the rate. It has "
+                      "{} bit/s and "
                       "bursts of {} bytes towards the guest, {} to {} bit/s and {} bytes "
                       "from it",
                       scene.lease->interfaces[i].name, facts.download_rate_bits_per_second,

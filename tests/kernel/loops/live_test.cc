@@ -124,6 +124,17 @@ void RunExtremes() {
   }
 }
 
+// However slow the uplink is said to be: its own classes and the interface's are held.
+void RunSlowUplinks() {
+  Live live;
+  for (const char* capacity : {"8", "90", "3k", "4k", "1M", "9E"}) {
+    SCOPED_TRACE(capacity);
+    live.loops.host_object = std::make_shared<crd::Host>(HostOf(capacity));
+    live.loops.Pass();
+    EXPECT_TRUE(live.Facts().shaped) << live.Facts().shaped_reason;
+  }
+}
+
 struct Case {
   const char* name;
   void (*run)();
@@ -137,11 +148,9 @@ TEST_P(LiveChangeTest, ReachesTheKernelInPlace) {
   testing::RunInNetworkNamespace(GetParam().run);
 }
 
-constexpr Case kCases[] = {{"Capacity", RunCapacity},
-                           {"DefaultBandwidth", RunDefaultBandwidth},
-                           {"Mtu", RunMtu},
-                           {"Isolation", RunIsolation},
-                           {"Extremes", RunExtremes}};
+constexpr Case kCases[] = {{"Capacity", RunCapacity}, {"DefaultBandwidth", RunDefaultBandwidth},
+                           {"Mtu", RunMtu},           {"Isolation", RunIsolation},
+                           {"Extremes", RunExtremes}, {"SlowUplinks", RunSlowUplinks}};
 INSTANTIATE_TEST_SUITE_P(Specs, LiveChangeTest, ::testing::ValuesIn(kCases),
                          [](const auto& param) { return param.param.name; });
 

@@ -11,6 +11,7 @@ TEST(QdiscDriverTest, BurstIsTenMillisecondsButNeverLessThanTwoFrames) {
   EXPECT_EQ(DefaultBurst(1'000, 1500), 3'036u);
   EXPECT_EQ(DefaultBurst(1'000, 9000), 18'036u);
   EXPECT_EQ(DefaultBurst(~std::uint64_t{0}, 1500), 0x7fffffffu);
+  EXPECT_EQ(DefaultBurst(1, 1500), 274u) << "what the kernel can keep at a byte a second";
 }
 
 TEST(QdiscDriverTest, QueueIsFiftyMillisecondsButNeverLessThan64KiB) {
