@@ -51,6 +51,8 @@ inline constexpr std::uint32_t kMtuMin = 576;    // every IPv4 host must accept 
 inline constexpr std::uint32_t kMtuMax = 65521;  // tun's largest: 65535 - Ethernet header
 
 inline constexpr const char* kFirewallTable = "forkplane";  // family inet
+// The same family; there for as long as one probe packet travels (drivers/forwarding_probe.h).
+inline constexpr const char* kProbeTable = "forkplane_probe";
 
 // Marks (skb->mark) of what a guest sent. Its TAP's program marks every IPv4 packet as unjudged;
 // our table takes that mark off where it judges, and a rule of policy routing throws away what
@@ -61,8 +63,6 @@ inline constexpr std::uint32_t kMarkRangeMask = 0xff000000;
 static_assert((kUnjudgedMark & kTapIndexBase) == kTapIndexBase);
 // Before every rule that anybody else may have but that of the table `local`.
 inline constexpr std::uint32_t kUnjudgedRulePreference = 1;
-// The same family; there for as long as one probe packet travels (drivers/forwarding_probe.h).
-inline constexpr const char* kProbeTable = "forkplane_probe";
 
 // The gateway's MAC on every bridge of ours, and what every guest believes it to be.
 inline constexpr MacAddress kGatewayMac{{0x02, 0xfc, 0x00, 0x00, 0x00, 0x01}};

@@ -20,17 +20,7 @@ std::string_view NameOf(const SetName&) { return "SetName"; }
 std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
 std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
 std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
-std::string_view NameOf(const SwitchOn& a) {
-  switch (a.which) {
-    case drivers::LinkSwitch::kForwarding:
-      return "SwitchOn forwarding";
-    case drivers::LinkSwitch::kReversePathFilter:
-      return "SwitchOn rp_filter";
-    case drivers::LinkSwitch::kMarkedSource:
-      break;
-  }
-  return "SwitchOn src_valid_mark";
-}
+std::string_view NameOf(const SwitchOn&) { return "SwitchOn"; }
 std::string_view NameOf(const DeleteIngress&) { return "DeleteIngress"; }
 std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
 std::string_view NameOf(const Attach& attach) {
@@ -281,6 +271,9 @@ std::vector<Action> PlanRemoval(const Desired& desired, const Observed& observed
 
 std::string ToString(const Action& action) {
   const auto name = std::visit([](const auto& a) { return NameOf(a); }, action);
+  if (const auto* on = std::get_if<SwitchOn>(&action)) {
+    return fmt::format("{} {}", name, ToString(on->which));
+  }
   const int pid = std::visit([](const auto& a) { return PidOf(a); }, action);
   return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
 }

@@ -11,7 +11,7 @@
 // neither a thousand releases nor a resync hold up a fork. One worker: creations at the same time
 // would spin on the kernel's one lock, and slow down the one that has it.
 //
-// NOTE Threading: several workers, one key each. Deletions and flushes run in the pool; a pass that
+// NOTE Threading: one key at a time. Deletions and flushes run in the pool; a pass that
 // handed one over ends and is queued again when it is done; a failure is that pass's error, which
 // backs off.
 //

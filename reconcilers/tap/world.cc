@@ -5,7 +5,6 @@
 #include "reconcilers/tap/reconciler.h"
 
 namespace forkplane::tap {
-namespace {}  // namespace
 
 // Untranslated guests keep the MAC they have.
 MacAddress OuterMacOf(const ledger::InterfaceLease& lease) {

@@ -75,7 +75,7 @@ Result<std::string> AskVersion(const QemuOptions& options, const std::vector<pro
 
 // A guest that prints without end must not fill the host's disk: its console ends here, as does
 // what QEMU itself prints. The state file of a capture, devices only, is far below.
-constexpr std::uint64_t kSourceBytesMax = std::uint64_t{64} << 20U;
+constexpr std::uint64_t kVmmFileBytesMax = std::uint64_t{64} << 20U;
 
 // Made by us and owned by the machine's user: the directory itself is not writable for it.
 Status MakeConsole(const MachineSpec& spec) {
@@ -267,7 +267,7 @@ Result<process::ProcessRecord> Qemu::Begin(const MachineSpec& spec, int memory_f
   if (command.kvm) spawn.devices = {kKvmDevice};
   spawn.user = spec.user;
   spawn.group = spec.group;
-  spawn.file_bytes_max = kSourceBytesMax;
+  spawn.file_bytes_max = kVmmFileBytesMax;
   return processes_->Spawn(spawn);
 }
 
