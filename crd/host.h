@@ -40,7 +40,7 @@ struct HostUplink {
 struct Overcommit {
   std::optional<double> cpu;     // absent: not bounded
   std::optional<double> memory;  // absent: not bounded
-  double network = 2;
+  double network = 1;
   bool operator==(const Overcommit&) const = default;
 };
 

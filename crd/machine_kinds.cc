@@ -3,6 +3,7 @@
 
 #include "crd/fields_machine.h"
 #include "crd/kind_codec.h"
+#include "crd/network.h"
 
 namespace forkplane::crd {
 
@@ -43,6 +44,11 @@ Bandwidth Merged(const std::optional<Bandwidth>& wanted,
   FillPart(bandwidth.download, otherwise->download);
   FillPart(bandwidth.upload, otherwise->upload);
   return bandwidth;
+}
+
+Bandwidth EffectiveBandwidth(const Interface& interface, const Network* network) {
+  return Merged(interface.bandwidth,
+                network == nullptr ? std::nullopt : network->spec.default_bandwidth);
 }
 
 RestartPolicy VirtualMachineSpec::EffectiveRestartPolicy() const {

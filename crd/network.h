@@ -145,4 +145,8 @@ struct Network {
   bool operator==(const Network&) const = default;
 };
 
+// The interface's own bandwidth; where it names none, the Network's defaultBandwidth. Null: no
+// Network is known.
+Bandwidth EffectiveBandwidth(const Interface& interface, const Network* network);
+
 }  // namespace forkplane::crd

@@ -1,5 +1,5 @@
 // What stands between a caller and a driver: sees each call before and after, may replace its
-// outcome. Decorators (hooked_network.h) bring calls here; drivers/fault and drivers/trace are the
+// outcome. Decorators (hooked/) bring calls here; drivers/fault and drivers/trace are the
 // hooks.
 #pragma once
 

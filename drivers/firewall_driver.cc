@@ -7,14 +7,6 @@ namespace {
 
 constexpr std::size_t kLinkNameMax = 15;
 
-// Link names may hold almost any byte; those that nft's quoting cannot are refused.
-bool IsPlainName(const std::string& name) {
-  return !name.empty() && name.size() <= kLinkNameMax &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return c > ' ' && c < 0x7f && c != '"' && c != '*' && c != '\\' && c != ',';
-         });
-}
-
 std::uint64_t Volume(const Opening& box) {
   const std::uint64_t addresses = std::uint64_t{box.last.value} - box.first.value + 1;
   const std::uint64_t protocols = std::uint64_t{box.protocol_last} - box.protocol_first + 1;
@@ -76,7 +68,7 @@ Status ValidateNetwork(const FirewallNetwork& network) {
   const std::string what = fmt::format("firewall for {}", ToString(network.cidr));
   if (network.cidr != network.cidr.Network()) return Invalid(what + ": host bits are set");
   for (const std::string& name : {network.uplink, network.bridge}) {
-    if (!name.empty() && !IsPlainName(name)) {
+    if (!name.empty() && !CanNameLink(name)) {
       return Invalid(fmt::format("{}: link name '{}' cannot be used", what, name));
     }
   }
@@ -116,6 +108,13 @@ std::string_view NameOf(Egress egress) {
 
 }  // namespace
 
+bool CanNameLink(const std::string& name) {
+  return !name.empty() && name.size() <= kLinkNameMax &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return c > ' ' && c < 0x7f && c != '"' && c != '*' && c != '\\' && c != ',';
+         });
+}
+
 std::string ToString(const FirewallRules& rules) {
   std::string text;
   for (const FirewallNetwork& network : rules.networks) {
@@ -151,7 +150,7 @@ Status Validate(const FirewallRules& rules) {
         fmt::format("firewall for {}: overlaps {}", ToString(cidrs[i]), ToString(cidrs[i - 1])));
   }
   for (const std::string& name : rules.opened) {
-    if (!IsPlainName(name)) return Invalid(fmt::format("link name '{}' cannot be used", name));
+    if (!CanNameLink(name)) return Invalid(fmt::format("link name '{}' cannot be used", name));
   }
   return OkStatus();
 }

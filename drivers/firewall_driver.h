@@ -83,6 +83,9 @@ struct FirewallRules {
   bool operator==(const FirewallRules&) const = default;
 };
 
+// Link names may hold almost any byte; those that the quoting of nft cannot are Invalid in rules.
+bool CanNameLink(const std::string& name);
+
 // For people: one line for each Network, opened link and unexpected line.
 std::string ToString(const FirewallRules& rules);
 

@@ -33,20 +33,20 @@ enum class LinkEventKind : std::uint8_t {
   kFilter,
   kAddress,  // new, or changed
   kAddressGone,
-  kRoute,          // a host route through the link has gone, or another has taken its place
-  kNeighbour,      // new, changed or gone
-  kForwardingOff,  // IPv4, of the whole namespace
-  kSwitch,         // IPv4 forwarding or reverse path filter of the link: switched off by somebody
-  kBlackholeGone,  // of ours; `address`: of its net
-  kDefaultRoute,   // one has come, changed or gone
-  kFirewall,       // something of our nftables table was changed, by whomever
+  kRoute,       // a host route through the link has gone, or another has taken its place
+  kNeighbour,   // new, changed or gone
+  kForwarding,  // IPv4, of the whole namespace: switched on or off
+  kSwitch,  // forwarding, reverse path filter or proxy_arp of the link: switched off by somebody
+  kBlackholeGone,     // of ours; `address`: of its net
+  kDefaultRoute,      // one has come, changed or gone
+  kFirewall,          // something of our nftables table was changed, by whomever
   kUnjudgedRuleGone,  // our rule of policy routing
   kLost,
 };
 
 struct LinkEvent {
   LinkEventKind kind = LinkEventKind::kLink;
-  // Of the link; 0 with kLost, kForwardingOff, kBlackholeGone, kDefaultRoute, kFirewall and
+  // Of the link; 0 with kLost, kForwarding, kBlackholeGone, kDefaultRoute, kFirewall and
   // kUnjudgedRuleGone.
   std::uint32_t index = 0;
   std::uint32_t handle = 0;  // of the qdisc or class, else 0
@@ -64,7 +64,7 @@ class LinkEvents {
   using Callback = std::function<void(const LinkEvent&)>;
   virtual ~LinkEvents() = default;
   // Events from this moment on, of links in our ranges only; of others what happens to a HTB of
-  // ours (and those of no link). Conflict: already started.
+  // ours and that forwarding is off (and those of no link). Conflict: already started.
   virtual Status Start(Callback callback) = 0;
   // When it returns, no callback runs any more. Safe to call twice.
   virtual void Stop() = 0;

@@ -12,7 +12,7 @@
 
 namespace forkplane::drivers {
 
-// A unicast route of the main table. `index` 0: several next hops or none (blackhole).
+// A unicast route of the main table. `index`: of several next hops the first one's; 0: none.
 struct Route {
   Ipv4Prefix destination;
   std::uint32_t index = 0;
@@ -29,7 +29,8 @@ struct Neighbour {
   auto operator<=>(const Neighbour&) const = default;
 };
 
-// The link of the default route with the smallest metric.
+// The link of the default route with the smallest metric; of several next hops the first one's, so
+// what it can carry is less than there is.
 struct Uplink {
   std::uint32_t index = 0;
   std::string name;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 
@@ -16,10 +17,22 @@ enum class LinkSwitch : std::uint8_t {
   kForwarding,         // forwarding: what comes in by it may leave by another link
   kReversePathFilter,  // rp_filter=1: what comes in by it must have a source that it leads to
   kMarkedSource,       // src_valid_mark: the way back is looked for with the packet's mark
+  // proxy_arp: whoever asks for an address that another link leads to is given this host's MAC, at
+  // once (neigh.<link>.proxy_delay=0).
+  kProxyArp,
 };
-// What every link has that guests reach the host by.
-inline constexpr std::array<LinkSwitch, 3> kGuestLinkSwitches = {
-    LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter, LinkSwitch::kMarkedSource};
+// Of a link that guests reach the host by.
+inline constexpr std::array<LinkSwitch, 4> kGuestLinkSwitches = {
+    LinkSwitch::kForwarding, LinkSwitch::kReversePathFilter, LinkSwitch::kMarkedSource,
+    LinkSwitch::kProxyArp};
+
+// Those that it has to have. `isolated`: guests may not reach one another. Where they may, they ask
+// for addresses of their net by ARP, and nobody else would answer for a guest on another link.
+inline std::set<LinkSwitch> WantedSwitches(bool isolated) {
+  std::set<LinkSwitch> wanted(kGuestLinkSwitches.begin(), kGuestLinkSwitches.end());
+  if (isolated) wanted.erase(LinkSwitch::kProxyArp);
+  return wanted;
+}
 
 constexpr const char* ToString(LinkSwitch which) {
   switch (which) {
@@ -28,17 +41,24 @@ constexpr const char* ToString(LinkSwitch which) {
     case LinkSwitch::kReversePathFilter:
       return "rp_filter";
     case LinkSwitch::kMarkedSource:
+      return "src_valid_mark";
+    case LinkSwitch::kProxyArp:
       break;
   }
-  return "src_valid_mark";
+  return "proxy_arp";
 }
 
 class SysctlDriver {
  public:
   virtual ~SysctlDriver() = default;
 
+  // net.ipv4.ip_forward: this host is a router between all of its links. Whoever writes it sets
+  // forwarding of every link to the same.
   virtual Result<bool> Ipv4Forwarding() = 0;
-  virtual Status EnableIpv4Forwarding() = 0;
+  // Of every link that is not ours, but the loopback: whether what comes in by it is forwarded.
+  virtual Result<std::map<std::string, bool>> ForeignForwarding() = 0;
+  // Of one of those. Invalid: a link of ours, or no name of a link. NotFound: no such link.
+  virtual Status SetForeignForwarding(const std::string& link, bool on) = 0;
 
   // Of one link. A kernel without IPv6 reports true. NotFound: no such link.
   virtual Result<bool> Ipv6Disabled(const std::string& link) = 0;

@@ -154,7 +154,7 @@ Status Daemon::OpenManifests() {
           .host_name = options_.host_name,
           .settle = std::chrono::ceil<std::chrono::milliseconds>(settle.Value()),
           .prune_max = prune_max,
-          .on_notice = [this](const manifests::Notice& notice) { TellOf(notice); },
+          .on_notice = [this](const manifests::Notice& notice) { RecordEvent(notice); },
           .on_held =
               [this, held](const std::optional<manifests::Hold>& hold) {
                 if (!hold) return boards_.host_conditions.Retract(held);
@@ -176,8 +176,8 @@ void Daemon::StartManifests() {
   manifests_thread_ = std::jthread([this](const std::stop_token& stop) { source_->Run(stop); });
 }
 
-// Files have no object of their own, so what is wrong in them is told at the Host.
-void Daemon::TellOf(const manifests::Notice& notice) {
+// A file has no object of its own, so the Event about it is recorded on the Host.
+void Daemon::RecordEvent(const manifests::Notice& notice) {
   runtime::ObjectReference about;
   if (notice.about) {
     about = runtime::ReferenceTo(*notice.about);

@@ -56,7 +56,7 @@ class Daemon {
   // Before the informers start: an operator's word about held pruning comes over them.
   Status OpenManifests();
   void StartManifests();
-  void TellOf(const manifests::Notice& notice);
+  void RecordEvent(const manifests::Notice& notice);
   void RefreshMetrics();
   std::vector<runtime::Controller*> Controllers();
 

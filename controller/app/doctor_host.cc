@@ -151,14 +151,14 @@ Finding Btf() {
 
 Finding Forwarding() {
   const std::string what = "IPv4 forwarding";
-  const std::string remedy = "sysctl -w net.ipv4.ip_forward=1";
+  const std::string remedy = "mount /proc/sys writable";
   const auto on = netlink::ProcSysctlDriver().Ipv4Forwarding();
   if (!on.ok()) return Missing(what, on.error().message, remedy);
-  if (*on) return Ok(what, "on");
-  if (::access("/proc/sys/net/ipv4/ip_forward", W_OK) == 0) {
-    return Ok(what, "off; the daemon switches it on");
+  if (::access("/proc/sys/net/ipv4/conf/default/forwarding", W_OK) != 0) {
+    return Missing(what, "/proc/sys is read-only", remedy);
   }
-  return Missing(what, "off, and /proc/sys is read-only", remedy + " on the host");
+  if (*on) return Ok(what, "on: this host is a router between all of its links");
+  return Ok(what, "off; the daemon opens links for guests alone");
 }
 
 Finding Descriptors() {

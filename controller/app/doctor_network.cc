@@ -13,6 +13,7 @@
 #include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
+#include "drivers/netlink/route.h"
 #include "drivers/netlink/tap.h"
 #include "drivers/nftables/firewall.h"
 
@@ -72,6 +73,11 @@ class NetworkProbe {
          {},
          "table written and read back",
          "modprobe nf_tables nft_masq nft_ct (CONFIG_NF_TABLES_INET, CONFIG_NFT_MASQ)"});
+    Try({"policy routing",
+         &P::PolicyRouting,
+         {},
+         "a rule by mark",
+         "a kernel with CONFIG_IP_MULTIPLE_TABLES"});
     TryFlows();
     if (Possible("forwarding probe", {"bridge"})) TryForwardingProbe();
     return std::move(findings_);
@@ -159,6 +165,13 @@ class NetworkProbe {
   Status Tbf() {
     return qdiscs_->AddTbf(kTap, {kRate, drivers::DefaultBurst(kRate, kMtuDefault),
                                   drivers::DefaultQueueBytes(kRate)});
+  }
+
+  Status PolicyRouting() {
+    ASSIGN_OR_RETURN(const auto routes, netlink::NetlinkRouteDriver::Open());
+    RETURN_IF_ERROR(routes->AddUnjudgedRule());
+    ASSIGN_OR_RETURN(const bool there, routes->HasUnjudgedRule());
+    return there ? OkStatus() : Differs("no such rule");
   }
 
   Status Clsact() { return qdiscs_->AddClsact(kTap); }

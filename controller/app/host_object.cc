@@ -1,12 +1,14 @@
 #include "controller/app/host_object.h"
 
 #include "controller/base/log.h"
+#include "controller/runtime/typed_object.h"
+#include "crd/host.h"
 
 namespace forkplane::app {
 
 Result<std::string> EnsureHostObject(store::ObjectStore& objects, const std::string& name,
                                      bool chosen) {
-  const store::GroupResource hosts{"forkplane.dev", "hosts"};
+  const store::GroupResource hosts = runtime::ResourceOf<crd::Host>();
   if (!chosen) {
     auto known = objects.List(hosts, {});
     if (!known.ok()) return Error(known.error()).WithContext("list hosts");

@@ -1,5 +1,7 @@
 #include "controller/app/informers.h"
 
+#include "controller/runtime/typed_object.h"
+
 namespace forkplane::app {
 namespace {
 
@@ -7,7 +9,7 @@ constexpr std::chrono::seconds kSyncPatience{10};
 
 template <typename T>
 runtime::Informer<T> Make(store::ObjectStore& objects) {
-  return runtime::Informer<T>(objects, {.resource = {"forkplane.dev", std::string(T::kPlural)}},
+  return runtime::Informer<T>(objects, {.resource = runtime::ResourceOf<T>()},
                               [](const store::Object& object) { return T::FromText(object.text); });
 }
 

@@ -37,14 +37,9 @@ struct Boards {
   runtime::VmmFactBoard vmms;
   runtime::AliasFactBoard aliases;
   runtime::OrphanFactBoard orphans;
+  runtime::UplinkFactBoard uplinks;
   runtime::HostConditionBoard host_conditions;
   runtime::ComputeBudget compute;
 };
-
-// Where an object of ours lives in the store.
-template <typename T>
-store::ObjectKey KeyOf(const T& object) {
-  return {{"forkplane.dev", std::string(T::kPlural)}, object.metadata.ns, object.metadata.name};
-}
 
 }  // namespace forkplane::app

@@ -66,6 +66,7 @@ virtual_machine::Deps VmDeps(const LoopNeeds& n, runtime::EventRecorder& events)
           .interface_facts = n.boards.interfaces,
           .vmm_facts = n.boards.vmms,
           .alias_facts = n.boards.aliases,
+          .uplink_facts = n.boards.uplinks,
           .compute = n.boards.compute,
           .statuses = n.statuses,
           .events = events,

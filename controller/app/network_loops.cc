@@ -7,6 +7,7 @@
 #include "controller/base/network_names.h"
 #include "controller/runtime/finalizer.h"
 #include "controller/runtime/limits.h"
+#include "controller/runtime/typed_object.h"
 
 namespace forkplane::app {
 namespace {
@@ -26,12 +27,6 @@ void MergeAll(runtime::Controller& controller, const std::vector<std::string>& k
   for (const std::string& key : keys) controller.AddMerged(key, window);
 }
 
-template <typename T, typename S>
-std::string StatusText(T object, const S& status) {
-  object.status = status;
-  return crd::DumpJson(object.ToJson()["status"]);
-}
-
 }  // namespace
 
 class NetworkLoops::Objects final : public network::Objects {
@@ -42,15 +37,16 @@ class NetworkLoops::Objects final : public network::Objects {
     return needs_.informers.networks.Get(name);
   }
   Status AddFinalizer(const crd::Network& network) override {
-    return runtime::AddFinalizer(needs_.objects, KeyOf(network), network.metadata.uid,
+    return runtime::AddFinalizer(needs_.objects, runtime::KeyOf(network), network.metadata.uid,
                                  network::kFinalizer);
   }
   Status RemoveFinalizer(const crd::Network& network) override {
-    return runtime::RemoveFinalizer(needs_.objects, KeyOf(network), network.metadata.uid,
+    return runtime::RemoveFinalizer(needs_.objects, runtime::KeyOf(network), network.metadata.uid,
                                     network::kFinalizer);
   }
   void Report(const crd::Network& network, const crd::NetworkStatus& status) override {
-    needs_.statuses.Want(KeyOf(network), network.metadata.uid, StatusText(network, status));
+    needs_.statuses.Want(runtime::KeyOf(network), network.metadata.uid,
+                         runtime::StatusText(network, status));
   }
 
  private:
@@ -59,22 +55,28 @@ class NetworkLoops::Objects final : public network::Objects {
 
 class NetworkLoops::Specs final : public shaping::Specs {
  public:
-  explicit Specs(const Informers& informers) : informers_(informers) {}
+  Specs(const Informers& informers, std::string host_name)
+      : informers_(informers), host_name_(std::move(host_name)) {}
   std::shared_ptr<const crd::VirtualMachine> Vm(const std::string& uid) const override {
     return informers_.vms.GetByUid(uid);
   }
   std::shared_ptr<const crd::Network> Network(const std::string& name) const override {
     return informers_.networks.Get(name);
   }
+  double Overcommit() const override {
+    const auto host = informers_.hosts.Get(host_name_);
+    return (host ? host->spec : crd::HostSpec{}).overcommit.network;
+  }
 
  private:
   const Informers& informers_;
+  const std::string host_name_;
 };
 
 NetworkLoops::NetworkLoops(LoopNeeds needs)
     : needs_(needs),
       network_objects_(std::make_unique<Objects>(needs)),
-      specs_(std::make_unique<Specs>(needs.informers)),
+      specs_(std::make_unique<Specs>(needs.informers, needs.options.host_name)),
       host_loop_(needs.ledger,
                  {*needs.drivers.links, *needs.drivers.qdiscs, *needs.drivers.routes,
                   *needs.drivers.sysctls, *needs.drivers.identities},
@@ -85,12 +87,13 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
                   .known = [this] { return ReadHostFacts(needs_.drivers); },
                   .report =
                       [this](const crd::Host& object, const crd::HostStatus& status) {
-                        needs_.statuses.Want(KeyOf(object), object.metadata.uid,
-                                             StatusText(object, status));
+                        needs_.statuses.Want(runtime::KeyOf(object), object.metadata.uid,
+                                             runtime::StatusText(object, status));
                       },
                   .moved = [this] { AddAll(shaping_, shaping_loop_.AllKeys()); },
                   .conditions = &needs.boards.host_conditions,
                   .compute = &needs.boards.compute,
+                  .uplinks = &needs.boards.uplinks,
                   .registry = &needs.metrics}),
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
@@ -148,7 +151,9 @@ void NetworkLoops::AttachObjects() {
       });
   needs_.informers.hosts.AddHandler([this](const runtime::Informer<crd::Host>::Change& change) {
     if (change.before && change.after && change.before->spec == change.after->spec) return;
-    if (change.key == needs_.options.host_name) host_.Add(host::kKey);
+    if (change.key != needs_.options.host_name) return;
+    host_.Add(host::kKey);
+    AddAll(shaping_, shaping_loop_.AllKeys());  // of another overcommit
   });
 }
 
@@ -181,7 +186,7 @@ void NetworkLoops::OnLinkEvent(const drivers::LinkEvent& event) {
   // has joined it or a class its IFB can wait.
   const bool urgent =
       event.turned || event.kind == LinkEventKind::kLinkGone ||
-      event.kind == LinkEventKind::kAddressGone || event.kind == LinkEventKind::kForwardingOff ||
+      event.kind == LinkEventKind::kAddressGone || event.kind == LinkEventKind::kForwarding ||
       event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone ||
       event.kind == LinkEventKind::kDefaultRoute || event.kind == LinkEventKind::kLost;
   const bool own = IsTapIndex(event.index) || event.kind == LinkEventKind::kRoute ||

@@ -21,7 +21,9 @@
 // waits for a slot waits on. A file that is no database does not open.
 //
 // NOTE Threading: everything is thread-safe. Subscribers are called after the commit, on the thread
-// of one of the committing callers, without locks; they should only enqueue.
+// of one of the committing callers, before any of these is answered, without locks; they should
+// only enqueue. Other commits go on meanwhile, so of two the second may be heard of first: look at
+// what is there now.
 //
 // NOTE Performance: a Claim is one commit whatever it holds; reads never touch the file (an index
 // in memory is rebuilt at open and follows every commit).

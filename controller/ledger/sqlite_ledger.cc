@@ -111,30 +111,38 @@ void SqliteLedger::CountLeases(const Index& index) {
 // ---- group commit -----------------------------------------------------------------------------
 
 // The first caller to find nobody leading leads: it takes everything that waits, its own request
-// among it, and commits it as one transaction while later callers gather for the next.
+// among it, and commits it as one transaction while later callers gather for the next. Those may
+// lead before its subscribers have heard; nobody of the batch is answered before they have.
 Status SqliteLedger::Commit(const Plan& plan, const std::function<void(const Index&)>& applied) {
-  Pending mine{&plan, &applied, false, OkStatus(), {}};
+  Pending mine{&plan, &applied};
   std::vector<Pending*> batch;
   {
     MutexLock lock(queue_mu_);
     queue_.push_back(&mine);
-    batch_done_.Wait(queue_mu_, std::stop_token{},
-                     [&]() NO_THREAD_SAFETY_ANALYSIS { return mine.done || !leading_; });
+    batch_done_.Wait(queue_mu_, std::stop_token{}, [&]() NO_THREAD_SAFETY_ANALYSIS {
+      return mine.done || (!leading_ && !mine.taken);
+    });
     if (mine.done) return mine.status;
     leading_ = true;
     batch.swap(queue_);
+    for (Pending* pending : batch) pending->taken = true;
   }
-  RunBatch(batch);
+  const std::vector<Change> changes = RunBatch(batch);
   {
     MutexLock lock(queue_mu_);
     leading_ = false;
+  }
+  batch_done_.NotifyAll();
+  Notify(changes);
+  {
+    MutexLock lock(queue_mu_);
     for (Pending* pending : batch) pending->done = true;
   }
   batch_done_.NotifyAll();
   return mine.status;
 }
 
-void SqliteLedger::RunBatch(const std::vector<Pending*>& batch) {
+std::vector<Change> SqliteLedger::RunBatch(const std::vector<Pending*>& batch) {
   Mutations applied;
   const MonotonicTime begin = clock_.Now();
   const auto status = Transact(batch, applied);
@@ -146,19 +154,16 @@ void SqliteLedger::RunBatch(const std::vector<Pending*>& batch) {
     }
     MutexLock lock(mu_);
     working_ = committed_;
-    return;
+    return {};
   }
-  if (applied.empty()) return;
+  if (applied.empty()) return {};
   commits_ok_.Increment();
   commit_seconds_.Observe(std::chrono::duration<double>(clock_.Now() - begin).count());
   CountLeases(working_);
-  std::vector<Change> changes;
-  {
-    MutexLock lock(mu_);
-    changes = ChangesOf(applied);
-    for (const Mutation& mutation : applied) committed_.Apply(mutation);
-  }
-  Notify(changes);
+  MutexLock lock(mu_);
+  std::vector<Change> changes = ChangesOf(applied);
+  for (const Mutation& mutation : applied) committed_.Apply(mutation);
+  return changes;
 }
 
 // Each request is planned on what the ones before it left. A refusal is that caller's alone; an

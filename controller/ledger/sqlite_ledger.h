@@ -61,9 +61,9 @@ class SqliteLedger final : public Ledger {
   struct Pending {
     const Plan* plan = nullptr;
     const std::function<void(const Index&)>* applied = nullptr;
+    bool taken = false;  // into a batch
     bool done = false;
     Status status = OkStatus();
-    Mutations mutations;
   };
 
   // Runs the plan inside the next transaction; returns when it is on disk. `applied` sees the rows
@@ -71,7 +71,8 @@ class SqliteLedger final : public Ledger {
   Status Commit(const Plan& plan, const std::function<void(const Index&)>& applied = {});
   Result<Mutations> IfHealthy(Result<Mutations> planned) const;
   Result<Mutations> GrantsIfHealthy(Result<Mutations> planned) const;
-  void RunBatch(const std::vector<Pending*>& batch);
+  // What subscribers are to be told.
+  std::vector<Change> RunBatch(const std::vector<Pending*>& batch);
   Status Transact(const std::vector<Pending*>& batch, Mutations& applied);
   Status ApplyAll(const Mutations& mutations);
   std::vector<Change> ChangesOf(const Mutations& applied) const REQUIRES(mu_);

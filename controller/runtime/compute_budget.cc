@@ -28,11 +28,16 @@ void Compare(const char* field, std::int64_t wanted, std::int64_t others,
                                 shown(wanted), shown(*limit), shown(others))});
 }
 
+std::string ShownRate(std::int64_t bits) {
+  constexpr double kMega = 1e6;
+  return fmt::format("{:g} Mbit/s", static_cast<double>(bits) / kMega);
+}
+
 }  // namespace
 
-ComputeLimit LimitOf(const ComputeAmount& capacity, std::optional<double> cpu_overcommit,
-                     std::optional<double> memory_overcommit) {
-  return {Times(capacity.cpus, cpu_overcommit), Times(capacity.memory_bytes, memory_overcommit)};
+ComputeLimit LimitOf(const ComputeAmount& capacity, const OvercommitRatios& overcommit) {
+  return {Times(capacity.cpus, overcommit.cpu), Times(capacity.memory_bytes, overcommit.memory),
+          Times(capacity.upload_bits_per_second, overcommit.upload)};
 }
 
 Status ComputeBudget::Reserve(const std::string& uid, const ComputeAmount& amount,
@@ -53,6 +58,9 @@ Status ComputeBudget::Reserve(const std::string& uid, const ComputeAmount& amoun
           return fmt::format("{} MiB", std::ceil(static_cast<double>(bytes) / kMiB));
         },
         causes);
+    Compare("upload", amount.upload_bits_per_second,
+            allocated_.upload_bits_per_second - own.upload_bits_per_second,
+            limit.upload_bits_per_second, ShownRate, causes);
     if (causes.empty()) Put(uid, amount);
   }
   if (causes.empty()) {
@@ -82,6 +90,7 @@ void ComputeBudget::Put(const std::string& uid, const ComputeAmount& amount) {
   ComputeAmount& slot = held_[uid];
   allocated_.cpus += amount.cpus - slot.cpus;
   allocated_.memory_bytes += amount.memory_bytes - slot.memory_bytes;
+  allocated_.upload_bits_per_second += amount.upload_bits_per_second - slot.upload_bits_per_second;
   slot = amount;
 }
 
@@ -92,6 +101,7 @@ void ComputeBudget::Free(const std::string& uid) {
     if (found == held_.end()) return;
     allocated_.cpus -= found->second.cpus;
     allocated_.memory_bytes -= found->second.memory_bytes;
+    allocated_.upload_bits_per_second -= found->second.upload_bits_per_second;
     held_.erase(found);
   }
   Notify();

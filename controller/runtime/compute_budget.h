@@ -1,5 +1,5 @@
-// CPUs and memory promised to the machines of this host. In memory: what is held follows from what
-// runs, which is found again after a restart and held before anything new is started.
+// CPUs, memory and upload promised to the machines of this host. In memory: what is held follows
+// from what runs, which is found again after a restart and held before anything new is started.
 //
 // NOTE Threading: thread-safe. Subscribers are called on the thread that changed something, without
 // locks; they only add a key to a queue, and must outlive the last change.
@@ -20,6 +20,7 @@ namespace forkplane::runtime {
 struct ComputeAmount {
   std::int64_t cpus = 0;
   std::int64_t memory_bytes = 0;
+  std::int64_t upload_bits_per_second = 0;  // that its interfaces are to be sure of
   bool operator==(const ComputeAmount&) const = default;
 };
 
@@ -27,17 +28,24 @@ struct ComputeAmount {
 struct ComputeLimit {
   std::optional<std::int64_t> cpus;
   std::optional<std::int64_t> memory_bytes;
+  std::optional<std::int64_t> upload_bits_per_second;
+};
+
+// Promised over present; absent: not bounded.
+struct OvercommitRatios {
+  std::optional<double> cpu;
+  std::optional<double> memory;
+  std::optional<double> upload;
 };
 
 // Capacity times overcommit, where there is one.
-ComputeLimit LimitOf(const ComputeAmount& capacity, std::optional<double> cpu_overcommit,
-                     std::optional<double> memory_overcommit);
+ComputeLimit LimitOf(const ComputeAmount& capacity, const OvercommitRatios& overcommit);
 
 class ComputeBudget {
  public:
   // For a machine that is to start: all of it or nothing. Repeating it replaces the amount.
-  // Exhausted: causes[] name each shortage (reason "insufficient_resources", field "cpu" or
-  // "memory"); what was held before is kept.
+  // Exhausted: causes[] name each shortage (reason "insufficient_resources", field "cpu",
+  // "memory" or "upload"); what was held before is kept.
   Status Reserve(const std::string& uid, const ComputeAmount& amount, const ComputeLimit& limit);
   // For a machine that runs already: never refused.
   void Hold(const std::string& uid, const ComputeAmount& amount);

@@ -88,6 +88,7 @@ struct InterfaceFacts {
   bool shaped = false;      // the kernel was seen to hold the wanted rates, both directions
   std::string shaped_reason = {};
   bool above_capacity = false;  // the upload rate wanted is the uplink's, being less than asked for
+  bool short_of_guarantee = false;  // less is held than the upload rate: others hold the rest
   bool beyond_kernel = false;  // a rate or burst wanted was brought within what the kernel can keep
   // As observed; 0: none in place.
   std::uint64_t download_rate_bits_per_second = 0;
@@ -125,6 +126,13 @@ struct OrphanFacts {
   bool operator==(const OrphanFacts&) const = default;
 };
 using OrphanFactBoard = FactBoard<OrphanFacts>;
+
+// By host name; published by the host loop.
+struct UplinkFacts {
+  std::int64_t upload_bits_per_second = 0;  // that the uplink carries, or is taken to carry
+  bool operator==(const UplinkFacts&) const = default;
+};
+using UplinkFactBoard = FactBoard<UplinkFacts>;
 
 // By condition type (crd::condition): what a room that does not write Host.status has to say there.
 // The host loop shows each as a condition of this host that is True; retracted, it goes.

@@ -24,6 +24,15 @@ std::string ActionText(const std::variant<Actions...>& action) {
       action);
 }
 
+// For Explain. ToString(action) is the room's own.
+template <typename Action>
+std::vector<std::string> ActionTexts(const std::vector<Action>& actions) {
+  std::vector<std::string> texts;
+  texts.reserve(actions.size());
+  for (const Action& action : actions) texts.push_back(ToString(action));
+  return texts;
+}
+
 // "claim; launch; wait: network". `waiting` empty: the plan waits for nothing.
 template <typename Action>
 std::string PlanText(const std::vector<Action>& actions, std::string_view waiting) {

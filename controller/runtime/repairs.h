@@ -1,9 +1,9 @@
 // Which of a loop's actions put back what had stood: forkplane_network_repairs_total{loop,part}.
 //
-// Where the kernel was seen to be as wished and the wish is still the same, only somebody else can
-// have made an action necessary: it is a repair. What is made for the first time, or because the
-// wish changed, is none. A part counts once until the key was seen whole again, however many
-// actions and attempts it takes.
+// An action is a repair when the kernel was seen to be as desired and the desired state is still
+// the same: only somebody else can have made the action necessary. What is made for the first time,
+// or because the desired state changed, is no repair. A part counts once until the key was seen
+// whole again, however many actions and attempts that takes.
 //
 // NOTE Restart: what stood is known from this daemon's own looks only. What broke while none ran is
 // put back and not counted.
@@ -23,7 +23,7 @@
 
 namespace forkplane::runtime {
 
-template <typename Key, typename Wish>
+template <typename Key, typename Desired>
 class Repairs {
  public:
   // Without a registry it counts nowhere.
@@ -39,19 +39,19 @@ class Repairs {
     }
   }
 
-  // What a pass is about to make true. Another wish than what stood: nothing counts until that
+  // What a pass is about to make true. When it differs from what stood, nothing counts until it
   // stands.
-  void Want(const Key& key, const Wish& wish) EXCLUDES(mu_) {
+  void Want(const Key& key, const Desired& desired) EXCLUDES(mu_) {
     const MutexLock lock(mu_);
     const auto it = stood_.find(key);
-    if (it != stood_.end() && !(it->second.wish == wish)) stood_.erase(it);
+    if (it != stood_.end() && !(it->second.desired == desired)) stood_.erase(it);
   }
   // All of it was seen in the kernel.
-  void Saw(const Key& key, const Wish& wish) EXCLUDES(mu_) {
+  void Saw(const Key& key, const Desired& desired) EXCLUDES(mu_) {
     const MutexLock lock(mu_);
-    stood_.insert_or_assign(key, Standing{wish, {}});
+    stood_.insert_or_assign(key, Standing{desired, {}});
   }
-  // No longer wished, or taken away by the loop itself.
+  // The key is no longer desired, or the loop itself took its object away.
   void Forget(const Key& key) EXCLUDES(mu_) {
     const MutexLock lock(mu_);
     stood_.erase(key);
@@ -68,7 +68,7 @@ class Repairs {
 
  private:
   struct Standing {
-    Wish wish;
+    Desired desired;
     std::set<std::string_view> counted;
   };
 

@@ -167,7 +167,8 @@ class FakeSysctlDriver final : public drivers::SysctlDriver {
  public:
   explicit FakeSysctlDriver(FakeKernel& kernel) : kernel_(kernel) {}
   Result<bool> Ipv4Forwarding() override;
-  Status EnableIpv4Forwarding() override;
+  Result<std::map<std::string, bool>> ForeignForwarding() override;
+  Status SetForeignForwarding(const std::string& link, bool on) override;
   Result<bool> Ipv6Disabled(const std::string& link) override;
   Status DisableIpv6(const std::string& link) override;
   Result<bool> IsOn(const std::string& link, drivers::LinkSwitch which) override;

@@ -11,8 +11,11 @@ Result<ForwardingVerdict> FakeForwardingProbe::Probe(std::uint32_t bridge, Ipv4)
     return Invalid(fmt::format("probe link {:#x}: not a bridge of ours", bridge));
   }
   return kernel_.Change([&](State& state) -> Result<ForwardingVerdict> {
-    if (Find(state, bridge) == nullptr) return NoDevice("probe", bridge);
-    if (!state.ipv4_forwarding || !state.uplink) {
+    const FakeLink* found = Find(state, bridge);
+    if (found == nullptr) return NoDevice("probe", bridge);
+    const bool forwards =
+        state.ipv4_forwarding || found->switches.contains(drivers::LinkSwitch::kForwarding);
+    if (!forwards || !state.uplink) {
       return ForwardingVerdict{Forwarding::kUnknown, "not forwarded at all", {}};
     }
     const bool open = state.forward_drops.empty();

@@ -199,9 +199,19 @@ Result<bool> FakeSysctlDriver::Ipv4Forwarding() {
   return kernel_.Change([](State& state) -> Result<bool> { return state.ipv4_forwarding; });
 }
 
-Status FakeSysctlDriver::EnableIpv4Forwarding() {
-  return kernel_.Change([](State& state) -> Status {
-    state.ipv4_forwarding = true;
+Result<std::map<std::string, bool>> FakeSysctlDriver::ForeignForwarding() {
+  return kernel_.Change(
+      [](State& state) -> Result<std::map<std::string, bool>> { return state.foreign_forwarding; });
+}
+
+Status FakeSysctlDriver::SetForeignForwarding(const std::string& link, bool on) {
+  if (IsOurs(link) || link == "lo") {
+    return Invalid(fmt::format("forwarding of \"{}\": no link of others", link));
+  }
+  return kernel_.Change([&](State& state) -> Status {
+    const auto found = state.foreign_forwarding.find(link);
+    if (found == state.foreign_forwarding.end()) return NoLinkNamed(link);
+    found->second = on;
     return OkStatus();
   });
 }

@@ -69,8 +69,9 @@ struct State {
   std::vector<drivers::RefusedFlows> refused = {};  // nothing flows here: tests put them in
   std::vector<FakeFlow> flows = {};
   std::vector<drivers::ForwardChain> forward_drops = {};  // of others
-  bool ipv4_forwarding = false;
-  bool pinned = true;  // programs and maps
+  bool ipv4_forwarding = false;                           // of the host; ip_forward
+  std::map<std::string, bool> foreign_forwarding = {};    // of links that are not ours
+  bool pinned = true;                                     // programs and maps
   std::vector<drivers::Route> foreign_routes = {};
   std::set<Ipv4Prefix> blackholes = {};  // ours
   bool unjudged_rule = false;

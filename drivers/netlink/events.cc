@@ -105,16 +105,24 @@ std::optional<LinkEvent> SwitchEventOf(const nlmsghdr* message) {
   if (header == nullptr || header->ncm_family != AF_INET) return std::nullopt;
   const Attributes attributes(message, sizeof *header);
   constexpr auto kAllLinks = static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL);
+  constexpr auto kNewLinks = static_cast<std::uint32_t>(NETCONFA_IFINDEX_DEFAULT);
   const std::uint32_t index = attributes.U32(NETCONFA_IFINDEX).value_or(kAllLinks);
+  if (index == kNewLinks) return std::nullopt;
   const auto forwarding = attributes.U32(NETCONFA_FORWARDING);
   const auto filter = attributes.U32(NETCONFA_RP_FILTER);
+  if (index == kAllLinks) {
+    return forwarding ? std::optional(LinkEvent{LinkEventKind::kForwarding}) : std::nullopt;
+  }
+  // Of others' links what comes in by them has to be forwarded, if it is for guests.
+  if (!IsOwnedIndex(index)) {
+    return forwarding == 0U ? std::optional(LinkEvent{LinkEventKind::kSwitch, index})
+                            : std::nullopt;
+  }
   // A link that is new tells all of its switches at once.
   if (forwarding && filter) return std::nullopt;
-  const bool off = forwarding == 0U || (filter && filter != 1U);
-  if (index != kAllLinks) {
-    return off ? std::optional(LinkEvent{LinkEventKind::kSwitch, index}) : std::nullopt;
-  }
-  return forwarding == 0U ? std::optional(LinkEvent{LinkEventKind::kForwardingOff}) : std::nullopt;
+  const bool off =
+      forwarding == 0U || (filter && filter != 1U) || attributes.U32(NETCONFA_PROXY_NEIGH) == 0U;
+  return off ? std::optional(LinkEvent{LinkEventKind::kSwitch, index}) : std::nullopt;
 }
 
 std::optional<LinkEvent> RuleEventOf(const nlmsghdr* message) {
@@ -159,10 +167,10 @@ std::optional<LinkEvent> EventOf(const nlmsghdr* message) {
   }
 }
 
-// Of links that are not ours only what happens to a HTB of ours.
+// Of links that are not ours only what happens to a HTB of ours, and to their forwarding.
 bool Concerns(const LinkEvent& event) {
-  return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwardingOff ||
-         event.kind == LinkEventKind::kBlackholeGone ||
+  return IsOwnedIndex(event.index) || event.kind == LinkEventKind::kForwarding ||
+         event.kind == LinkEventKind::kSwitch || event.kind == LinkEventKind::kBlackholeGone ||
          event.kind == LinkEventKind::kUnjudgedRuleGone ||
          event.kind == LinkEventKind::kDefaultRoute || IsHtbHandle(event.handle) ||
          IsHtbHandle(event.parent);

@@ -116,6 +116,10 @@ Route RouteOf(const rtmsg& header, const Attributes& attributes) {
   Route route;
   route.destination = {FromWire(attributes.U32(RTA_DST).value_or(0)), header.rtm_dst_len};
   route.index = attributes.U32(RTA_OIF).value_or(0);
+  // Several next hops: a list of them, in which each begins with its header.
+  if (const auto hop = attributes.Read<rtnexthop>(RTA_MULTIPATH)) {
+    route.index = static_cast<std::uint32_t>(hop->rtnh_ifindex);
+  }
   route.metric = attributes.U32(RTA_PRIORITY).value_or(0);
   if (const auto gateway = attributes.U32(RTA_GATEWAY)) route.gateway = FromWire(*gateway);
   return route;

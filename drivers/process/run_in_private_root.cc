@@ -17,28 +17,28 @@ constexpr char kOutputName[] = "output";
 constexpr std::size_t kOutputBytesMax = 1U << 16U;
 constexpr std::uint64_t kPidsMax = 16;
 
-// How a process ended, told by the driver's thread to the one that waits.
+// How a process ended, set by a thread of the driver for the one that waits.
 class Ending {
  public:
-  void Tell(const ExitInfo& exit) EXCLUDES(mu_) {
+  void Set(const ExitInfo& exit) EXCLUDES(mu_) {
     {
       const MutexLock lock(mu_);
       exit_ = exit;
     }
-    told_.NotifyAll();
+    changed_.NotifyAll();
   }
   // nullopt: not within that time.
   std::optional<ExitInfo> Wait(std::chrono::milliseconds patience) EXCLUDES(mu_) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
     const MutexLock lock(mu_);
-    told_.WaitUntil(mu_, std::stop_token(), deadline,
-                    [this]() NO_THREAD_SAFETY_ANALYSIS { return exit_.has_value(); });
+    changed_.WaitUntil(mu_, std::stop_token(), deadline,
+                       [this]() NO_THREAD_SAFETY_ANALYSIS { return exit_.has_value(); });
     return exit_;
   }
 
  private:
   Mutex mu_;
-  CondVar told_;
+  CondVar changed_;
   std::optional<ExitInfo> exit_ GUARDED_BY(mu_);
 };
 
@@ -58,7 +58,7 @@ Result<CommandResult> RunToEnd(ProcessDriver& processes, const SpawnSpec& spec,
   ASSIGN_OR_RETURN(const ProcessRecord record, processes.Spawn(spec));
   const auto ending = std::make_shared<Ending>();
   RETURN_IF_ERROR(processes.Watch(
-      spec.owner, record, [ending](const auto&, const ExitInfo& exit) { ending->Tell(exit); }));
+      spec.owner, record, [ending](const auto&, const ExitInfo& exit) { ending->Set(exit); }));
   const auto exit = ending->Wait(patience);
   CommandResult result;
   result.timed_out = !exit.has_value();

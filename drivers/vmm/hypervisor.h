@@ -23,6 +23,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "controller/base/result.h"
@@ -176,5 +177,14 @@ class Hypervisor {
   [[nodiscard]] virtual std::shared_ptr<void> OnExit(
       std::function<void(const std::string& uid)> callback) = 0;
 };
+
+// By the name in its capabilities (spec.hypervisor). nullptr: this host has none of that name.
+template <typename H>
+H* FindHypervisor(const std::vector<H*>& hypervisors, std::string_view name) {
+  for (H* hypervisor : hypervisors) {
+    if (hypervisor->capabilities().name == name) return hypervisor;
+  }
+  return nullptr;
+}
 
 }  // namespace forkplane::vmm

@@ -39,68 +39,69 @@ std::optional<Obstacle> Unsupported(const crd::ForkSpec& spec) {
   return std::nullopt;
 }
 
-// A host that is named is not asked whether it takes new machines, as in spec.hostName of a VM.
-std::optional<Obstacle> ClosedObstacle(const Scene& scene) {
-  if (!scene.host || scene.host->spec.TakesMachines()) return std::nullopt;
-  const bool drained = scene.host->spec.drain != crd::Drain::kNone;
+// A host that the spec names need not take new machines, as with spec.hostName of a VM.
+std::optional<Obstacle> ClosedObstacle(const Context& context) {
+  if (!context.host || context.host->spec.TakesMachines()) return std::nullopt;
+  const bool drained = context.host->spec.drain != crd::Drain::kNone;
   return Late(
       drained ? "HostDrained" : "HostUnschedulable",
       fmt::format("Host {} takes no new machines: {}, or name it in "
                   "spec.template.spec.hostName",
-                  scene.host_name,
+                  context.host_name,
                   drained ? "set its spec.drain to None" : "set its spec.unschedulable to false"));
 }
 
 // The clone runs where its snapshot lies.
-std::optional<Obstacle> HostObstacle(const Scene& scene) {
-  const std::string& wanted = scene.fork->spec.vm_template.spec.host_name;
-  if (wanted.empty()) return ClosedObstacle(scene);
-  if (wanted == scene.host_name) return std::nullopt;
+std::optional<Obstacle> HostObstacle(const Context& context) {
+  const std::string& wanted = context.fork->spec.vm_template.spec.host_name;
+  if (wanted.empty()) return ClosedObstacle(context);
+  if (wanted == context.host_name) return std::nullopt;
   return Stuck("HostNotFound", fmt::format("spec.template.spec.hostName: there is no host {}: name "
                                            "{} or leave it empty",
-                                           wanted, scene.host_name));
+                                           wanted, context.host_name));
 }
 
-std::optional<Obstacle> SnapshotObstacle(const Scene& scene) {
-  const crd::Fork& fork = *scene.fork;
+std::optional<Obstacle> SnapshotObstacle(const Context& context) {
+  const crd::Fork& fork = *context.fork;
   const std::string name = SnapshotName(fork);
-  if (!scene.snapshot) {
-    if (scene.sight.takes_snapshot) return std::nullopt;
+  if (!context.snapshot) {
+    if (context.observed.takes_snapshot) return std::nullopt;
     return Late("SnapshotNotFound",
                 fmt::format("spec.source.name: there is no Snapshot \"{}\": create it or fork "
                             "another",
                             name));
   }
-  if (scene.sight.takes_snapshot && !IsOurs(scene.snapshot->metadata, fork)) {
+  if (context.observed.takes_snapshot && !IsOurs(context.snapshot->metadata, fork)) {
     return Stuck("NameTaken", fmt::format("Snapshot \"{}\" exists and is not of this Fork: delete "
                                           "it or name the Fork otherwise",
                                           name));
   }
-  // Those who came before the deletion hold the snapshot (its loop goes by the same times).
-  const crd::ObjectMeta& meta = scene.snapshot->metadata;
+  // Forks created before the deletion hold the snapshot; the snapshot loop compares the same times.
+  const crd::ObjectMeta& meta = context.snapshot->metadata;
   if (meta.IsBeingDeleted() && fork.metadata.creation_timestamp > meta.deletion_timestamp) {
     return Stuck(
         "SnapshotTerminating",
         fmt::format("spec.source.name: Snapshot \"{}\" is being deleted: fork another", name));
   }
-  if (scene.snapshot->status.phase == crd::SnapshotPhase::kFailed) {
+  if (context.snapshot->status.phase == crd::SnapshotPhase::kFailed) {
     return Stuck("SnapshotFailed",
                  fmt::format("Snapshot \"{}\" failed: see its conditions and take another", name));
   }
   return std::nullopt;
 }
 
-std::optional<Obstacle> SourceVmObstacle(const Scene& scene) {
-  if (!scene.sight.takes_snapshot || scene.snapshot || scene.source_vm) return std::nullopt;
+std::optional<Obstacle> SourceVmObstacle(const Context& context) {
+  if (!context.observed.takes_snapshot || context.snapshot || context.source_vm)
+    return std::nullopt;
   return Late("SourceNotFound",
               fmt::format("spec.source.name: there is no VirtualMachine \"{}\": create it or fork "
                           "another",
-                          scene.fork->spec.source.name));
+                          context.fork->spec.source.name));
 }
 
-std::optional<Obstacle> TemplateObstacle(const Scene& scene) {
-  const auto& overrides = scene.fork->spec.vm_template.spec.interfaces;
-  const auto& captured = scene.snapshot->status.machine->interfaces;
+std::optional<Obstacle> TemplateObstacle(const Context& context) {
+  const auto& overrides = context.fork->spec.vm_template.spec.interfaces;
+  const auto& captured = context.snapshot->status.machine->interfaces;
   for (std::size_t i = 0; i < overrides.size(); ++i) {
     const bool known = std::any_of(
         captured.begin(), captured.end(),
@@ -115,19 +116,19 @@ std::optional<Obstacle> TemplateObstacle(const Scene& scene) {
   return std::nullopt;
 }
 
-// What is frozen inside the guest must be true where it wakes up.
-std::optional<Obstacle> NetworkObstacle(const Scene& scene) {
-  const crd::SnapshotStatus& status = scene.snapshot->status;
+// The network that the guest's memory knows must be the one it is restored on.
+std::optional<Obstacle> NetworkObstacle(const Context& context) {
+  const crd::SnapshotStatus& status = context.snapshot->status;
   if (!status.network || status.machine->interfaces.empty()) return std::nullopt;
   const std::string& name = status.machine->interfaces.front().network;
-  if (!scene.network) {
+  if (!context.network) {
     return Late(
         "NetworkNotFound",
         fmt::format("the snapshot was taken on Network \"{}\", which is gone: create it "
                     "with cidr {}, gateway {} and mtu {}",
                     name, status.network->cidr, status.network->gateway, status.network->mtu));
   }
-  const crd::NetworkSpec& spec = scene.network->spec;
+  const crd::NetworkSpec& spec = context.network->spec;
   const Result<crd::NetworkAddresses> addresses = crd::NetworkAddresses::Of(spec);
   const bool same = addresses.ok() && status.network->cidr == spec.cidr &&
                     status.network->gateway == ToString(addresses->gateway) &&
@@ -141,20 +142,20 @@ std::optional<Obstacle> NetworkObstacle(const Scene& scene) {
                   name, status.network->cidr, status.network->gateway, status.network->mtu));
 }
 
-std::optional<Obstacle> FindObstacle(const Scene& scene) {
-  if (auto obstacle = Unsupported(scene.fork->spec)) return obstacle;
-  if (auto obstacle = HostObstacle(scene)) return obstacle;
-  if (scene.vm && !IsOurs(scene.vm->metadata, *scene.fork)) {
+std::optional<Obstacle> FindObstacle(const Context& context) {
+  if (auto obstacle = Unsupported(context.fork->spec)) return obstacle;
+  if (auto obstacle = HostObstacle(context)) return obstacle;
+  if (context.vm && !IsOurs(context.vm->metadata, *context.fork)) {
     return Stuck("NameTaken",
                  fmt::format("VirtualMachine \"{}\" exists and is not of this Fork: delete it or "
                              "name the Fork otherwise",
-                             scene.vm->metadata.name));
+                             context.vm->metadata.name));
   }
-  if (auto obstacle = SourceVmObstacle(scene)) return obstacle;
-  if (auto obstacle = SnapshotObstacle(scene)) return obstacle;
-  if (!scene.sight.snapshot_ready) return std::nullopt;
-  if (auto obstacle = TemplateObstacle(scene)) return obstacle;
-  return NetworkObstacle(scene);
+  if (auto obstacle = SourceVmObstacle(context)) return obstacle;
+  if (auto obstacle = SnapshotObstacle(context)) return obstacle;
+  if (!context.observed.snapshot_ready) return std::nullopt;
+  if (auto obstacle = TemplateObstacle(context)) return obstacle;
+  return NetworkObstacle(context);
 }
 
 crd::OwnerReference OwnerOf(const crd::Fork& fork) {
@@ -166,7 +167,7 @@ crd::OwnerReference OwnerOf(const crd::Fork& fork) {
           true};
 }
 
-// What the clone's interface has: as the Fork says, else as captured.
+// The bandwidth of the clone's interface: the Fork's, or else the captured one.
 std::optional<crd::Bandwidth> BandwidthOf(const crd::ForkSpec& spec, const std::string& interface,
                                           const std::optional<crd::Bandwidth>& captured) {
   for (const crd::InterfaceOverride& wanted : spec.vm_template.spec.interfaces) {
@@ -177,16 +178,16 @@ std::optional<crd::Bandwidth> BandwidthOf(const crd::ForkSpec& spec, const std::
   return captured;
 }
 
-std::vector<crd::Interface> InterfacesOf(const Scene& scene) {
+std::vector<crd::Interface> InterfacesOf(const Context& context) {
   std::vector<crd::Interface> interfaces;
-  for (const crd::MachineInterface& captured : scene.snapshot->status.machine->interfaces) {
+  for (const crd::MachineInterface& captured : context.snapshot->status.machine->interfaces) {
     interfaces.push_back({captured.name, captured.network, "",
-                          BandwidthOf(scene.fork->spec, captured.name, captured.bandwidth)});
+                          BandwidthOf(context.fork->spec, captured.name, captured.bandwidth)});
   }
   return interfaces;
 }
 
-// Of what reaches the VM.
+// The hash of those parts of the spec that reach the VM.
 std::string HashOf(const crd::ForkSpec& spec) {
   crd::Fork carrier;
   carrier.spec.target_state = spec.target_state;
@@ -195,7 +196,7 @@ std::string HashOf(const crd::ForkSpec& spec) {
   return crd::TemplateHash(carrier.ToText());
 }
 
-// What the template says of a VM that is there, and cannot be brought to it.
+// The fields of the template that the existing VM cannot be brought to.
 std::vector<std::string> NotUpdated(const crd::ForkSpec& spec, const crd::VirtualMachine& vm) {
   std::vector<std::string> fields;
   const std::string created =
@@ -228,7 +229,7 @@ std::vector<std::string> NotUpdated(const crd::ForkSpec& spec, const crd::Virtua
 
 }  // namespace
 
-// What is invalid stays so until somebody changes the Fork or what its child would be made of.
+// An Invalid refusal is terminal until somebody changes the Fork or what its child is made from.
 Obstacle Refused(const Error& error) {
   return {condition::kReady, "FailedCreate", error.message, error.code == Code::kInvalid};
 }
@@ -247,37 +248,37 @@ std::optional<WallTime> ParseTime(const std::string& text) {
   return std::chrono::system_clock::from_time_t(::timegm(&parts));
 }
 
-void Judge(Scene& scene, WallTime now) {
-  const crd::Fork& fork = *scene.fork;
-  Sight& sight = scene.sight;
-  sight.gone = fork.metadata.IsBeingDeleted();
+void Judge(Context& context, WallTime now) {
+  const crd::Fork& fork = *context.fork;
+  Observed& observed = context.observed;
+  observed.gone = fork.metadata.IsBeingDeleted();
   const std::optional<WallTime> created = ParseTime(fork.metadata.creation_timestamp);
   if (fork.spec.ttl && created) {
-    scene.expires =
+    context.expires =
         *created + std::chrono::duration_cast<WallTime::duration>(fork.spec.ttl->Value());
   }
-  sight.expired = scene.expires && now >= *scene.expires;
-  sight.takes_snapshot = fork.spec.source.kind == crd::ForkSourceKind::kVirtualMachine;
-  sight.snapshot = scene.snapshot != nullptr;
-  sight.snapshot_ready = scene.snapshot && scene.snapshot->status.machine &&
-                         scene.snapshot->status.phase == crd::SnapshotPhase::kReady;
-  sight.vm = scene.vm && IsOurs(scene.vm->metadata, fork);
-  sight.vm_terminating = sight.vm && scene.vm->metadata.IsBeingDeleted();
-  if (sight.vm) {
-    const std::optional<crd::AppliedTemplate> applied = crd::AppliedTo(scene.vm->metadata);
-    sight.vm_outdated = !applied || applied->hash != HashOf(fork.spec);
-    scene.not_updated = NotUpdated(fork.spec, *scene.vm);
+  observed.expired = context.expires && now >= *context.expires;
+  observed.takes_snapshot = fork.spec.source.kind == crd::ForkSourceKind::kVirtualMachine;
+  observed.snapshot = context.snapshot != nullptr;
+  observed.snapshot_ready = context.snapshot && context.snapshot->status.machine &&
+                            context.snapshot->status.phase == crd::SnapshotPhase::kReady;
+  observed.vm = context.vm && IsOurs(context.vm->metadata, fork);
+  observed.vm_terminating = observed.vm && context.vm->metadata.IsBeingDeleted();
+  if (observed.vm) {
+    const std::optional<crd::AppliedTemplate> applied = crd::AppliedTo(context.vm->metadata);
+    observed.vm_outdated = !applied || applied->hash != HashOf(fork.spec);
+    context.not_updated = NotUpdated(fork.spec, *context.vm);
   }
-  if (!sight.vm) scene.obstacle = FindObstacle(scene);
-  sight.blocked = scene.obstacle.has_value();
+  if (!observed.vm) context.obstacle = FindObstacle(context);
+  observed.blocked = context.obstacle.has_value();
 }
 
-// What the guest and its devices are is as captured, how it is limited and stopped too. What clones
-// are is theirs: host, power, identity, addresses, and how they are restarted.
-crd::VirtualMachine MakeVm(const Scene& scene) {
-  const crd::Fork& fork = *scene.fork;
+// The clone has the captured guest, devices, limits and grace period. Host, power, identity,
+// addresses and restart policy are its own.
+crd::VirtualMachine MakeVm(const Context& context) {
+  const crd::Fork& fork = *context.fork;
   const crd::VmOverrides& wanted = fork.spec.vm_template.spec;
-  const crd::SnapshotMachine& machine = *scene.snapshot->status.machine;
+  const crd::SnapshotMachine& machine = *context.snapshot->status.machine;
   crd::VirtualMachine vm;
   vm.metadata.name = VmName(fork);
   vm.metadata.ns = fork.metadata.ns;
@@ -285,19 +286,20 @@ crd::VirtualMachine MakeVm(const Scene& scene) {
   applied.hash = HashOf(fork.spec);
   applied.target_state = crd::ToString(fork.spec.target_state);
   crd::ApplyTemplate(fork.spec.vm_template.metadata, std::move(applied), vm.metadata);
-  vm.metadata.annotations[std::string(crd::kSnapshotUidAnnotation)] = scene.snapshot->metadata.uid;
+  vm.metadata.annotations[std::string(crd::kSnapshotUidAnnotation)] =
+      context.snapshot->metadata.uid;
   vm.metadata.owner_references = {OwnerOf(fork)};
   vm.metadata.finalizers = {std::string(crd::kVmFinalizer)};
-  vm.spec.host_name = scene.host_name;
+  vm.spec.host_name = context.host_name;
   vm.spec.power_state = fork.spec.target_state;
-  vm.spec.hypervisor = scene.snapshot->status.hypervisor;
+  vm.spec.hypervisor = context.snapshot->status.hypervisor;
   vm.spec.cpus = machine.cpus;
   vm.spec.memory = machine.memory;
   vm.spec.boot = machine.boot;
   vm.spec.disks = machine.disks;
-  vm.spec.interfaces = InterfacesOf(scene);
+  vm.spec.interfaces = InterfacesOf(context);
   vm.spec.vsock = machine.vsock;
-  vm.spec.restore_from = crd::RestoreFrom{scene.snapshot->metadata.name};
+  vm.spec.restore_from = crd::RestoreFrom{context.snapshot->metadata.name};
   vm.spec.identity = wanted.identity.value_or(crd::Identity::kTranslated);
   vm.spec.restart_policy = wanted.restart_policy;
   vm.spec.restart_mode = wanted.restart_mode.value_or(crd::RestartMode::kBoot);
@@ -308,8 +310,8 @@ crd::VirtualMachine MakeVm(const Scene& scene) {
   return vm;
 }
 
-void UpdateFromTemplate(const Scene& scene, crd::VirtualMachine& vm) {
-  const crd::ForkSpec& spec = scene.fork->spec;
+void UpdateFromTemplate(const Context& context, crd::VirtualMachine& vm) {
+  const crd::ForkSpec& spec = context.fork->spec;
   crd::AppliedTemplate applied = crd::AppliedTo(vm.metadata).value_or(crd::AppliedTemplate{});
   applied.hash = HashOf(spec);
   crd::ApplyTemplate(spec.vm_template.metadata, std::move(applied), vm.metadata);
@@ -318,9 +320,9 @@ void UpdateFromTemplate(const Scene& scene, crd::VirtualMachine& vm) {
   vm.spec.restart_policy = wanted.restart_policy;
   vm.spec.restart_mode = wanted.restart_mode.value_or(crd::RestartMode::kBoot);
   vm.spec.admission_policy = spec.admission_policy;
-  const bool captured = scene.snapshot && scene.snapshot->status.machine;
-  if (!captured) return;  // without it nobody knows what an override that is gone falls back to
-  for (const crd::MachineInterface& one : scene.snapshot->status.machine->interfaces) {
+  const bool captured = context.snapshot && context.snapshot->status.machine;
+  if (!captured) return;  // an override that is gone falls back to what was captured
+  for (const crd::MachineInterface& one : context.snapshot->status.machine->interfaces) {
     for (crd::Interface& interface : vm.spec.interfaces) {
       if (interface.name != one.name) continue;
       interface.bandwidth = BandwidthOf(spec, one.name, one.bandwidth);

@@ -1,4 +1,4 @@
-// One look at a Fork, what stands in its way, and the objects it makes: pure but for the caches.
+// What one pass knows about a Fork, what prevents its VM, and the objects it makes: pure.
 #pragma once
 
 #include <memory>
@@ -22,38 +22,38 @@ struct Obstacle {
   bool terminal = false;
 };
 
-struct Scene {
-  std::string host_name;  // the one there is
+struct Context {
+  std::string host_name;  // this host's
   std::shared_ptr<const crd::Fork> fork;
   std::shared_ptr<const crd::Snapshot> snapshot;  // the one to restore from
   std::shared_ptr<const crd::VirtualMachine> vm;  // of the child's name, ours or not
   std::shared_ptr<const crd::VirtualMachine> source_vm;
   std::shared_ptr<const crd::Network> network;       // of the first captured interface
-  std::shared_ptr<const crd::Host> host;             // the one there is; null: not there (yet)
+  std::shared_ptr<const crd::Host> host;             // this host; null: it does not exist (yet)
   std::optional<std::int64_t> capture_milliseconds;  // how long its snapshot took
   std::optional<Obstacle> obstacle;
   std::optional<WallTime> expires;
   std::vector<std::string> not_updated;  // "spec.field: why", of an edit its VM cannot take
-  Sight sight;
+  Observed observed;
 };
 
-// What the store answered when a child was to be made or this Fork deleted.
+// The obstacle when the store refused to make a child or to delete this Fork.
 Obstacle Refused(const Error& error);
 
 // The child's names.
 std::string VmName(const crd::Fork& fork);
 std::string SnapshotName(const crd::Fork& fork);
 
-// Fills obstacle, expires and sight from the rest.
-void Judge(Scene& scene, WallTime now);
+// Fills obstacle, expires and observed from the rest.
+void Judge(Context& context, WallTime now);
 
-// Bound already and with its finalizer: no second write follows.
-crd::VirtualMachine MakeVm(const Scene& scene);
+// The VM is bound and has its finalizer from its creation, so no second write follows.
+crd::VirtualMachine MakeVm(const Context& context);
 // Brings the VM to the template, as far as its own fields may change.
-void UpdateFromTemplate(const Scene& scene, crd::VirtualMachine& vm);
+void UpdateFromTemplate(const Context& context, crd::VirtualMachine& vm);
 crd::Snapshot MakeSnapshot(const crd::Fork& fork);
 
-// The form of creationTimestamp; nothing when it is not that.
+// A time in the form of creationTimestamp; nothing when `text` has another form.
 std::optional<WallTime> ParseTime(const std::string& text);
 
 }  // namespace forkplane::fork

@@ -26,15 +26,16 @@ std::string ToString(const Plan& plan) {
                            plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
-Plan MakePlan(const Sight& sight) {
-  if (sight.gone) return {};
-  if (sight.expired) return {{DeleteSelf{}}, Waiting::kNothing};
-  if (sight.vm_terminating) return {{}, Waiting::kVm};
-  if (sight.vm_outdated) return {{UpdateVm{}}, Waiting::kNothing};
-  if (sight.vm) return {};
-  if (sight.blocked) return {{}, Waiting::kBlocked};
-  if (sight.takes_snapshot && !sight.snapshot) return {{CreateSnapshot{}}, Waiting::kSnapshot};
-  if (!sight.snapshot_ready) return {{}, Waiting::kSnapshot};
+Plan MakePlan(const Observed& observed) {
+  if (observed.gone) return {};
+  if (observed.expired) return {{DeleteSelf{}}, Waiting::kNothing};
+  if (observed.vm_terminating) return {{}, Waiting::kVm};
+  if (observed.vm_outdated) return {{UpdateVm{}}, Waiting::kNothing};
+  if (observed.vm) return {};
+  if (observed.blocked) return {{}, Waiting::kBlocked};
+  if (observed.takes_snapshot && !observed.snapshot)
+    return {{CreateSnapshot{}}, Waiting::kSnapshot};
+  if (!observed.snapshot_ready) return {{}, Waiting::kSnapshot};
   return {{CreateVm{}}, Waiting::kNothing};
 }
 

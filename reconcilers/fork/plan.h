@@ -1,4 +1,4 @@
-// What to do about one Fork: a pure function of what is wanted and what was seen.
+// What to do about one Fork: a pure function of what was observed.
 //
 // Invariants (held by tests/plan/fork):
 //   Fixpoint   a Fork whose VM is there and has what the template says gives no action. What
@@ -17,10 +17,10 @@
 
 namespace forkplane::fork {
 
-struct Sight {
+struct Observed {
   bool gone = false;            // being deleted: the garbage collector takes its children
   bool expired = false;         // older than its ttl
-  bool blocked = false;         // obstacles.h
+  bool blocked = false;         // there is an Obstacle (desire.h)
   bool takes_snapshot = false;  // its source is a VirtualMachine
   bool snapshot = false;        // the snapshot object is there
   bool snapshot_ready = false;
@@ -38,7 +38,7 @@ struct CreateSnapshot {
 struct CreateVm {
   static constexpr std::string_view kName = "create vm";
 };
-// What a VM's own fields may take of the template.
+// Brings the VM to the template, as far as its fields may change.
 struct UpdateVm {
   static constexpr std::string_view kName = "update vm";
 };
@@ -55,6 +55,6 @@ struct Plan {
 };
 std::string ToString(const Plan& plan);
 
-Plan MakePlan(const Sight& sight);
+Plan MakePlan(const Observed& observed);
 
 }  // namespace forkplane::fork

@@ -16,9 +16,9 @@
 #include "controller/base/mutex.h"
 #include "controller/runtime/event_recorder.h"
 #include "controller/runtime/informer.h"
+#include "controller/runtime/last_reported.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/status_writer.h"
-#include "controller/runtime/told.h"
 #include "controller/store/object_store.h"
 #include "crd/types.h"
 #include "reconcilers/fork/desire.h"
@@ -49,28 +49,28 @@ class ForkReconciler final : public runtime::Reconciler {
   void Attach(const std::function<void(const std::string& key)>& enqueue);
 
  private:
-  Scene Observe(const std::shared_ptr<const crd::Fork>& fork);
+  Context Observe(const std::shared_ptr<const crd::Fork>& fork);
   // How long its snapshot took, as far as this daemon has seen it.
-  std::optional<std::int64_t> MeasureCapture(const Scene& scene) EXCLUDES(mu_);
-  Status Update(const Scene& scene);
-  Status Do(const Scene& scene, const Action& action);
-  void Say(const Scene& scene);
-  void TellObstacle(const Scene& scene);
-  Error Fail(Scene& scene, const Error& error);
-  runtime::Next NextLook(const Scene& scene, Waiting waiting) const;
+  std::optional<std::int64_t> MeasureCapture(const Context& context) EXCLUDES(mu_);
+  Status Update(const Context& context);
+  Status Do(const Context& context, const Action& action);
+  void WriteStatus(const Context& context);
+  void RecordObstacle(const Context& context);
+  Error Fail(Context& context, const Error& error);
+  runtime::Next NextLook(const Context& context, Waiting waiting) const;
 
-  // Of a Fork whose source is a VM, from the first look at it.
+  // The capture for a Fork whose source is a VM, timed from the Fork's first pass.
   struct Capture {
     MonotonicTime begun{};
     std::optional<std::int64_t> milliseconds = {};
   };
 
   Deps deps_;
-  runtime::Told told_;
+  runtime::LastReported last_reported_;
   Mutex mu_;
   std::map<std::string, Capture> captures_ GUARDED_BY(mu_);  // by the Fork's uid
 };
 
-crd::ForkStatus BuildStatus(const Scene& scene);
+crd::ForkStatus BuildStatus(const Context& context);
 
 }  // namespace forkplane::fork

@@ -20,30 +20,30 @@ const crd::ForkSource& SourceOf(const crd::ForkSet& set) {
   return set.spec.fork_template.spec.source;
 }
 
-std::optional<Obstacle> FindObstacle(const Scene& scene) {
-  const crd::ForkSet& set = *scene.set;
+std::optional<Obstacle> FindObstacle(const Context& context) {
+  const crd::ForkSet& set = *context.set;
   const std::string name = SnapshotName(set);
-  if (scene.sight.takes_snapshot) {
-    if (scene.snapshot && !scene.snapshot->metadata.IsOwnedBy(set.metadata.uid)) {
+  if (context.observed.takes_snapshot) {
+    if (context.snapshot && !context.snapshot->metadata.IsOwnedBy(set.metadata.uid)) {
       return Obstacle{"NameTaken",
                       fmt::format("Snapshot \"{}\" exists and is not of this ForkSet: delete it or "
                                   "name the ForkSet otherwise",
                                   name),
                       true};
     }
-    if (!scene.snapshot && !scene.source_vm) {
+    if (!context.snapshot && !context.source_vm) {
       return Obstacle{"SourceNotFound",
                       fmt::format("spec.template.spec.source.name: there is no VirtualMachine "
                                   "\"{}\": create it or name another",
                                   SourceOf(set).name)};
     }
-  } else if (!scene.snapshot) {
+  } else if (!context.snapshot) {
     return Obstacle{"SnapshotNotFound",
                     fmt::format("spec.template.spec.source.name: there is no Snapshot \"{}\": "
                                 "create it or name another",
                                 name)};
   }
-  if (scene.snapshot && scene.snapshot->status.phase == crd::SnapshotPhase::kFailed) {
+  if (context.snapshot && context.snapshot->status.phase == crd::SnapshotPhase::kFailed) {
     return Obstacle{"SnapshotFailed",
                     fmt::format("Snapshot \"{}\" failed: see its conditions", name), true};
   }
@@ -74,50 +74,52 @@ crd::ForkSource WantedSource(const crd::ForkSet& set) {
   return {crd::ForkSourceKind::kSnapshot, SnapshotName(set)};
 }
 
-// As the template says, and nothing of it is out of the Fork's reach.
-bool IsUpdated(const Scene& scene, const crd::Fork& fork) {
-  return HashLabelOf(fork) == scene.template_hash && fork.spec.source == WantedSource(*scene.set) &&
+// The Fork has the template, and can follow all of it.
+bool IsUpdated(const Context& context, const crd::Fork& fork) {
+  return HashLabelOf(fork) == context.template_hash &&
+         fork.spec.source == WantedSource(*context.set) &&
          fork.status.observed_generation == fork.metadata.generation &&
          !crd::IsTrue(fork.status.conditions, condition::kNotUpdated);
 }
 
-std::vector<std::string> NotUpdated(const Scene& scene) {
-  const crd::ForkSet& set = *scene.set;
+std::vector<std::string> NotUpdated(const Context& context) {
+  const crd::ForkSet& set = *context.set;
   std::vector<std::string> fields;
   const std::string field = "spec.template.spec.source";
-  const bool other_vm = scene.sight.takes_snapshot && scene.snapshot &&
-                        scene.snapshot->metadata.IsOwnedBy(set.metadata.uid) &&
-                        scene.snapshot->spec.source.virtual_machine_name != SourceOf(set).name;
+  const bool other_vm = context.observed.takes_snapshot && context.snapshot &&
+                        context.snapshot->metadata.IsOwnedBy(set.metadata.uid) &&
+                        context.snapshot->spec.source.virtual_machine_name != SourceOf(set).name;
   if (other_vm) {
     fields.push_back(
         fmt::format("{}.name ({}): the snapshot of the set was taken of \"{}\": make "
                     "a new ForkSet",
-                    field, SourceOf(set).name, scene.snapshot->spec.source.virtual_machine_name));
+                    field, SourceOf(set).name, context.snapshot->spec.source.virtual_machine_name));
   }
   const crd::ForkSource wanted = WantedSource(set);
-  const auto differs = std::count_if(
-      scene.forks.begin(), scene.forks.end(), [&](const std::shared_ptr<const crd::Fork>& fork) {
-        return OrdinalOf(set, fork->metadata.name) >= 0 && !(fork->spec.source == wanted);
-      });
+  const auto differs = std::count_if(context.forks.begin(), context.forks.end(),
+                                     [&](const std::shared_ptr<const crd::Fork>& fork) {
+                                       return OrdinalOf(set, fork->metadata.name) >= 0 &&
+                                              !(fork->spec.source == wanted);
+                                     });
   if (differs > 0) {
     fields.push_back(
         fmt::format("{}: {} Forks were made of another one: delete them to have them "
                     "made of this",
                     field, differs));
   }
-  for (const auto& fork : scene.forks) {
-    const crd::Condition* told =
+  for (const auto& fork : context.forks) {
+    const crd::Condition* reported =
         crd::FindCondition(fork->status.conditions, condition::kNotUpdated);
-    if (told == nullptr || told->status != crd::ConditionStatus::kTrue) continue;
-    fields.push_back(fmt::format("Fork \"{}\": {}", fork->metadata.name, told->message));
-    break;  // one stands for all: they have one template
+    if (reported == nullptr || reported->status != crd::ConditionStatus::kTrue) continue;
+    fields.push_back(fmt::format("Fork \"{}\": {}", fork->metadata.name, reported->message));
+    break;  // one Fork is enough: all have the same template
   }
   return fields;
 }
 
 }  // namespace
 
-// What is invalid stays so until somebody changes the set.
+// An Invalid refusal is terminal until somebody changes the set.
 Obstacle Refused(const Error& error) {
   return {"FailedCreate", error.message, error.code == Code::kInvalid};
 }
@@ -159,28 +161,28 @@ crd::LabelSelector SelectorOf(const crd::ForkSet& set) {
   return selector;
 }
 
-void Judge(Scene& scene) {
-  const crd::ForkSet& set = *scene.set;
-  Sight& sight = scene.sight;
-  sight.gone = set.metadata.IsBeingDeleted();
-  sight.takes_snapshot = SourceOf(set).kind == crd::ForkSourceKind::kVirtualMachine;
-  sight.snapshot = scene.snapshot != nullptr;
-  sight.snapshot_ready =
-      scene.snapshot && scene.snapshot->status.phase == crd::SnapshotPhase::kReady;
-  sight.replicas = set.spec.replicas;
-  scene.template_hash = TemplateHash(set);
-  sight.max_concurrent = set.spec.max_concurrent;
-  for (const auto& fork : scene.forks) {
+void Judge(Context& context) {
+  const crd::ForkSet& set = *context.set;
+  Observed& observed = context.observed;
+  observed.gone = set.metadata.IsBeingDeleted();
+  observed.takes_snapshot = SourceOf(set).kind == crd::ForkSourceKind::kVirtualMachine;
+  observed.snapshot = context.snapshot != nullptr;
+  observed.snapshot_ready =
+      context.snapshot && context.snapshot->status.phase == crd::SnapshotPhase::kReady;
+  observed.replicas = set.spec.replicas;
+  context.template_hash = TemplateHash(set);
+  observed.max_concurrent = set.spec.max_concurrent;
+  for (const auto& fork : context.forks) {
     const std::int64_t ordinal = OrdinalOf(set, fork->metadata.name);
-    if (ordinal < 0) continue;  // adopted by hand: not ours to count
-    sight.children.push_back({ordinal, IsReady(*fork), fork->metadata.IsBeingDeleted(),
-                              HashLabelOf(*fork) != scene.template_hash});
+    if (ordinal < 0) continue;  // adopted by hand: it does not count
+    observed.children.push_back({ordinal, IsReady(*fork), fork->metadata.IsBeingDeleted(),
+                                 HashLabelOf(*fork) != context.template_hash});
   }
-  std::sort(sight.children.begin(), sight.children.end(),
+  std::sort(observed.children.begin(), observed.children.end(),
             [](const Child& a, const Child& b) { return a.ordinal < b.ordinal; });
-  scene.not_updated = NotUpdated(scene);
-  scene.obstacle = FindObstacle(scene);
-  sight.blocked = scene.obstacle.has_value();
+  context.not_updated = NotUpdated(context);
+  context.obstacle = FindObstacle(context);
+  observed.blocked = context.obstacle.has_value();
 }
 
 void UpdateFromTemplate(const crd::ForkSet& set, crd::Fork& fork) {
@@ -221,37 +223,38 @@ struct Answer {
   std::string message = {};
 };
 
-crd::ForkSetStatus Count(const Scene& scene) {
-  const crd::ForkSet& set = *scene.set;
+crd::ForkSetStatus Count(const Context& context) {
+  const crd::ForkSet& set = *context.set;
   crd::ForkSetStatus status;
   status.observed_generation = set.metadata.generation;
-  for (const auto& fork : scene.forks) {
+  for (const auto& fork : context.forks) {
     if (OrdinalOf(set, fork->metadata.name) < 0) continue;
     status.replicas += 1;
     if (IsReady(*fork)) status.ready_replicas += 1;
-    if (IsUpdated(scene, *fork)) status.updated_replicas += 1;
+    if (IsUpdated(context, *fork)) status.updated_replicas += 1;
   }
   status.selector = SelectorOf(set).ToString();
-  if (scene.snapshot) status.snapshot_name = scene.snapshot->metadata.name;
+  if (context.snapshot) status.snapshot_name = context.snapshot->metadata.name;
   return status;
 }
 
-std::string NotUpdatedText(const Scene& scene) {
-  return fmt::format("{}", fmt::join(scene.not_updated, "; "));
+std::string NotUpdatedText(const Context& context) {
+  return fmt::format("{}", fmt::join(context.not_updated, "; "));
 }
 
-// What the set waits for; nothing: it is Ready.
-std::optional<Answer> WhyNotReady(const Scene& scene, const crd::ForkSetStatus& status) {
-  const std::int64_t wanted = scene.set->spec.replicas;
+// Why the set is not Ready; nothing: it is.
+std::optional<Answer> WhyNotReady(const Context& context, const crd::ForkSetStatus& status) {
+  const std::int64_t wanted = context.set->spec.replicas;
   const std::string ready = fmt::format("{} of {} Forks are Ready", status.ready_replicas, wanted);
   const bool scaled = status.replicas == wanted && status.ready_replicas == wanted;
-  if (scene.sight.gone) return Answer{"Terminating", ready};
-  if (scene.obstacle) return Answer{std::string(scene.obstacle->reason), scene.obstacle->message};
-  if (!scaled && !scene.sight.snapshot_ready) {
+  if (context.observed.gone) return Answer{"Terminating", ready};
+  if (context.obstacle)
+    return Answer{std::string(context.obstacle->reason), context.obstacle->message};
+  if (!scaled && !context.observed.snapshot_ready) {
     return Answer{"SnapshotNotReady", "waiting for the snapshot to be taken"};
   }
   if (!scaled) return Answer{"Scaling", ready};
-  if (!scene.not_updated.empty()) return Answer{"NotUpdated", NotUpdatedText(scene)};
+  if (!context.not_updated.empty()) return Answer{"NotUpdated", NotUpdatedText(context)};
   if (status.updated_replicas == wanted) return std::nullopt;
   return Answer{"Updating", fmt::format("{} of {} Forks have the template as it is",
                                         status.updated_replicas, wanted)};
@@ -259,23 +262,24 @@ std::optional<Answer> WhyNotReady(const Scene& scene, const crd::ForkSetStatus& 
 
 }  // namespace
 
-crd::ForkSetStatus BuildStatus(const Scene& scene) {
-  crd::ForkSetStatus status = Count(scene);
+crd::ForkSetStatus BuildStatus(const Context& context) {
+  crd::ForkSetStatus status = Count(context);
   const auto add = [&](std::string_view type, bool yes, const Answer& answer) {
     status.conditions.push_back({std::string(type),
                                  yes ? crd::ConditionStatus::kTrue : crd::ConditionStatus::kFalse,
                                  answer.reason, answer.message, status.observed_generation, ""});
   };
-  if (!scene.not_updated.empty()) {
-    add(condition::kNotUpdated, true, {"FieldsFixed", NotUpdatedText(scene)});
+  if (!context.not_updated.empty()) {
+    add(condition::kNotUpdated, true, {"FieldsFixed", NotUpdatedText(context)});
   }
-  const std::optional<Answer> why = WhyNotReady(scene, status);
+  const std::optional<Answer> why = WhyNotReady(context, status);
   if (!why) {
     add(condition::kReady, true,
         {"AllReady", fmt::format("{0} of {0} Forks are Ready", status.ready_replicas)});
     return status;
   }
-  const bool stalled = (scene.obstacle && scene.obstacle->terminal) || why->reason == "NotUpdated";
+  const bool stalled =
+      (context.obstacle && context.obstacle->terminal) || why->reason == "NotUpdated";
   add(stalled ? condition::kStalled : condition::kReconciling, true, *why);
   add(condition::kReady, false, *why);
   return status;

@@ -1,4 +1,4 @@
-// One look at a ForkSet, what stands in its way, and the objects it makes.
+// What one pass knows about a ForkSet, what prevents its Forks, and the objects it makes: pure.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,7 @@ struct Obstacle {
   bool terminal = false;
 };
 
-struct Scene {
+struct Context {
   std::shared_ptr<const crd::ForkSet> set;
   std::shared_ptr<const crd::Snapshot> snapshot;
   std::shared_ptr<const crd::VirtualMachine> source_vm;
@@ -26,28 +26,28 @@ struct Scene {
   std::string template_hash;
   std::optional<Obstacle> obstacle;
   std::vector<std::string> not_updated;  // "spec.field: why", of an edit its Forks cannot take
-  Sight sight;
+  Observed observed;
 };
 
-// What the store answered when a child was to be made or deleted.
+// The obstacle when the store refused to make or delete a child.
 Obstacle Refused(const Error& error);
 
 std::string ForkName(const crd::ForkSet& set, std::int64_t ordinal);
-// -1: a name we did not give.
+// -1: the name was not given by this set.
 std::int64_t OrdinalOf(const crd::ForkSet& set, const std::string& name);
 std::string SnapshotName(const crd::ForkSet& set);
 // A label value.
 std::string TemplateHash(const crd::ForkSet& set);
 crd::LabelSelector SelectorOf(const crd::ForkSet& set);
 
-// Fills obstacle and sight (but cache_behind) from the rest.
-void Judge(Scene& scene);
+// Fills obstacle and observed (but cache_behind) from the rest.
+void Judge(Context& context);
 
 crd::Fork MakeFork(const crd::ForkSet& set, std::int64_t ordinal);
 // Brings the Fork to the template; its source stays.
 void UpdateFromTemplate(const crd::ForkSet& set, crd::Fork& fork);
 crd::Snapshot MakeSnapshot(const crd::ForkSet& set);
 
-crd::ForkSetStatus BuildStatus(const Scene& scene);
+crd::ForkSetStatus BuildStatus(const Context& context);
 
 }  // namespace forkplane::fork_set

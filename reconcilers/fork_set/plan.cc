@@ -10,34 +10,35 @@ namespace forkplane::fork_set {
 namespace {
 
 // Highest ordinals first.
-void PlanDeletions(const Sight& sight, Plan& plan) {
-  for (auto child = sight.children.rbegin(); child != sight.children.rend(); ++child) {
-    const bool surplus = child->ordinal >= sight.replicas || child->ordinal < 0;
+void PlanDeletions(const Observed& observed, Plan& plan) {
+  for (auto child = observed.children.rbegin(); child != observed.children.rend(); ++child) {
+    const bool surplus = child->ordinal >= observed.replicas || child->ordinal < 0;
     if (surplus && !child->terminating) plan.actions.emplace_back(DeleteFork{child->ordinal});
   }
 }
 
-// Of those that stay.
-void PlanUpdates(const Sight& sight, Plan& plan) {
-  for (const Child& child : sight.children) {
-    const bool stays = child.ordinal >= 0 && child.ordinal < sight.replicas && !child.terminating;
+// Of the Forks that stay.
+void PlanUpdates(const Observed& observed, Plan& plan) {
+  for (const Child& child : observed.children) {
+    const bool stays =
+        child.ordinal >= 0 && child.ordinal < observed.replicas && !child.terminating;
     if (stays && child.outdated) plan.actions.emplace_back(UpdateFork{child.ordinal});
   }
 }
 
-std::int64_t Room(const Sight& sight) {
-  if (sight.max_concurrent <= 0) return std::numeric_limits<std::int64_t>::max();
+std::int64_t Room(const Observed& observed) {
+  if (observed.max_concurrent <= 0) return std::numeric_limits<std::int64_t>::max();
   const auto under_way =
-      std::count_if(sight.children.begin(), sight.children.end(),
+      std::count_if(observed.children.begin(), observed.children.end(),
                     [](const Child& child) { return !child.ready && !child.terminating; });
-  return sight.max_concurrent - under_way;
+  return observed.max_concurrent - under_way;
 }
 
-void PlanCreations(const Sight& sight, Plan& plan) {
-  std::int64_t room = Room(sight);
-  for (std::int64_t ordinal = 0; ordinal < sight.replicas; ++ordinal) {
+void PlanCreations(const Observed& observed, Plan& plan) {
+  std::int64_t room = Room(observed);
+  for (std::int64_t ordinal = 0; ordinal < observed.replicas; ++ordinal) {
     const bool there =
-        std::any_of(sight.children.begin(), sight.children.end(),
+        std::any_of(observed.children.begin(), observed.children.end(),
                     [ordinal](const Child& child) { return child.ordinal == ordinal; });
     if (there) continue;
     if (room-- <= 0) {
@@ -73,25 +74,25 @@ std::string ToString(const Plan& plan) {
                            plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
-Plan MakePlan(const Sight& sight) {
+Plan MakePlan(const Observed& observed) {
   Plan plan;
-  if (sight.gone) return plan;
-  if (sight.cache_behind) {
+  if (observed.gone) return plan;
+  if (observed.cache_behind) {
     plan.waiting = Waiting::kCache;
     return plan;
   }
-  PlanDeletions(sight, plan);
-  PlanUpdates(sight, plan);
-  if (sight.blocked) {
+  PlanDeletions(observed, plan);
+  PlanUpdates(observed, plan);
+  if (observed.blocked) {
     plan.waiting = Waiting::kBlocked;
     return plan;
   }
-  if (sight.takes_snapshot && !sight.snapshot) plan.actions.emplace_back(CreateSnapshot{});
-  if (!sight.snapshot_ready) {
+  if (observed.takes_snapshot && !observed.snapshot) plan.actions.emplace_back(CreateSnapshot{});
+  if (!observed.snapshot_ready) {
     plan.waiting = Waiting::kSnapshot;
     return plan;
   }
-  PlanCreations(sight, plan);
+  PlanCreations(observed, plan);
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// What to do about one ForkSet: a pure function of what is wanted and what was seen.
+// What to do about one ForkSet: a pure function of what was observed.
 //
 // Invariants (held by tests/plan/fork_set):
 //   Fixpoint     as many Forks as replicas, ordinals 0 to replicas-1, each with what the template
@@ -26,15 +26,15 @@ struct Child {
   bool outdated = false;  // the template was edited since it was made or last updated
 };
 
-struct Sight {
+struct Observed {
   bool gone = false;          // being deleted: the garbage collector takes its children
-  bool cache_behind = false;  // our own last writes are not in the cache yet
+  bool cache_behind = false;  // this loop's last writes are not in the cache yet
   bool blocked = false;
   bool takes_snapshot = false;  // the source is a VirtualMachine: one snapshot for the whole set
   bool snapshot = false;
   bool snapshot_ready = false;
   std::int64_t replicas = 0;
-  std::int64_t max_concurrent = 0;  // 0: no bound of ours
+  std::int64_t max_concurrent = 0;  // 0: no bound
   std::vector<Child> children;      // by ordinal
 };
 
@@ -66,6 +66,6 @@ struct Plan {
 };
 std::string ToString(const Plan& plan);
 
-Plan MakePlan(const Sight& sight);
+Plan MakePlan(const Observed& observed);
 
 }  // namespace forkplane::fork_set

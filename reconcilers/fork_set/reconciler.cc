@@ -6,6 +6,8 @@
 
 #include "controller/runtime/edit_typed.h"
 #include "controller/runtime/parallel.h"
+#include "controller/runtime/plan_text.h"
+#include "controller/runtime/typed_object.h"
 #include "crd/json.h"
 
 namespace forkplane::fork_set {
@@ -16,16 +18,11 @@ using runtime::Next;
 constexpr std::chrono::milliseconds kCacheRetry{20};
 constexpr std::chrono::seconds kRetry{5};
 
-template <typename T>
-store::ObjectKey KeyOf(const std::string& ns, const std::string& name) {
-  return {{std::string(crd::kGroup), std::string(T::kPlural)}, ns, name};
-}
-
-// The name follows from the owner, so one that exists is ours, or a stranger's, which the next look
-// tells apart.
+// The name follows from the owner, so an object that exists already is ours or a stranger's; the
+// next observation tells which.
 template <typename T>
 Result<store::Revision> Create(store::ObjectStore& store, const T& object) {
-  const store::ObjectKey key = KeyOf<T>(object.metadata.ns, object.metadata.name);
+  const store::ObjectKey key = runtime::KeyOf(object);
   const Result<store::WriteResult> made = store.Create(key.resource, key.ns, object.ToText());
   if (made.ok()) return made->object->meta.revision;
   if (made.error().code == Code::kExists) return store::Revision{0};
@@ -57,24 +54,24 @@ bool ForkSetReconciler::CacheBehind(const std::string& uid) {
   return false;
 }
 
-Scene ForkSetReconciler::Observe(const std::shared_ptr<const crd::ForkSet>& set) {
+Context ForkSetReconciler::Observe(const std::shared_ptr<const crd::ForkSet>& set) {
   const std::string& ns = set->metadata.ns;
   const crd::ForkSource& source = set->spec.fork_template.spec.source;
-  Scene scene;
-  scene.set = set;
-  // Asked first: what the cache shows after this is at least as new.
-  scene.sight.cache_behind = CacheBehind(set->metadata.uid);
-  scene.snapshot = deps_.snapshots.Get(store::NamespacedName(ns, SnapshotName(*set)));
+  Context context;
+  context.set = set;
+  // This comes first: what is read from the cache afterwards is at least as new.
+  context.observed.cache_behind = CacheBehind(set->metadata.uid);
+  context.snapshot = deps_.snapshots.Get(store::NamespacedName(ns, SnapshotName(*set)));
   if (source.kind == crd::ForkSourceKind::kVirtualMachine) {
-    scene.source_vm = deps_.vms.Get(store::NamespacedName(ns, source.name));
+    context.source_vm = deps_.vms.Get(store::NamespacedName(ns, source.name));
   }
-  scene.forks = deps_.forks.ListOwnedBy(set->metadata.uid);
-  Judge(scene);
-  return scene;
+  context.forks = deps_.forks.ListOwnedBy(set->metadata.uid);
+  Judge(context);
+  return context;
 }
 
-Status ForkSetReconciler::Do(const Scene& scene, const Action& action) {
-  const crd::ForkSet& set = *scene.set;
+Status ForkSetReconciler::Do(const Context& context, const Action& action) {
+  const crd::ForkSet& set = *context.set;
   const std::string& uid = set.metadata.uid;
   if (std::holds_alternative<CreateSnapshot>(action)) {
     RETURN_IF_ERROR(Create(deps_.store, MakeSnapshot(set)));
@@ -89,14 +86,14 @@ Status ForkSetReconciler::Do(const Scene& scene, const Action& action) {
   if (const auto* update = std::get_if<UpdateFork>(&action)) return Update(set, update->ordinal);
   const auto& remove = std::get<DeleteFork>(action);
   const Result<store::DeleteResult> deleted =
-      deps_.store.Delete(KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, remove.ordinal)));
+      deps_.store.Delete(runtime::KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, remove.ordinal)));
   if (!deleted.ok() && deleted.error().code != Code::kNotFound) return deleted.error();
   return OkStatus();
 }
 
-// A cache that has not seen it yet has it done again, which changes nothing.
+// While the cache lags the update is planned again, and that second edit changes nothing.
 Status ForkSetReconciler::Update(const crd::ForkSet& set, std::int64_t ordinal) {
-  const store::ObjectKey key = KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, ordinal));
+  const store::ObjectKey key = runtime::KeyOf<crd::Fork>(set.metadata.ns, ForkName(set, ordinal));
   return runtime::EditTyped<crd::Fork>(deps_.store, key, "", [&set](crd::Fork& fork) {
     if (!fork.metadata.IsOwnedBy(set.metadata.uid)) return false;
     UpdateFromTemplate(set, fork);
@@ -104,12 +101,12 @@ Status ForkSetReconciler::Update(const crd::ForkSet& set, std::int64_t ordinal) 
   });
 }
 
-Status ForkSetReconciler::Execute(const Scene& scene, const std::vector<Action>& actions,
+Status ForkSetReconciler::Execute(const Context& context, const std::vector<Action>& actions,
                                   const std::stop_token& stop) {
   std::vector<Status> done(actions.size(), OkStatus());
   runtime::ForEachParallel(actions.size(), deps_.writes_at_once, [&](std::size_t n) {
     done[n] =
-        stop.stop_requested() ? Status(Cancelled("the pass was stopped")) : Do(scene, actions[n]);
+        stop.stop_requested() ? Status(Cancelled("the pass was stopped")) : Do(context, actions[n]);
   });
   for (Status& status : done) RETURN_IF_ERROR(std::move(status));
   return OkStatus();
@@ -118,81 +115,75 @@ Status ForkSetReconciler::Execute(const Scene& scene, const std::vector<Action>&
 Result<Next> ForkSetReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::ForkSet> set = deps_.fork_sets.Get(key);
   if (!set) return Next::Done();
-  Scene scene = Observe(set);
-  const Plan plan = MakePlan(scene.sight);
+  Context context = Observe(set);
+  const Plan plan = MakePlan(context.observed);
   if (plan.waiting == Waiting::kCache) return Next::After(kCacheRetry);
-  TellObstacle(scene);
-  const Status done = Execute(scene, plan.actions, stop);
+  RecordObstacle(context);
+  const Status done = Execute(context, plan.actions, stop);
   if (!done.ok() && done.error().code != Code::kCancelled) {
-    // What refused a child is told where its owner is looked at.
-    scene.obstacle = Refused(done.error());
-    Tell(scene, runtime::EventType::kWarning, "FailedCreate", done.error().message);
+    // The refusal of a child is shown in the status of its owner.
+    context.obstacle = Refused(done.error());
+    RecordEvent(context, runtime::EventType::kWarning, "FailedCreate", done.error().message);
   }
-  if (done.ok()) TellScaling(scene, plan.actions);
-  Say(scene);
+  if (done.ok()) RecordScaling(context, plan.actions);
+  WriteStatus(context);
   RETURN_IF_ERROR(done);
   return plan.waiting == Waiting::kNothing ? Next::Done() : Next::After(kRetry);
 }
 
-void ForkSetReconciler::Say(const Scene& scene) {
-  crd::ForkSet copy = *scene.set;
-  copy.status = BuildStatus(scene);
-  deps_.statuses.Want(KeyOf<crd::ForkSet>(copy.metadata.ns, copy.metadata.name), copy.metadata.uid,
-                      crd::DumpJson(copy.ToJson()["status"]));
+void ForkSetReconciler::WriteStatus(const Context& context) {
+  const crd::ForkSet& set = *context.set;
+  deps_.statuses.Want(runtime::KeyOf(set), set.metadata.uid,
+                      runtime::StatusText(set, BuildStatus(context)));
 }
 
-// What stands in the way is told once, when it begins to.
-void ForkSetReconciler::TellObstacle(const Scene& scene) {
-  const std::string& uid = scene.set->metadata.uid;
-  if (!scene.obstacle || scene.sight.gone) return told_.Forget(uid);
-  const std::string reason(scene.obstacle->reason);
-  if (told_.IsNew(uid, reason)) {
-    Tell(scene, runtime::EventType::kWarning, reason, scene.obstacle->message);
+// An obstacle gets one Event, when it begins.
+void ForkSetReconciler::RecordObstacle(const Context& context) {
+  const std::string& uid = context.set->metadata.uid;
+  if (!context.obstacle || context.observed.gone) return last_reported_.Forget(uid);
+  const std::string reason(context.obstacle->reason);
+  if (last_reported_.IsNew(uid, reason)) {
+    RecordEvent(context, runtime::EventType::kWarning, reason, context.obstacle->message);
   }
 }
 
-void ForkSetReconciler::Tell(const Scene& scene, runtime::EventType type, const std::string& reason,
-                             const std::string& message) {
-  const crd::ObjectMeta& meta = scene.set->metadata;
-  deps_.events.Record({std::string(crd::kApiVersion), std::string(crd::ForkSet::kKind), meta.ns,
-                       meta.name, meta.uid},
-                      type, reason, message);
+void ForkSetReconciler::RecordEvent(const Context& context, runtime::EventType type,
+                                    const std::string& reason, const std::string& message) {
+  deps_.events.Record(runtime::ReferenceTo(*context.set), type, reason, message);
 }
 
-// The number that is wanted, not how many this pass made: a set that grows in many passes counts on
-// one Event.
-void ForkSetReconciler::TellScaling(const Scene& scene, const std::vector<Action>& actions) {
+// The message has the wanted number, not how many this pass made, so a set that grows in many
+// passes raises the count of one Event.
+void ForkSetReconciler::RecordScaling(const Context& context, const std::vector<Action>& actions) {
   const auto has = [&]<typename T>(const T*) {
     return std::any_of(actions.begin(), actions.end(),
                        [](const Action& one) { return std::holds_alternative<T>(one); });
   };
   if (has(static_cast<const CreateFork*>(nullptr))) {
-    Tell(scene, runtime::EventType::kNormal, "ScaledUp",
-         fmt::format("Forks are made: {} are wanted", scene.sight.replicas));
+    RecordEvent(context, runtime::EventType::kNormal, "ScaledUp",
+                fmt::format("Forks are made: {} are wanted", context.observed.replicas));
   }
   if (has(static_cast<const DeleteFork*>(nullptr))) {
-    Tell(scene, runtime::EventType::kNormal, "ScaledDown",
-         fmt::format("Forks are deleted: {} are wanted", scene.sight.replicas));
+    RecordEvent(context, runtime::EventType::kNormal, "ScaledDown",
+                fmt::format("Forks are deleted: {} are wanted", context.observed.replicas));
   }
 }
 
 Result<std::string> ForkSetReconciler::Explain(const std::string& key) {
   const std::shared_ptr<const crd::ForkSet> set = deps_.fork_sets.Get(key);
   if (!set) return NotFound("fork set " + key);
-  const Scene scene = Observe(set);
-  const Plan plan = MakePlan(scene.sight);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : plan.actions) actions.push_back(ToString(action));
+  const Context context = Observe(set);
+  const Plan plan = MakePlan(context.observed);
   const crd::Json json = {{"desired",
-                           {{"replicas", scene.sight.replicas},
-                            {"maxConcurrent", scene.sight.max_concurrent},
+                           {{"replicas", context.observed.replicas},
+                            {"maxConcurrent", context.observed.max_concurrent},
                             {"snapshot", SnapshotName(*set)},
-                            {"blocked", scene.obstacle ? scene.obstacle->message : ""}}},
+                            {"blocked", context.obstacle ? context.obstacle->message : ""}}},
                           {"observed",
-                           {{"children", scene.sight.children.size()},
-                            {"snapshotReady", scene.sight.snapshot_ready},
-                            {"cacheBehind", scene.sight.cache_behind}}},
-                          {"plan", actions},
+                           {{"children", context.observed.children.size()},
+                            {"snapshotReady", context.observed.snapshot_ready},
+                            {"cacheBehind", context.observed.cache_behind}}},
+                          {"plan", runtime::ActionTexts(plan.actions)},
                           {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
 }
@@ -200,7 +191,7 @@ Result<std::string> ForkSetReconciler::Explain(const std::string& key) {
 void ForkSetReconciler::Attach(const std::function<void(const std::string& key)>& enqueue) {
   deps_.fork_sets.AddHandler([this, enqueue](const runtime::Informer<crd::ForkSet>::Change& c) {
     if (!c.after) {
-      told_.Forget(c.before->metadata.uid);
+      last_reported_.Forget(c.before->metadata.uid);
       MutexLock lock(mu_);
       expected_.erase(c.before->metadata.uid);
     }

@@ -16,9 +16,9 @@
 #include "controller/base/mutex.h"
 #include "controller/runtime/event_recorder.h"
 #include "controller/runtime/informer.h"
+#include "controller/runtime/last_reported.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/status_writer.h"
-#include "controller/runtime/told.h"
 #include "controller/store/object_store.h"
 #include "crd/types.h"
 #include "reconcilers/fork_set/desire.h"
@@ -49,22 +49,22 @@ class ForkSetReconciler final : public runtime::Reconciler {
   void Attach(const std::function<void(const std::string& key)>& enqueue);
 
  private:
-  Scene Observe(const std::shared_ptr<const crd::ForkSet>& set);
-  Status Execute(const Scene& scene, const std::vector<Action>& actions,
+  Context Observe(const std::shared_ptr<const crd::ForkSet>& set);
+  Status Execute(const Context& context, const std::vector<Action>& actions,
                  const std::stop_token& stop);
-  Status Do(const Scene& scene, const Action& action);
+  Status Do(const Context& context, const Action& action);
   Status Update(const crd::ForkSet& set, std::int64_t ordinal);
   // This daemon's newest write for the set.
   void Expect(const std::string& uid, store::Revision revision) EXCLUDES(mu_);
   bool CacheBehind(const std::string& uid) EXCLUDES(mu_);
-  void Say(const Scene& scene);
-  void Tell(const Scene& scene, runtime::EventType type, const std::string& reason,
-            const std::string& message);
-  void TellObstacle(const Scene& scene);
-  void TellScaling(const Scene& scene, const std::vector<Action>& actions);
+  void WriteStatus(const Context& context);
+  void RecordEvent(const Context& context, runtime::EventType type, const std::string& reason,
+                   const std::string& message);
+  void RecordObstacle(const Context& context);
+  void RecordScaling(const Context& context, const std::vector<Action>& actions);
 
   Deps deps_;
-  runtime::Told told_;
+  runtime::LastReported last_reported_;
   Mutex mu_;
   std::map<std::string, store::Revision> expected_ GUARDED_BY(mu_);  // by the set's uid
 };

@@ -34,15 +34,20 @@ crd::Condition Schedulable(const crd::HostSpec& spec) {
 void FillCompute(const crd::HostSpec& spec, const runtime::ComputeBudget& budget,
                  crd::HostStatus& status) {
   const runtime::ComputeLimit limit =
-      runtime::LimitOf({AmountOf(status.capacity, kCpu), AmountOf(status.capacity, kMemory)},
-                       spec.overcommit.cpu, spec.overcommit.memory);
+      runtime::LimitOf({AmountOf(status.capacity, kCpu), AmountOf(status.capacity, kMemory),
+                        AmountOf(status.capacity, kUpload)},
+                       {spec.overcommit.cpu, spec.overcommit.memory, spec.overcommit.network});
   if (limit.cpus) status.allocatable[kCpu] = crd::Quantity::FromDecimal(*limit.cpus);
   if (limit.memory_bytes) {
     status.allocatable[kMemory] = crd::Quantity::FromBytes(*limit.memory_bytes);
   }
+  if (status.capacity.contains(kUpload)) {
+    status.allocatable[kUpload] = crd::Quantity::FromDecimal(*limit.upload_bits_per_second);
+  }
   const runtime::ComputeAmount allocated = budget.Allocated();
   status.allocated[kCpu] = crd::Quantity::FromDecimal(allocated.cpus);
   status.allocated[kMemory] = crd::Quantity::FromBytes(allocated.memory_bytes);
+  status.allocated[kUpload] = crd::Quantity::FromDecimal(allocated.upload_bits_per_second);
 }
 
 void AddScheduling(const crd::HostSpec& spec, const runtime::ComputeBudget& budget,

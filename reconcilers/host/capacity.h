@@ -7,6 +7,8 @@
 
 namespace forkplane::host {
 
+inline constexpr const char* kUpload = "upload";  // bits per second, in the maps of the status
+
 // allocatable and allocated from spec.overcommit and status.capacity; what is not bounded is not
 // allocatable.
 void FillCompute(const crd::HostSpec& spec, const runtime::ComputeBudget& budget,

@@ -1,6 +1,7 @@
 #include "reconcilers/host/plan.h"
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::host {
 namespace {
@@ -14,33 +15,6 @@ std::string Describe(const drivers::HtbClass& htb) {
   return fmt::format("7f00:{:x} rate={} ceil={}", htb.minor, htb.rate_bytes_per_second,
                      htb.ceil_bytes_per_second);
 }
-
-struct Printer {
-  std::string operator()(const EnableForwarding&) const { return "EnableForwarding"; }
-  std::string operator()(const CreateIfb& a) const { return "CreateIfb " + IfbName(a.ifb); }
-  std::string operator()(const DeleteLink& a) const { return "DeleteLink " + IfbName(a.ifb); }
-  std::string operator()(const SetName& a) const { return "SetName " + IfbName(a.ifb); }
-  std::string operator()(const SetAlias& a) const { return "SetAlias " + IfbName(a.ifb); }
-  std::string operator()(const DisableIpv6& a) const { return "DisableIpv6 " + IfbName(a.ifb); }
-  std::string operator()(const SetUp& a) const {
-    return (a.up ? "SetUp " : "SetDown ") + IfbName(a.ifb);
-  }
-  std::string operator()(const DeleteRoot& a) const { return "DeleteRoot " + IfbName(a.ifb); }
-  std::string operator()(const AddHtb& a) const { return "AddHtb " + IfbName(a.ifb); }
-  std::string operator()(const AddClass& a) const {
-    return fmt::format("AddClass {} {}", IfbName(a.ifb), Describe(a.htb));
-  }
-  std::string operator()(const ChangeClass& a) const {
-    return fmt::format("ChangeClass {} {}", IfbName(a.ifb), Describe(a.htb));
-  }
-  std::string operator()(const SetLeaf& a) const {
-    return fmt::format("SetLeaf {} 7f00:{:x} limit={}", IfbName(a.ifb), a.minor,
-                       a.leaf.limit_bytes);
-  }
-  std::string operator()(const AttachClassifier&) const { return "AttachClassifier"; }
-  std::string operator()(const PinPrograms&) const { return "PinPrograms"; }
-  std::string operator()(const LeaveLink& a) const { return fmt::format("LeaveLink {}", a.index); }
-};
 
 bool HasOurHandle(const drivers::ObservedRoot& root) {
   return root.kind == "htb" && root.handle == kHtbHandle;
@@ -216,7 +190,6 @@ std::string Blocker(const Desired& desired, const Observed& observed) {
 
 std::string_view PartOf(const Action& action) {
   struct {
-    std::string_view operator()(const EnableForwarding&) { return "forwarding"; }
     std::string_view operator()(const CreateIfb&) { return "ifb"; }
     std::string_view operator()(const DeleteLink&) { return "ifb"; }
     std::string_view operator()(const SetName&) { return "ifb"; }
@@ -235,7 +208,26 @@ std::string_view PartOf(const Action& action) {
   return std::visit(part, action);
 }
 
-std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+std::string CreateIfb::Text() const { return "CreateIfb " + IfbName(ifb); }
+std::string DeleteLink::Text() const { return "DeleteLink " + IfbName(ifb); }
+std::string SetName::Text() const { return "SetName " + IfbName(ifb); }
+std::string SetAlias::Text() const { return "SetAlias " + IfbName(ifb); }
+std::string DisableIpv6::Text() const { return "DisableIpv6 " + IfbName(ifb); }
+std::string SetUp::Text() const { return (up ? "SetUp " : "SetDown ") + IfbName(ifb); }
+std::string DeleteRoot::Text() const { return "DeleteRoot " + IfbName(ifb); }
+std::string AddHtb::Text() const { return "AddHtb " + IfbName(ifb); }
+std::string AddClass::Text() const {
+  return fmt::format("AddClass {} {}", IfbName(ifb), Describe(htb));
+}
+std::string ChangeClass::Text() const {
+  return fmt::format("ChangeClass {} {}", IfbName(ifb), Describe(htb));
+}
+std::string SetLeaf::Text() const {
+  return fmt::format("SetLeaf {} 7f00:{:x} limit={}", IfbName(ifb), minor, leaf.limit_bytes);
+}
+std::string LeaveLink::Text() const { return fmt::format("LeaveLink {}", index); }
+
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
@@ -253,8 +245,6 @@ std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
     if (domain.link && !desired.domains.contains(ifb)) plan.emplace_back(DeleteLink{ifb});
   }
   if (!observed.pinned) plan.emplace_back(PinPrograms{});
-  // Last: where it is refused, guests are bounded and reach the host all the same.
-  if (!observed.forwarding) plan.emplace_back(EnableForwarding{});
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// What every VM of this host shares: forwarding, and per shaping domain one IFB with HTB, root and
+// What every VM of this host shares: per shaping domain one IFB with HTB, root and
 // default class; or (--redirect mark) a HTB at the root of the uplink, with a class for the host
 // itself and a classifier that tells it from the guests. There what IFB 0 would have is done at the
 // uplink (QdiscDriver::ShapeOn), and the link itself stays the host's.
@@ -13,7 +13,6 @@
 //     default class at capacity shaped nobody).
 //   - An HTB qdisc cannot be changed, only made anew; that takes all classes with it, and the
 //     shaping loop adds them again. So it is rebuilt only when it is not ours.
-//   - A host that refuses to forward (read-only /proc/sys) gets all the rest.
 //   - A new capacity is applied live (upstream fault W8: never).
 //   - On the uplink the host's own traffic is never held up: its class has no bound that a link
 //     could reach, and the default class, where what the classifier does not know ends, comes last
@@ -65,60 +64,74 @@ struct UplinkObserved {
 };
 
 struct Observed {
-  bool forwarding = false;
   bool pinned = true;  // programs and maps of the TAPs, for the next daemon
   std::map<std::uint32_t, DomainObserved> domains;  // by IFB number; also of those to be removed
   std::optional<UplinkObserved> uplink = {};        // when one is desired and there
   std::vector<std::uint32_t> left = {};             // other links with a HTB of ours
 };
 
-struct EnableForwarding {};
 struct CreateIfb {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct DeleteLink {  // an IFB that nothing is leased on; or what is no IFB under our index
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct SetName {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct SetAlias {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct DisableIpv6 {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct SetUp {
   std::uint32_t ifb = 0;
   bool up = true;
+  std::string Text() const;
 };
 struct DeleteRoot {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct AddHtb {
   std::uint32_t ifb = 0;
+  std::string Text() const;
 };
 struct AddClass {
   std::uint32_t ifb = 0;
   drivers::HtbClass htb;
+  std::string Text() const;
 };
 struct ChangeClass {
   std::uint32_t ifb = 0;
   drivers::HtbClass htb;
+  std::string Text() const;
 };
 struct SetLeaf {
   std::uint32_t ifb = 0;
   std::uint32_t minor = 0;
   drivers::Leaf leaf;
+  std::string Text() const;
 };
-struct AttachClassifier {};  // to the uplink
-struct PinPrograms {};
+struct AttachClassifier {  // to the uplink
+  static constexpr std::string_view kName = "AttachClassifier";
+};
+struct PinPrograms {
+  static constexpr std::string_view kName = "PinPrograms";
+};
 struct LeaveLink {  // that is not shaped on any more
   std::uint32_t index = 0;
+  std::string Text() const;
 };
-using Action = std::variant<EnableForwarding, CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6,
-                            SetUp, DeleteRoot, AddHtb, AddClass, ChangeClass, SetLeaf,
-                            AttachClassifier, PinPrograms, LeaveLink>;
+using Action =
+    std::variant<CreateIfb, DeleteLink, SetName, SetAlias, DisableIpv6, SetUp, DeleteRoot, AddHtb,
+                 AddClass, ChangeClass, SetLeaf, AttachClassifier, PinPrograms, LeaveLink>;
 std::string ToString(const Action& action);
 // What the action puts back when it had stood before.
 std::string_view PartOf(const Action& action);

@@ -18,7 +18,6 @@ struct Executor {
   const Drivers& on;
   const Desired& want;
 
-  Status operator()(const EnableForwarding&) { return on.sysctls.EnableIpv4Forwarding(); }
   Status operator()(const CreateIfb& a) { return on.links.CreateIfb({a.ifb, want.alias}); }
   Status operator()(const DeleteLink& a) { return on.links.Delete(IfbIndex(a.ifb)); }
   Status operator()(const SetName& a) { return on.links.SetName(IfbIndex(a.ifb), IfbName(a.ifb)); }
@@ -54,14 +53,6 @@ std::string_view ModuleOf(const Action& action) {
 
 void HostReconciler::NameCause(const Refusal& refusal, Outcome& outcome) {
   const Error& error = refusal.error;
-  if (std::holds_alternative<EnableForwarding>(refusal.action)) {
-    outcome.reason = "ForwardingOff";
-    outcome.message = fmt::format(
-        "net.ipv4.ip_forward is 0 and cannot be set ({}): guests reach this host and nobody else; "
-        "on the host, or in the manifest of this container: sysctl -w net.ipv4.ip_forward=1",
-        error.message);
-    return;
-  }
   // How rtnetlink speaks of a kind of link or qdisc that no module offers.
   const bool unknown = error.sys_errno == EOPNOTSUPP || error.sys_errno == ENOENT;
   const std::string_view module = ModuleOf(refusal.action);
@@ -78,12 +69,12 @@ HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
       drivers_(drivers),
       orphans_(orphans),
       options_(std::move(options)),
-      repairs_(options_.registry, "host", {"forwarding", "ifb", "htb", "class", "filter", "pins"}) {
-}
+      repairs_(options_.registry, "host", {"ifb", "htb", "class", "filter", "pins"}) {}
 
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
+  PublishCapacity(capacity);
   const Desired desired = Desire(object.get(), capacity);
   ShapeOn(desired.uplink);
   std::optional<Refusal> refusal;
@@ -132,7 +123,6 @@ Desired HostReconciler::Desire(const crd::Host* object, const Capacity& capacity
 
 Result<Observed> HostReconciler::Observe(const Desired& desired) {
   Observed observed;
-  ASSIGN_OR_RETURN(observed.forwarding, drivers_.sysctls.Ipv4Forwarding());
   ASSIGN_OR_RETURN(observed.pinned, drivers_.identities.ArePinned());
   RETURN_IF_ERROR(ObserveUplink(desired, observed));
   for (std::uint32_t ifb = 0; ifb < options_.domains; ++ifb) {
@@ -183,6 +173,10 @@ void HostReconciler::Report(const Capacity& capacity, const Outcome& outcome) {
   kernel.leaf = options_.leaf == drivers::LeafKind::kFqCodel ? "fq_codel" : "bfifo";
   status.kernel = std::move(kernel);
   FillSlots(status);
+  if (capacity.known) {
+    status.capacity[kUpload] =
+        crd::Quantity::FromDecimal(static_cast<std::int64_t>(capacity.bits_per_second));
+  }
   if (options_.compute != nullptr) FillCompute(object->spec, *options_.compute, status);
   auto& conditions = status.conditions;
   const auto health = ledger_.Health();
@@ -241,16 +235,14 @@ Result<std::string> HostReconciler::Explain(const std::string&) {
   }
   Json plan = Json::array();
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
-  return crd::DumpJson({{"desired",
-                         {{"domains", desired.domains.size()},
-                          {"uplink", capacity.uplink},
-                          {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
-                          {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
-                        {"observed",
-                         {{"forwarding", observed.forwarding},
-                          {"domains", std::move(domains)},
-                          {"shapedOn", std::move(uplink)}}},
-                        {"plan", std::move(plan)}});
+  return crd::DumpJson(
+      {{"desired",
+        {{"domains", desired.domains.size()},
+         {"uplink", capacity.uplink},
+         {"capacityBytesPerSecond", desired.capacity_bytes_per_second},
+         {"defaultBytesPerSecond", desired.default_bytes_per_second}}},
+       {"observed", {{"domains", std::move(domains)}, {"shapedOn", std::move(uplink)}}},
+       {"plan", std::move(plan)}});
 }
 
 std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) const {
@@ -262,10 +254,9 @@ std::vector<std::string> HostReconciler::KeysOf(const ledger::Change& change) co
 
 std::vector<std::string> HostReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
-  if (event.kind == LinkEventKind::kLost || event.kind == LinkEventKind::kForwardingOff) {
-    return {kKey};
-  }
-  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone) {
+  if (event.kind == LinkEventKind::kLost) return {kKey};
+  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone ||
+      event.kind == LinkEventKind::kForwarding || event.kind == LinkEventKind::kSwitch) {
     return {};
   }
   // Of a link that is not ours only a HTB of ours is told.

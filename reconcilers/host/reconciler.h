@@ -59,6 +59,8 @@ struct Options {
   const runtime::HostConditionBoard* conditions = nullptr;
   // What is promised to machines; null: not shown. Add kKey when it changes.
   const runtime::ComputeBudget* compute = nullptr;
+  // What the uplink carries, for those that promise of it; null: nobody asks.
+  runtime::UplinkFactBoard* uplinks = nullptr;
   metrics::Registry* registry = nullptr;
 };
 
@@ -70,8 +72,8 @@ class HostReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
 
-  // Before any loop starts: which link stands in for IFB 0, so that no pass takes an IFB that is
-  // not there for classes that are gone.
+  // Before any loop starts: what the uplink carries, and which link stands in for IFB 0, so that no
+  // pass takes an IFB that is not there for classes that are gone.
   Status FindUplink();
 
   std::vector<std::string> KeysOf(const ledger::Change& change) const;
@@ -98,6 +100,7 @@ class HostReconciler final : public runtime::Reconciler {
   static void NameCause(const Refusal& refusal, Outcome& outcome);
   Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
+  void PublishCapacity(const Capacity& capacity);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   bool ShapesOnUplink() const;
   Outcome JudgeShaping(const Desired& desired, const Observed& observed,

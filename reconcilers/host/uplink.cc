@@ -36,11 +36,22 @@ void HostReconciler::ShapeOn(std::uint32_t uplink) {
 }
 
 Status HostReconciler::FindUplink() {
-  if (!ShapesOnUplink()) return OkStatus();
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
+  PublishCapacity(capacity);
+  if (!ShapesOnUplink()) return OkStatus();
   ShapeOn(capacity.index);
+  if (shaped_on_ != 0) return OkStatus();
+  // The default route has gone since: the classes stand where an earlier daemon made them.
+  ASSIGN_OR_RETURN(const auto links, drivers_.qdiscs.ForeignLinksWithHtb());
+  if (!links.empty()) ShapeOn(links.front());
   return OkStatus();
+}
+
+void HostReconciler::PublishCapacity(const Capacity& capacity) {
+  if (options_.uplinks == nullptr) return;
+  options_.uplinks->Publish(options_.host_name,
+                            {static_cast<std::int64_t>(capacity.bits_per_second)});
 }
 
 // With --redirect mark: whether there is an uplink, and whether its root is free.

@@ -47,6 +47,8 @@ struct Executor {
   Status operator()(const ReplaceFirewall&) {
     return on.firewall.Replace(want.firewall.value_or(drivers::FirewallRules()));
   }
+  Status operator()(const OpenLink& a) { return on.sysctls.SetForeignForwarding(a.name, true); }
+  Status operator()(const CloseLink& a) { return on.sysctls.SetForeignForwarding(a.name, false); }
   Status operator()(const RemoveFirewall&) { return on.firewall.Remove(); }
   Status operator()(const FlushFlows&) {
     ASSIGN_OR_RETURN(const auto addresses, on.routes.ListAddresses(drivers::kEveryLink));
@@ -87,7 +89,46 @@ Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed&
     }
     rules.networks.push_back(std::move(rule));
   }
+  if (!rules.networks.empty()) {
+    ASSIGN_OR_RETURN(rules.opened, LinksToOpen(observed));
+  }
   return drivers::Canonical(std::move(rules));
+}
+
+// Every link of others, but those that forwarded by somebody's wish before we came: guests may
+// leave by any, and answers must come in by it.
+Result<std::set<std::string>> NetworkReconciler::LinksToOpen(const Observed& observed) {
+  std::set<std::string> opened;
+  if (observed.host_forwards) {
+    routers_.reset();  // whoever takes that back switches every link off
+    return opened;
+  }
+  if (!routers_) {
+    ASSIGN_OR_RETURN(routers_, Routers(observed));
+  }
+  for (const auto& [name, forwards] : observed.foreign) {
+    // One that no rule can name stays as it is: it may not keep all others from having rules.
+    if (!routers_->contains(name) && drivers::CanNameLink(name)) opened.insert(name);
+  }
+  return opened;
+}
+
+// The table knows which links an earlier daemon has opened. Where it was lost and bridges of that
+// daemon stand, nobody can tell: all are taken for opened, which closes them to others.
+Result<std::set<std::string>> NetworkReconciler::Routers(const Observed& observed) {
+  std::set<std::string> routers;
+  if (!observed.firewall) {
+    ASSIGN_OR_RETURN(const std::vector<drivers::Link> links, drivers_.links.ListOwned());
+    const bool was_here = std::any_of(links.begin(), links.end(), [](const drivers::Link& link) {
+      return IsBridgeIndex(link.index);
+    });
+    if (was_here) return routers;
+  }
+  for (const auto& [name, forwards] : observed.foreign) {
+    const bool opened = observed.firewall && observed.firewall->opened.contains(name);
+    if (forwards && !opened) routers.insert(name);
+  }
+  return routers;
 }
 
 Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
@@ -98,6 +139,7 @@ Result<Desired> NetworkReconciler::Desire(const ledger::NetworkLease& lease, con
   desired.bridge = bridge.number;
   desired.alias = parameters.uid;
   desired.mtu = parameters.mtu;
+  desired.isolated = parameters.isolation;
   desired.gateway = PrefixOf(parameters.cidr, parameters.gateway);
   if (!bridge.first) desired.gateway.length = kHostPrefixLength;
   if (bridge.first) desired.cidr = PrefixOf(parameters.cidr, parameters.cidr.base);
@@ -114,6 +156,8 @@ Result<Observed> NetworkReconciler::ObserveRules() {
   Observed observed;
   ASSIGN_OR_RETURN(observed.firewall, drivers_.firewall.Observe());
   ASSIGN_OR_RETURN(observed.unjudged_rule, drivers_.routes.HasUnjudgedRule());
+  ASSIGN_OR_RETURN(observed.host_forwards, drivers_.sysctls.Ipv4Forwarding());
+  ASSIGN_OR_RETURN(observed.foreign, drivers_.sysctls.ForeignForwarding());
   return observed;
 }
 
@@ -182,7 +226,7 @@ Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, cons
         return is;
       },
       [&](const Observed& is) {
-        bridge_repairs_.Want(bridge.number, BridgeWish(desired));
+        bridge_repairs_.Want(bridge.number, DesiredBridge(desired));
         if (desired.firewall) {
           repairs_.Want(kRulesKey, *desired.firewall);
         }
@@ -193,7 +237,7 @@ Result<bool> NetworkReconciler::Converge(const ledger::NetworkLease& lease, cons
         return Execute(lease.parameters.name, desired, action);
       },
       stop));
-  if (bridge.present) bridge_repairs_.Saw(bridge.number, BridgeWish(desired));
+  if (bridge.present) bridge_repairs_.Saw(bridge.number, DesiredBridge(desired));
   if (desired.firewall) repairs_.Saw(kRulesKey, *desired.firewall);
   return changed;
 }
@@ -238,11 +282,13 @@ Status NetworkReconciler::Execute(const std::string& name, const Desired& desire
   RETURN_IF_ERROR(std::visit(Executor{drivers_, desired, BridgeIndex(desired.bridge)}, action));
   const bool of_rules = std::holds_alternative<ReplaceFirewall>(action) ||
                         std::holds_alternative<AddUnjudgedRule>(action);
-  if (of_rules) {
-    repairs_.Did(kRulesKey, kRulesPart);
+  const bool of_links = std::holds_alternative<OpenLink>(action);
+  if (of_rules || of_links) {
+    repairs_.Did(kRulesKey, of_rules ? kRulesPart : kForwardingPart);
   } else if (std::holds_alternative<FlushFlows>(action)) {
     flows_doubtful_ = false;
   } else if (!std::holds_alternative<RemoveFirewall>(action) &&
+             !std::holds_alternative<CloseLink>(action) &&
              !std::holds_alternative<DeleteUnjudgedRule>(action)) {
     bridge_repairs_.Did(desired.bridge, kBridgePart);
   }

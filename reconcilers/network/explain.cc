@@ -14,8 +14,12 @@ Json JsonOf(const Desired& desired) {
   Json json = {{"present", desired.present},
                {"bridge", BridgeName(desired.bridge)},
                {"gateway", ToString(desired.gateway)},
-               {"mtu", desired.mtu}};
-  if (desired.firewall) json["firewallNetworks"] = desired.firewall->networks.size();
+               {"mtu", desired.mtu},
+               {"isolated", desired.isolated}};
+  if (desired.firewall) {
+    json["firewallNetworks"] = desired.firewall->networks.size();
+    json["openedLinks"] = desired.firewall->opened;
+  }
   return json;
 }
 
@@ -30,6 +34,7 @@ Json JsonOf(const Observed& observed) {
           {"addresses", std::move(addresses)},
           {"switches", std::move(switches)},
           {"unjudgedRule", observed.unjudged_rule},
+          {"hostForwards", observed.host_forwards},
           {"blackhole", observed.routes.blackhole},
           {"connectedRoute", observed.routes.connected},
           {"firewallNetworks", observed.firewall ? observed.firewall->networks.size() : 0}};

@@ -1,42 +1,32 @@
 #include "reconcilers/network/plan.h"
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/plan_text.h"
 #include "reconcilers/network/flows.h"
 
 namespace forkplane::network {
 namespace {
 
-struct Printer {
-  std::string operator()(const CreateBridge&) const { return "CreateBridge"; }
-  std::string operator()(const DeleteLink&) const { return "DeleteLink"; }
-  std::string operator()(const SetMac&) const { return "SetMac"; }
-  std::string operator()(const SetMtu&) const { return "SetMtu"; }
-  std::string operator()(const SetDown&) const { return "SetDown"; }
-  std::string operator()(const SetName&) const { return "SetName"; }
-  std::string operator()(const SetAlias&) const { return "SetAlias"; }
-  std::string operator()(const DisableIpv6&) const { return "DisableIpv6"; }
-  std::string operator()(const DeleteAddress& a) const {
-    return "DeleteAddress " + ToString(a.address);
+// While the rules stand that keep others from passing.
+void PlanClosing(const Observed& observed, std::vector<Action>& plan) {
+  if (observed.host_forwards || !observed.firewall) return;
+  for (const std::string& name : observed.firewall->opened) {
+    const auto link = observed.foreign.find(name);
+    if (link != observed.foreign.end() && link->second) plan.emplace_back(CloseLink{name});
   }
-  std::string operator()(const AddAddress&) const { return "AddAddress"; }
-  std::string operator()(const SwitchOn& a) const {
-    return fmt::format("SwitchOn {}", ToString(a.which));
+}
+
+void PlanOpening(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
+  for (const std::string& name : desired.firewall->opened) {
+    const auto link = observed.foreign.find(name);
+    if (link != observed.foreign.end() && !link->second) plan.emplace_back(OpenLink{name});
   }
-  std::string operator()(const AddBlackhole&) const { return "AddBlackhole"; }
-  std::string operator()(const DeleteBlackhole&) const { return "DeleteBlackhole"; }
-  std::string operator()(const DeleteConnectedRoute&) const { return "DeleteConnectedRoute"; }
-  std::string operator()(const AddProbeRoute&) const { return "AddProbeRoute"; }
-  std::string operator()(const SetUp&) const { return "SetUp"; }
-  std::string operator()(const AddUnjudgedRule&) const { return "AddUnjudgedRule"; }
-  std::string operator()(const DeleteUnjudgedRule&) const { return "DeleteUnjudgedRule"; }
-  std::string operator()(const ReplaceFirewall&) const { return "ReplaceFirewall"; }
-  std::string operator()(const RemoveFirewall&) const { return "RemoveFirewall"; }
-  std::string operator()(const FlushFlows&) const { return "FlushFlows"; }
-};
+}
 
 void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
   if (!desired.firewall) return;
   if (desired.firewall->networks.empty()) {
+    PlanClosing(observed, plan);
     if (observed.firewall) plan.emplace_back(RemoveFirewall{});
     if (observed.unjudged_rule) plan.emplace_back(DeleteUnjudgedRule{});
     return;
@@ -47,6 +37,7 @@ void PlanFirewall(const Desired& desired, const Observed& observed, std::vector<
   const bool closes =
       differs && (!observed.firewall || Closes(*observed.firewall, *desired.firewall));
   if (closes || desired.flows_doubtful) plan.emplace_back(FlushFlows{});
+  PlanOpening(desired, observed, plan);
 }
 
 void PlanRoutes(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
@@ -56,8 +47,8 @@ void PlanRoutes(const Desired& desired, const Observed& observed, std::vector<Ac
   if (observed.routes.connected) plan.emplace_back(DeleteConnectedRoute{});
 }
 
-void PlanSwitches(const Observed& observed, std::vector<Action>& plan) {
-  for (const drivers::LinkSwitch which : drivers::kGuestLinkSwitches) {
+void PlanSwitches(const Desired& desired, const Observed& observed, std::vector<Action>& plan) {
+  for (const drivers::LinkSwitch which : drivers::WantedSwitches(desired.isolated)) {
     if (!observed.switches.contains(which)) plan.emplace_back(SwitchOn{which});
   }
 }
@@ -70,7 +61,7 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
   }
   if (!there) {
     plan.insert(plan.end(), {CreateBridge{}, DisableIpv6{}});
-    PlanSwitches({}, plan);
+    PlanSwitches(desired, {}, plan);
     plan.insert(plan.end(), {AddAddress{}, SetUp{}});
     if (desired.cidr) plan.emplace_back(AddProbeRoute{});
     return;
@@ -85,7 +76,7 @@ void PlanBridge(const Desired& desired, const Observed& observed, std::vector<Ac
   if (link.mtu != desired.mtu) plan.emplace_back(SetMtu{});
   if (link.alias != desired.alias) plan.emplace_back(SetAlias{});
   if (!observed.ipv6_disabled) plan.emplace_back(DisableIpv6{});
-  PlanSwitches(observed, plan);
+  PlanSwitches(desired, observed, plan);
   bool addressed = false;
   for (const Ipv4Prefix& address : observed.addresses) {
     if (address == desired.gateway) {
@@ -106,7 +97,12 @@ Ipv4Prefix PrefixOf(const Cidr& cidr, Ipv4 address) {
   return {address, static_cast<std::uint8_t>(cidr.prefix)};
 }
 
-std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+std::string DeleteAddress::Text() const { return "DeleteAddress " + ToString(address); }
+std::string SwitchOn::Text() const { return fmt::format("SwitchOn {}", ToString(which)); }
+std::string OpenLink::Text() const { return "OpenLink " + name; }
+std::string CloseLink::Text() const { return "CloseLink " + name; }
+
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 // Rules before the bridge comes up and before it goes: no moment in which guests reach each other
 // through the gateway.

@@ -19,9 +19,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -37,6 +39,7 @@ struct Desired {
   std::uint32_t bridge = 0;  // number
   std::string alias;         // the Network's uid
   std::uint32_t mtu = 1500;
+  bool isolated = true;
   // With the cidr's length on the Network's first bridge; /32 on a further one.
   Ipv4Prefix gateway;
   // A blackhole leads to it, so that an address that nobody leases makes no neighbour entry (each
@@ -52,14 +55,20 @@ struct Desired {
   bool flows_doubtful = false;
 };
 
-// Of it, what is this Network's alone.
-struct BridgeWish {
-  explicit BridgeWish(const Desired& of)
-      : bridge(of.bridge), alias(of.alias), mtu(of.mtu), gateway(of.gateway), cidr(of.cidr) {}
-  bool operator==(const BridgeWish&) const = default;
+// The part of Desired that is this Network's alone.
+struct DesiredBridge {
+  explicit DesiredBridge(const Desired& of)
+      : bridge(of.bridge),
+        alias(of.alias),
+        mtu(of.mtu),
+        isolated(of.isolated),
+        gateway(of.gateway),
+        cidr(of.cidr) {}
+  bool operator==(const DesiredBridge&) const = default;
   std::uint32_t bridge;
   std::string alias;
   std::uint32_t mtu;
+  bool isolated;
   Ipv4Prefix gateway;
   std::optional<Ipv4Prefix> cidr;
 };
@@ -73,38 +82,90 @@ struct Observed {
   bool probe_route = false;
   std::optional<drivers::FirewallRules> firewall;
   bool unjudged_rule = false;
+  bool host_forwards = false;  // it is a router by somebody's wish: nothing is opened or closed
+  std::map<std::string, bool> foreign = {};  // SysctlDriver::ForeignForwarding
 };
 
-struct CreateBridge {};
-struct DeleteLink {};
-struct SetMac {};
-struct SetMtu {};
-struct SetDown {};
-struct SetName {};
-struct SetAlias {};
-struct DisableIpv6 {};
+struct CreateBridge {
+  static constexpr std::string_view kName = "CreateBridge";
+};
+struct DeleteLink {
+  static constexpr std::string_view kName = "DeleteLink";
+};
+struct SetMac {
+  static constexpr std::string_view kName = "SetMac";
+};
+struct SetMtu {
+  static constexpr std::string_view kName = "SetMtu";
+};
+struct SetDown {
+  static constexpr std::string_view kName = "SetDown";
+};
+struct SetName {
+  static constexpr std::string_view kName = "SetName";
+};
+struct SetAlias {
+  static constexpr std::string_view kName = "SetAlias";
+};
+struct DisableIpv6 {
+  static constexpr std::string_view kName = "DisableIpv6";
+};
 struct DeleteAddress {
   Ipv4Prefix address;
+  std::string Text() const;
 };
-struct AddAddress {};
+struct AddAddress {
+  static constexpr std::string_view kName = "AddAddress";
+};
 struct SwitchOn {
   drivers::LinkSwitch which = drivers::LinkSwitch::kForwarding;
+  std::string Text() const;
 };
-struct AddBlackhole {};
-struct DeleteBlackhole {};
-struct DeleteConnectedRoute {};
-struct AddProbeRoute {};
-struct SetUp {};
-struct AddUnjudgedRule {};
-struct DeleteUnjudgedRule {};
-struct ReplaceFirewall {};
-struct RemoveFirewall {};
-struct FlushFlows {};  // those that the rules forbid (flows.h)
+struct AddBlackhole {
+  static constexpr std::string_view kName = "AddBlackhole";
+};
+struct DeleteBlackhole {
+  static constexpr std::string_view kName = "DeleteBlackhole";
+};
+struct DeleteConnectedRoute {
+  static constexpr std::string_view kName = "DeleteConnectedRoute";
+};
+struct AddProbeRoute {
+  static constexpr std::string_view kName = "AddProbeRoute";
+};
+struct SetUp {
+  static constexpr std::string_view kName = "SetUp";
+};
+struct AddUnjudgedRule {
+  static constexpr std::string_view kName = "AddUnjudgedRule";
+};
+struct DeleteUnjudgedRule {
+  static constexpr std::string_view kName = "DeleteUnjudgedRule";
+};
+struct ReplaceFirewall {
+  static constexpr std::string_view kName = "ReplaceFirewall";
+};
+struct RemoveFirewall {
+  static constexpr std::string_view kName = "RemoveFirewall";
+};
+struct FlushFlows {  // those that the rules forbid (flows.h)
+  static constexpr std::string_view kName = "FlushFlows";
+};
+// Answers to guests come in by a link of others only where it forwards. Rules first (`opened`): it
+// is no way through this host for anybody else.
+struct OpenLink {
+  std::string name;
+  std::string Text() const;
+};
+struct CloseLink {
+  std::string name;
+  std::string Text() const;
+};
 using Action =
     std::variant<CreateBridge, DeleteLink, SetDown, SetName, SetMac, SetMtu, SetAlias, DisableIpv6,
                  DeleteAddress, AddAddress, SwitchOn, AddBlackhole, DeleteBlackhole,
                  DeleteConnectedRoute, AddProbeRoute, SetUp, AddUnjudgedRule, DeleteUnjudgedRule,
-                 ReplaceFirewall, RemoveFirewall, FlushFlows>;
+                 ReplaceFirewall, RemoveFirewall, FlushFlows, OpenLink, CloseLink>;
 std::string ToString(const Action& action);
 
 // The address with the cidr's length.

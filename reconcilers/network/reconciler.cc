@@ -53,7 +53,7 @@ NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, D
       forwarding_(drivers.forwarding, clock),
       refusals_(drivers.firewall, clock, registry),
       bridge_repairs_(registry, "network", {kBridgePart}),
-      repairs_(registry, "network", {kRulesPart}) {}
+      repairs_(registry, "network", {kRulesPart, kForwardingPart}) {}
 
 Result<runtime::Next> NetworkReconciler::Reconcile(const std::string& key,
                                                    const std::stop_token& stop) {
@@ -99,6 +99,11 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
   // How FirewallDriver and rtnetlink speak of what no module offers.
   const int number = status.error().sys_errno;
   if (number == ENOENT || number == EOPNOTSUPP) outcome.reason = "KernelFeatureMissing";
+  if (number == EROFS) {
+    outcome.reason = "ForwardingOff";
+    outcome.message +=
+        ": guests would reach this host and nobody else; mount /proc/sys writable for the daemon";
+  }
   if (number == EOPNOTSUPP) {
     outcome.message +=
         ": load module bridge (CONFIG_BRIDGE); forkplane doctor lists all that is missing";
@@ -224,7 +229,9 @@ std::vector<std::string> NetworkReconciler::KeysOf(const ledger::Change& change)
 
 std::vector<std::string> NetworkReconciler::KeysOf(const drivers::LinkEvent& event) const {
   using drivers::LinkEventKind;
-  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone) {
+  const bool foreign = event.kind == LinkEventKind::kSwitch && !IsOwnedIndex(event.index);
+  if (event.kind == LinkEventKind::kFirewall || event.kind == LinkEventKind::kUnjudgedRuleGone ||
+      event.kind == LinkEventKind::kForwarding || foreign) {
     return {kRulesKey};
   }
   const bool lost =

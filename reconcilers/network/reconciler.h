@@ -18,6 +18,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -77,6 +79,7 @@ class NetworkReconciler final : public runtime::Reconciler {
   // Of what is counted as repaired.
   static constexpr const char* kBridgePart = "bridge";
   static constexpr const char* kRulesPart = "rules";
+  static constexpr const char* kForwardingPart = "forwarding";  // of links of others
 
   struct Bridge {
     std::uint32_t number = 0;
@@ -102,6 +105,8 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<Desired> Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
                          const Observed& observed);
   Result<drivers::FirewallRules> DesireFirewall(const Observed& observed);
+  Result<std::set<std::string>> LinksToOpen(const Observed& observed);
+  Result<std::set<std::string>> Routers(const Observed& observed);
   std::vector<Action> Plan(const Desired& desired, const Observed& observed);
   Status ConvergeRules(const std::stop_token& stop);
   Result<Observed> Observe(const ledger::NetworkParameters& network, const Bridge& bridge);
@@ -126,8 +131,10 @@ class NetworkReconciler final : public runtime::Reconciler {
   RefusalWatch refusals_;
   // Since this daemon began, by the Network's uid: for a store that is lost while it runs.
   std::map<std::string, drivers::FirewallNetwork> known_rules_;
+  // Links of others that forward by somebody's wish; none: not looked yet.
+  std::optional<std::set<std::string>> routers_;
   bool flows_doubtful_ = true;  // nobody knows what passed while no daemon ran
-  runtime::Repairs<std::uint32_t, BridgeWish> bridge_repairs_;     // by the bridge's number
+  runtime::Repairs<std::uint32_t, DesiredBridge> bridge_repairs_;  // by the bridge's number
   runtime::Repairs<std::string, drivers::FirewallRules> repairs_;  // of the one table
 };
 

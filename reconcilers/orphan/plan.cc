@@ -17,10 +17,11 @@ std::vector<Action> MakePlan(const Observed& observed) {
     if (lease.releasing || observed.known.contains(lease.uid)) continue;
     orphans.insert(lease.uid);
     held.push_back(lease.name);
-    if (!observed.told.contains(lease.uid)) actions.emplace_back(Tell{lease.uid, lease.name});
+    if (!observed.recorded.contains(lease.uid))
+      actions.emplace_back(RecordEvent{lease.uid, lease.name});
   }
-  for (const std::string& uid : observed.told) {
-    if (!orphans.contains(uid)) actions.emplace_back(ForgetTold{uid});
+  for (const std::string& uid : observed.recorded) {
+    if (!orphans.contains(uid)) actions.emplace_back(ForgetEvent{uid});
   }
   std::sort(held.begin(), held.end());
   if (held != observed.held) actions.emplace_back(PublishHeld{std::move(held)});

@@ -1,10 +1,10 @@
-// Which VMs of this host have lost their object, and that this is said: pure. Nothing is ever
-// deleted here: an orphan's VMM keeps running until an operator decides.
+// Which VMs of this host have lost their object, and the Event about each: pure. This loop deletes
+// nothing: an orphan's VMM keeps running until an operator decides.
 //
 // Invariants (held by tests/plan/orphan):
-//   Fixpoint  what was said already is not said again.
-//   Caution   before the store was read completely nothing is an orphan; leases that are being
-//             released are not either: their VM ended by our own hand.
+//   Fixpoint  an orphan that was reported is not reported again.
+//   Caution   nothing is an orphan before the store was read completely, nor is a VM whose leases
+//             are being released: this daemon ended it.
 #pragma once
 
 #include <fmt/format.h>
@@ -25,30 +25,30 @@ struct Lease {
 };
 
 struct Observed {
-  bool synced = false;            // the store was read completely
-  std::set<std::string> known;    // uids of the leases' VMs that the store has
-  std::vector<Lease> leases;      // what the ledger has
-  std::set<std::string> told;     // uids an Event was written for
-  std::vector<std::string> held;  // what the board says now
+  bool synced = false;             // the store was read completely
+  std::set<std::string> known;     // uids of the leases' VMs that the store has
+  std::vector<Lease> leases;       // what the ledger has
+  std::set<std::string> recorded;  // uids an Event was written for
+  std::vector<std::string> held;   // what the board says now
 };
 
 // One Event on the Host.
-struct Tell {
+struct RecordEvent {
   std::string uid;
   std::string name;
-  std::string Text() const { return fmt::format("tell of {}", name); }
+  std::string Text() const { return fmt::format("record event of {}", name); }
 };
-// It has an object again, or its lease is gone.
-struct ForgetTold {
+// The VM has an object again, or its lease is gone.
+struct ForgetEvent {
   std::string uid;
-  std::string Text() const { return fmt::format("forget {}", uid); }
+  std::string Text() const { return fmt::format("forget event of {}", uid); }
 };
 struct PublishHeld {
   std::vector<std::string> held;  // "namespace/name", sorted
   std::string Text() const { return fmt::format("hold [{}]", fmt::join(held, ", ")); }
 };
 
-using Action = std::variant<Tell, ForgetTold, PublishHeld>;
+using Action = std::variant<RecordEvent, ForgetEvent, PublishHeld>;
 std::string ToString(const Action& action);
 
 std::vector<Action> MakePlan(const Observed& observed);

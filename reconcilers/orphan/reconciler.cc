@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/plan_text.h"
 #include "crd/json.h"
 
 namespace forkplane::orphan {
@@ -29,28 +30,28 @@ Observed OrphanReconciler::Observe() {
   }
   observed.held = deps_.facts.Get(deps_.host_name).value_or(runtime::OrphanFacts{}).held;
   MutexLock lock(mu_);
-  observed.told = told_;
+  observed.recorded = recorded_;
   return observed;
 }
 
-void OrphanReconciler::TellOf(const Tell& tell) {
+void OrphanReconciler::WriteEvent(const RecordEvent& event) {
   const std::shared_ptr<const crd::Host> host = deps_.hosts.Get(deps_.host_name);
   const runtime::ObjectReference about{std::string(crd::kApiVersion), std::string(crd::Host::kKind),
                                        "", deps_.host_name, host ? host->metadata.uid : ""};
   deps_.events.Record(about, runtime::EventType::kWarning, "OrphanHeld",
                       fmt::format("VirtualMachine {} is gone from the store but runs here: it is "
                                   "kept; apply it again with its uid or end it by hand",
-                                  tell.name));
+                                  event.name));
 }
 
 void OrphanReconciler::Do(const Action& action) {
-  if (const auto* tell = std::get_if<Tell>(&action)) {
-    TellOf(*tell);
+  if (const auto* event = std::get_if<RecordEvent>(&action)) {
+    WriteEvent(*event);
     MutexLock lock(mu_);
-    told_.insert(tell->uid);
-  } else if (const auto* forget = std::get_if<ForgetTold>(&action)) {
+    recorded_.insert(event->uid);
+  } else if (const auto* forget = std::get_if<ForgetEvent>(&action)) {
     MutexLock lock(mu_);
-    told_.erase(forget->uid);
+    recorded_.erase(forget->uid);
   } else if (const auto* publish = std::get_if<PublishHeld>(&action)) {
     held_.Set(static_cast<double>(publish->held.size()));
     deps_.facts.Publish(deps_.host_name, {publish->held});
@@ -69,14 +70,12 @@ Result<runtime::Next> OrphanReconciler::Reconcile(const std::string& key,
 
 Result<std::string> OrphanReconciler::Explain(const std::string& /*key*/) {
   const Observed observed = Observe();
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : MakePlan(observed)) actions.push_back(ToString(action));
   const crd::Json json = {{"desired", {{"orphans", "held, never deleted"}}},
                           {"observed",
                            {{"storeRead", observed.synced},
                             {"leases", observed.leases.size()},
                             {"held", observed.held}}},
-                          {"plan", actions}};
+                          {"plan", runtime::ActionTexts(MakePlan(observed))}};
   return crd::DumpJson(json);
 }
 

@@ -44,12 +44,12 @@ class OrphanReconciler final : public runtime::Reconciler {
  private:
   Observed Observe() EXCLUDES(mu_);
   void Do(const Action& action) EXCLUDES(mu_);
-  void TellOf(const Tell& tell);
+  void WriteEvent(const RecordEvent& event);
 
   Deps deps_;
   metrics::Gauge held_;
   Mutex mu_;
-  std::set<std::string> told_ GUARDED_BY(mu_);
+  std::set<std::string> recorded_ GUARDED_BY(mu_);
   std::shared_ptr<void> subscription_;
 };
 

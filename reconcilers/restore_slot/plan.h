@@ -2,8 +2,9 @@
 //
 // Invariants (held by tests/plan/restore_slot):
 //   Fixpoint  with the wanted total set and nobody who could be granted, there is no action.
-//   Fairness  the queue is the ledger's, first come first served; this loop never names who is
-//   next. Bound     nothing is taken away from who holds a slot; a smaller total only grants less.
+//   Fairness  the queue is the ledger's, first come first served; this loop never names who
+//             is next.
+//   Bound     no granted slot is taken away; a smaller total only grants less.
 #pragma once
 
 #include <cstdint>

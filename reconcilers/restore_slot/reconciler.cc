@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/plan_text.h"
 #include "crd/json.h"
 
 namespace forkplane::restore_slot {
@@ -35,11 +36,9 @@ RestoreSlotReconciler::RestoreSlotReconciler(Deps deps) : deps_(std::move(deps))
 }
 
 std::optional<Desired> RestoreSlotReconciler::Desire(const std::string& pool) const {
-  const auto found =
-      std::find_if(deps_.hypervisors.begin(), deps_.hypervisors.end(),
-                   [&pool](const vmm::Hypervisor* h) { return h->capabilities().name == pool; });
-  if (found == deps_.hypervisors.end()) return std::nullopt;
-  const auto own = (*found)->capabilities().concurrent_restores_max;
+  const vmm::Hypervisor* hypervisor = vmm::FindHypervisor(deps_.hypervisors, pool);
+  if (hypervisor == nullptr) return std::nullopt;
+  const auto own = hypervisor->capabilities().concurrent_restores_max;
   Desired desired{pool, static_cast<std::uint32_t>(std::max(own, 1))};
   const std::shared_ptr<const crd::Host> host = deps_.hosts.Get(deps_.host_name);
   if (!host) return desired;
@@ -88,14 +87,12 @@ Result<std::string> RestoreSlotReconciler::Explain(const std::string& key) {
   const std::optional<Desired> desired = Desire(key);
   if (!desired) return NotFound("hypervisor " + key);
   const ledger::PoolState state = Observe(key);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : MakePlan(*desired, Count(state))) actions.push_back(ToString(action));
   crd::Json waiting = crd::Json::array();
   for (const ledger::Owner& owner : state.waiting) waiting.push_back(ToString(owner));
   const crd::Json json = {
       {"desired", {{"total", desired->total}}},
       {"observed", {{"total", state.total}, {"granted", state.granted}, {"waiting", waiting}}},
-      {"plan", actions}};
+      {"plan", runtime::ActionTexts(MakePlan(*desired, Count(state)))}};
   return crd::DumpJson(json);
 }
 

@@ -24,20 +24,20 @@ std::string ToString(const Plan& plan) {
                            plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
-Plan MakePlan(const std::string& host, const Sight& sight) {
-  if (!sight.bound.empty() && sight.bound != host) return {{}, Waiting::kHost};
+Plan MakePlan(const std::string& host, const Observed& observed) {
+  if (!observed.bound.empty() && observed.bound != host) return {{}, Waiting::kHost};
   Plan plan;
-  if (sight.bound.empty()) {
-    // Nobody holds it, so it needs no host to go. One that has the finalizer needs a host that lets
-    // go.
-    if (sight.gone && !sight.finalizer) return plan;
-    if (sight.closed && !sight.gone) {
+  if (observed.bound.empty()) {
+    // A VM without the finalizer is deleted without a host. One that has it needs a host that
+    // removes it.
+    if (observed.gone && !observed.finalizer) return plan;
+    if (observed.closed && !observed.gone) {
       plan.waiting = Waiting::kClosed;
     } else {
       plan.actions.emplace_back(Bind{host});
     }
   }
-  if (sight.awaits_interfaces && sight.captured && !sight.gone) {
+  if (observed.awaits_interfaces && observed.captured && !observed.gone) {
     plan.actions.emplace_back(WriteInterfaces{});
   }
   return plan;

@@ -1,9 +1,9 @@
-// Where a VirtualMachine runs: a pure function of what is wanted and what was seen.
+// Where a VirtualMachine runs: a pure function of this host and what was observed.
 //
 // Invariants (held by tests/plan/scheduler):
 //   Fixpoint   a bound VM whose interfaces are known gives no action: hostName is never changed.
-//   Ownership  a VM is bound only to a host that is there; what is bound is its host's, status too.
-//   Closed     a host that takes no machines (unschedulable, drained) gets none that is not bound.
+//   Ownership  a VM is bound only to a host that exists; a bound VM and its status are its host's.
+//   Closed     a host that takes no machines (unschedulable, drained) gets no further machine.
 //   Progress   one write binds it, with the finalizer: from then on its host may hold things of it.
 #pragma once
 
@@ -15,15 +15,14 @@
 
 namespace forkplane::scheduler {
 
-struct Sight {
+struct Observed {
   std::string bound = {};  // spec.hostName; empty: to none yet
   bool gone = false;       // being deleted
   bool finalizer = false;  // the host's: it may hold things of it
   bool closed = false;     // the host takes no machines
-  // It names no interfaces and is restored: it has those of its snapshot, and whether they are
-  // known.
+  // It is restored and names no interfaces, so it gets those of its snapshot.
   bool awaits_interfaces = false;
-  bool captured = false;
+  bool captured = false;  // the snapshot's interfaces are known
 };
 
 enum class Waiting : std::uint8_t {
@@ -38,7 +37,7 @@ struct Bind {
   std::string Text() const { return "bind to " + host; }
 };
 
-// Those of the snapshot, into the spec.
+// Writes the snapshot's interfaces into the spec.
 struct WriteInterfaces {
   static constexpr std::string_view kName = "write interfaces";
 };
@@ -52,7 +51,7 @@ struct Plan {
 };
 std::string ToString(const Plan& plan);
 
-// `host`: the one there is. `serve` is one host; placement over many begins here.
-Plan MakePlan(const std::string& host, const Sight& sight);
+// `host`: the only host `serve` knows; placement over many begins here.
+Plan MakePlan(const std::string& host, const Observed& observed);
 
 }  // namespace forkplane::scheduler

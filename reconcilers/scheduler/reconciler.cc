@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "controller/runtime/plan_text.h"
+#include "controller/runtime/typed_object.h"
 #include "controller/store/edits.h"
 #include "crd/json.h"
 #include "crd/well_known.h"
@@ -15,15 +17,9 @@ namespace {
 using runtime::Next;
 namespace condition = crd::condition;
 
-store::ObjectKey KeyOf(const crd::VirtualMachine& vm) {
-  return {{std::string(crd::kGroup), std::string(crd::VirtualMachine::kPlural)},
-          vm.metadata.ns,
-          vm.metadata.name};
-}
-
 Status EditVm(store::ObjectStore& store, const crd::VirtualMachine& vm,
               const std::function<bool(crd::Json& json)>& change) {
-  return store::EditObject(store, KeyOf(vm), vm.metadata.uid, store::Part::kMain, change);
+  return store::EditObject(store, runtime::KeyOf(vm), vm.metadata.uid, store::Part::kMain, change);
 }
 
 bool IsBound(const crd::Json& json) {
@@ -45,61 +41,57 @@ crd::Json InterfacesJson(const std::vector<crd::MachineInterface>& captured) {
   return vm.ToJson()["spec"]["interfaces"];
 }
 
-// Told where no host tells it; its last status stays, as far as a host wrote one.
-struct Told {
+// Why a VM is not placed. The rest of its status stays as the last host wrote it.
+struct Obstacle {
   std::string_view reason;
   std::string message;
   bool stalled = false;
 };
 
-crd::VirtualMachineStatus StatusOf(const crd::VirtualMachine& vm, const Told& told, WallTime now) {
+crd::VirtualMachineStatus StatusOf(const crd::VirtualMachine& vm, const Obstacle& obstacle,
+                                   WallTime now) {
   crd::VirtualMachineStatus status = vm.status;
   status.observed_generation = vm.metadata.generation;
   const auto set = [&](std::string_view type, crd::ConditionStatus value) {
     crd::SetCondition(status.conditions,
-                      {std::string(type), value, std::string(told.reason), told.message,
+                      {std::string(type), value, std::string(obstacle.reason), obstacle.message,
                        vm.metadata.generation, ""},
                       now);
   };
   set(condition::kScheduled, crd::ConditionStatus::kFalse);
   set(condition::kReady, crd::ConditionStatus::kFalse);
-  set(told.stalled ? condition::kStalled : condition::kReconciling, crd::ConditionStatus::kTrue);
+  set(obstacle.stalled ? condition::kStalled : condition::kReconciling,
+      crd::ConditionStatus::kTrue);
   crd::RemoveCondition(status.conditions,
-                       told.stalled ? condition::kReconciling : condition::kStalled);
+                       obstacle.stalled ? condition::kReconciling : condition::kStalled);
   return status;
-}
-
-std::string StatusText(const crd::VirtualMachine& vm, crd::VirtualMachineStatus status) {
-  crd::VirtualMachine copy = vm;
-  copy.status = std::move(status);
-  return crd::DumpJson(copy.ToJson()["status"]);
 }
 
 }  // namespace
 
-SchedulerReconciler::Scene SchedulerReconciler::Observe(
+SchedulerReconciler::Context SchedulerReconciler::Observe(
     const std::shared_ptr<const crd::VirtualMachine>& vm) const {
-  Scene scene;
-  scene.vm = vm;
-  scene.host = deps_.hosts.Get(deps_.host_name);
+  Context context;
+  context.vm = vm;
+  context.host = deps_.hosts.Get(deps_.host_name);
   if (vm->spec.restore_from) {
-    scene.snapshot = deps_.snapshots.Get(
+    context.snapshot = deps_.snapshots.Get(
         store::NamespacedName(vm->metadata.ns, vm->spec.restore_from->snapshot_name));
   }
-  scene.sight = {.bound = vm->spec.host_name,
-                 .gone = vm->metadata.IsBeingDeleted(),
-                 .finalizer = vm->metadata.HasFinalizer(crd::kVmFinalizer),
-                 .closed = scene.host && !scene.host->spec.TakesMachines(),
-                 .awaits_interfaces = vm->spec.AwaitsInterfaces(),
-                 .captured = CapturedInterfaces(scene.snapshot.get()) != nullptr};
-  return scene;
+  context.observed = {.bound = vm->spec.host_name,
+                      .gone = vm->metadata.IsBeingDeleted(),
+                      .finalizer = vm->metadata.HasFinalizer(crd::kVmFinalizer),
+                      .closed = context.host && !context.host->spec.TakesMachines(),
+                      .awaits_interfaces = vm->spec.AwaitsInterfaces(),
+                      .captured = CapturedInterfaces(context.snapshot.get()) != nullptr};
+  return context;
 }
 
-Status SchedulerReconciler::Do(const Scene& scene, const Bind& bind) {
-  return EditVm(deps_.store, *scene.vm, [&bind](crd::Json& json) {
+Status SchedulerReconciler::Do(const Context& context, const Bind& bind) {
+  return EditVm(deps_.store, *context.vm, [&bind](crd::Json& json) {
     const bool held = store::HasFinalizer(json, crd::kVmFinalizer);
     crd::Json& metadata = json["metadata"];
-    // Being deleted it takes no new finalizer, and needs no host.
+    // A VM that is being deleted takes no new finalizer and needs no host.
     if (IsBound(json) || (metadata.contains("deletionTimestamp") && !held)) return false;
     json["spec"]["hostName"] = bind.host;
     if (held) return true;
@@ -109,65 +101,63 @@ Status SchedulerReconciler::Do(const Scene& scene, const Bind& bind) {
   });
 }
 
-Status SchedulerReconciler::Do(const Scene& scene, const WriteInterfaces& /*action*/) {
-  const crd::Json interfaces = InterfacesJson(*CapturedInterfaces(scene.snapshot.get()));
-  return EditVm(deps_.store, *scene.vm, [&interfaces](crd::Json& json) {
+Status SchedulerReconciler::Do(const Context& context, const WriteInterfaces& /*action*/) {
+  const crd::Json interfaces = InterfacesJson(*CapturedInterfaces(context.snapshot.get()));
+  return EditVm(deps_.store, *context.vm, [&interfaces](crd::Json& json) {
     if (json["spec"].contains("interfaces")) return false;
     json["spec"]["interfaces"] = interfaces;
     return true;
   });
 }
 
-void SchedulerReconciler::SayNoHost(const Scene& scene) {
-  const crd::VirtualMachine& vm = *scene.vm;
-  const Told told = {
+void SchedulerReconciler::ReportNoHost(const Context& context) {
+  const crd::VirtualMachine& vm = *context.vm;
+  const Obstacle obstacle = {
       "HostNotFound",
       fmt::format("spec.hostName: there is no host {}: make it anew without one or with {}, or "
                   "start the daemon with --host-name {}",
                   vm.spec.host_name, deps_.host_name, vm.spec.host_name),
       true};
-  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid,
-                      StatusText(vm, StatusOf(vm, told, deps_.clock.WallNow())));
+  deps_.statuses.Want(runtime::KeyOf(vm), vm.metadata.uid,
+                      runtime::StatusText(vm, StatusOf(vm, obstacle, deps_.clock.WallNow())));
 }
 
-void SchedulerReconciler::SayClosed(const Scene& scene) {
-  const crd::VirtualMachine& vm = *scene.vm;
-  const bool drained = scene.host->spec.drain != crd::Drain::kNone;
-  const Told told = {
+void SchedulerReconciler::ReportClosed(const Context& context) {
+  const crd::VirtualMachine& vm = *context.vm;
+  const bool drained = context.host->spec.drain != crd::Drain::kNone;
+  const Obstacle obstacle = {
       drained ? "HostDrained" : "HostUnschedulable",
       fmt::format("Host {} takes no new machines: {}, or name it in spec.hostName", deps_.host_name,
                   drained ? "set its spec.drain to None" : "set its spec.unschedulable to false")};
-  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid,
-                      StatusText(vm, StatusOf(vm, told, deps_.clock.WallNow())));
+  deps_.statuses.Want(runtime::KeyOf(vm), vm.metadata.uid,
+                      runtime::StatusText(vm, StatusOf(vm, obstacle, deps_.clock.WallNow())));
 }
 
 Result<Next> SchedulerReconciler::Reconcile(const std::string& key, const std::stop_token& stop) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
   if (!vm) return Next::Done();
-  const Scene scene = Observe(vm);
-  const Plan plan = MakePlan(deps_.host_name, scene.sight);
+  const Context context = Observe(vm);
+  const Plan plan = MakePlan(deps_.host_name, context.observed);
   for (const Action& action : plan.actions) {
     if (stop.stop_requested()) return Cancelled("the pass was stopped");
-    RETURN_IF_ERROR(std::visit([&](const auto& one) { return Do(scene, one); }, action));
+    RETURN_IF_ERROR(std::visit([&](const auto& one) { return Do(context, one); }, action));
   }
-  if (plan.waiting == Waiting::kHost) SayNoHost(scene);
-  if (plan.waiting == Waiting::kClosed) SayClosed(scene);
+  if (plan.waiting == Waiting::kHost) ReportNoHost(context);
+  if (plan.waiting == Waiting::kClosed) ReportClosed(context);
   return Next::Done();
 }
 
 Result<std::string> SchedulerReconciler::Explain(const std::string& key) {
   const std::shared_ptr<const crd::VirtualMachine> vm = deps_.vms.Get(key);
   if (!vm) return NotFound("virtual machine " + key);
-  const Scene scene = Observe(vm);
-  const Plan plan = MakePlan(deps_.host_name, scene.sight);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : plan.actions) actions.push_back(ToString(action));
+  const Context context = Observe(vm);
+  const Plan plan = MakePlan(deps_.host_name, context.observed);
   const crd::Json json = {{"desired", {{"host", deps_.host_name}}},
                           {"observed",
                            {{"bound", vm->spec.host_name},
-                            {"takesMachines", !scene.sight.closed},
-                            {"awaitsInterfaces", scene.sight.awaits_interfaces}}},
-                          {"plan", actions},
+                            {"takesMachines", !context.observed.closed},
+                            {"awaitsInterfaces", context.observed.awaits_interfaces}}},
+                          {"plan", runtime::ActionTexts(plan.actions)},
                           {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
 }

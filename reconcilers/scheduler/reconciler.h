@@ -1,10 +1,10 @@
-// The scheduler loop: binds each VirtualMachine that names no host to one, and tells of those that
-// name a host there is none of, or that the host takes no machines. It also completes the spec of a
-// VM that is restored and names no interfaces. Key: "namespace/name". A Fork's VM is bound by its
-// creation.
+// The scheduler loop: binds each VirtualMachine that names no host to one, and reports those that
+// name a host that does not exist, and those whose host takes no machines. It also completes the
+// spec of a VM that is restored and names no interfaces. Key: "namespace/name". A Fork's VM is
+// bound by its creation.
 //
-// NOTE Status: that of a bound VM belongs to its host's virtual_machine loop. This one writes only
-// where no host does.
+// NOTE Status: the virtual_machine loop of its host writes the status of a bound VM. This loop
+// writes it only where no host does.
 #pragma once
 
 #include <functional>
@@ -45,18 +45,18 @@ class SchedulerReconciler final : public runtime::Reconciler {
   void Attach(const std::function<void(const std::string& key)>& enqueue);
 
  private:
-  // One look at a VM.
-  struct Scene {
+  // What one pass over a VM reads, and what the plan needs of it.
+  struct Context {
     std::shared_ptr<const crd::VirtualMachine> vm;
     std::shared_ptr<const crd::Snapshot> snapshot;  // of restoreFrom, or null
     std::shared_ptr<const crd::Host> host;          // null: not there (yet)
-    Sight sight;
+    Observed observed;
   };
-  Scene Observe(const std::shared_ptr<const crd::VirtualMachine>& vm) const;
-  Status Do(const Scene& scene, const Bind& bind);
-  Status Do(const Scene& scene, const WriteInterfaces& action);
-  void SayNoHost(const Scene& scene);
-  void SayClosed(const Scene& scene);
+  Context Observe(const std::shared_ptr<const crd::VirtualMachine>& vm) const;
+  Status Do(const Context& context, const Bind& bind);
+  Status Do(const Context& context, const WriteInterfaces& action);
+  void ReportNoHost(const Context& context);
+  void ReportClosed(const Context& context);
 
   Deps deps_;
 };

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::shaping {
 namespace {
@@ -25,23 +26,6 @@ std::string Describe(const drivers::HtbClass& htb) {
 const char* NameOf(drivers::LeafKind kind) {
   return kind == drivers::LeafKind::kBfifo ? "bfifo" : "fq_codel";
 }
-
-struct Printer {
-  std::string operator()(const DeleteClass& a) const {
-    return fmt::format("DeleteClass 7f00:{:x}", a.minor);
-  }
-  std::string operator()(const AddClass& a) const { return "AddClass " + Describe(a.htb); }
-  std::string operator()(const ChangeClass& a) const { return "ChangeClass " + Describe(a.htb); }
-  std::string operator()(const SetLeaf& a) const {
-    return fmt::format("SetLeaf 7f00:{:x} {} limit={}", a.minor, NameOf(a.leaf.kind),
-                       a.leaf.limit_bytes);
-  }
-  std::string operator()(const ChangeTbf& a) const {
-    return fmt::format("ChangeTbf {} rate={} burst={} limit={}{}", TapName(a.number),
-                       a.tbf.rate_bytes_per_second, a.tbf.burst_bytes, a.tbf.limit_bytes,
-                       a.queue == drivers::Queue::kDrop ? " dropping its queue" : "");
-  }
-};
 
 // How far below the root a class hangs. Whoever adds classes by hand may hang them below others,
 // and one with children cannot be deleted.
@@ -82,7 +66,19 @@ void PlanClass(const Rates& want, const Observed& observed, std::vector<Action>&
 
 }  // namespace
 
-std::string ToString(const Action& action) { return std::visit(Printer{}, action); }
+std::string DeleteClass::Text() const { return fmt::format("DeleteClass 7f00:{:x}", minor); }
+std::string AddClass::Text() const { return "AddClass " + Describe(htb); }
+std::string ChangeClass::Text() const { return "ChangeClass " + Describe(htb); }
+std::string SetLeaf::Text() const {
+  return fmt::format("SetLeaf 7f00:{:x} {} limit={}", minor, NameOf(leaf.kind), leaf.limit_bytes);
+}
+std::string ChangeTbf::Text() const {
+  return fmt::format("ChangeTbf {} rate={} burst={} limit={}{}", TapName(number),
+                     tbf.rate_bytes_per_second, tbf.burst_bytes, tbf.limit_bytes,
+                     queue == drivers::Queue::kDrop ? " dropping its queue" : "");
+}
+
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 PartOfInterface PartOf(const Action& action) {
   struct {

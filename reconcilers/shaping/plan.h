@@ -6,8 +6,9 @@
 //     world that stands still, make it match.
 //   - Deletes first, and no class without a lease: a leaked class costs every add (the kernel walks
 //     all classes), and a number is free only after this loop saw its class gone.
-//   - No rate above the uplink's capacity: HTB serves a class below its own rate without asking its
-//     parent, so one such class would break the promise to all others.
+//   - The rates of all classes together are never above the uplink's capacity (guarantees.h): HTB
+//     serves a class below its own rate without asking its parent, so one class too many would
+//     break the promise to all others.
 //   - Live changes are `change`, never delete and add: counters stay, no packet passes unbounded.
 //     Only a class under the wrong parent is made anew (the kernel ignores a new parent).
 //   - A narrower bucket starts with an empty queue: what was let in under the wider one may be
@@ -44,6 +45,8 @@ struct Rates {
   drivers::Tbf tbf;
   // The upload rate asked for is more than the uplink has, and was lowered to that.
   bool above_capacity = false;
+  // Less of the uplink is left than the upload rate asked for.
+  bool short_of_guarantee = false;
   // A rate or burst asked for is less or more than the kernel can keep, and was brought within.
   bool beyond_kernel = false;
   bool operator==(const Rates&) const = default;
@@ -74,21 +77,26 @@ struct Observed {
 
 struct DeleteClass {
   std::uint32_t minor = 0;
+  std::string Text() const;
 };
 struct AddClass {
   drivers::HtbClass htb;
+  std::string Text() const;
 };
 struct ChangeClass {
   drivers::HtbClass htb;
+  std::string Text() const;
 };
 struct SetLeaf {
   std::uint32_t minor = 0;
   drivers::Leaf leaf;
+  std::string Text() const;
 };
 struct ChangeTbf {
   std::uint32_t number = 0;
   drivers::Tbf tbf;
   drivers::Queue queue = drivers::Queue::kKeep;
+  std::string Text() const;
 };
 using Action = std::variant<DeleteClass, AddClass, ChangeClass, SetLeaf, ChangeTbf>;
 std::string ToString(const Action& action);

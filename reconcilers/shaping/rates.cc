@@ -44,34 +44,50 @@ drivers::Tbf TbfOf(const crd::DownloadLimit& limit, std::uint64_t capacity, Boun
   return {rate, bounds.Burst(limit.burst, rate), drivers::DefaultQueueBytes(rate)};
 }
 
+// Of an uplink that is slower than any frame's bucket nothing can be promised but the least.
+std::uint64_t CapacityFor(std::uint32_t mtu, const Surroundings& surroundings) {
+  return std::max(surroundings.capacity_bytes_per_second, drivers::RateMin(mtu));
+}
+
 }  // namespace
 
-crd::Bandwidth EffectiveBandwidth(const crd::Interface& interface, const crd::Network* network) {
-  const auto none = std::optional<crd::Bandwidth>();
-  return crd::Merged(interface.bandwidth,
-                     network == nullptr ? none : network->spec.default_bandwidth);
+Guarantees::Share ShareOf(const crd::Bandwidth& bandwidth, std::uint32_t mtu,
+                          const Surroundings& surroundings) {
+  const std::uint64_t capacity = CapacityFor(mtu, surroundings);
+  const crd::UploadLimit upload = bandwidth.upload.value_or(crd::UploadLimit{});
+  Guarantees::Share share;
+  share.least = drivers::RateMin(mtu);
+  share.firm = upload.rate.has_value();
+  Bounds bounds(mtu);
+  if (upload.rate) {
+    const auto asked = static_cast<double>(std::min(bounds.Rate(*upload.rate), capacity));
+    share.rate = static_cast<std::uint64_t>(asked / surroundings.overcommit);
+  } else {
+    share.rate = std::min(kUnlimitedShareBytesPerSecond, capacity);
+    if (upload.ceil) share.rate = std::min(share.rate, bounds.Rate(*upload.ceil));
+  }
+  share.rate = std::max(share.rate, share.least);
+  return share;
 }
 
 Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32_t mtu,
-              const Surroundings& surroundings) {
-  // Of an uplink that is slower than any frame's bucket nothing can be promised but the least.
-  const std::uint64_t capacity =
-      std::max(surroundings.capacity_bytes_per_second, drivers::RateMin(mtu));
+              const Surroundings& surroundings, std::uint64_t granted) {
+  const std::uint64_t capacity = CapacityFor(mtu, surroundings);
   const crd::UploadLimit upload = bandwidth.upload.value_or(crd::UploadLimit{});
-  std::uint64_t rate = std::min(kUnlimitedShareBytesPerSecond, capacity);
-  std::uint64_t ceil = capacity;
-  bool above_capacity = false;
-  Bounds bounds(mtu);
-  if (upload.rate) {
-    const std::uint64_t asked = bounds.Rate(*upload.rate);
-    rate = std::min(asked, capacity);
-    above_capacity = rate < asked;
-    ceil = upload.ceil ? std::max(rate, bounds.Rate(*upload.ceil)) : rate;
-  } else if (upload.ceil) {
-    ceil = bounds.Rate(*upload.ceil);
-    rate = std::min(rate, ceil);
-  }
+  const Guarantees::Share share = ShareOf(bandwidth, mtu, surroundings);
+  const std::uint64_t rate = std::clamp(granted, share.least, share.rate);
   Rates rates;
+  Bounds bounds(mtu);
+  std::uint64_t ceil = capacity;
+  std::optional<std::uint64_t> asked;  // for the uplink at most
+  if (upload.rate) {
+    const std::uint64_t wanted = bounds.Rate(*upload.rate);
+    asked = std::min(wanted, capacity);
+    rates.above_capacity = *asked < wanted;
+    rates.short_of_guarantee = rate < share.rate;
+    ceil = *asked;
+  }
+  if (upload.ceil) ceil = std::max(asked.value_or(rate), bounds.Rate(*upload.ceil));
   rates.htb = {MinorOf(number),
                kRootClassMinor,
                rate,
@@ -79,11 +95,10 @@ Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32
                bounds.Burst(upload.burst, rate),
                bounds.Burst(upload.burst, ceil),
                drivers::kQuantumBytes};
-  // The queue is sized by what the interface can reach: by `rate` an unlimited one would have 64
-  // KiB for the whole uplink.
-  rates.leaf = {surroundings.leaf, drivers::DefaultQueueBytes(upload.rate ? rate : ceil)};
+  // The queue is sized by what the interface asks for, and can reach: by its share an unlimited one
+  // would have 64 KiB for the whole uplink.
+  rates.leaf = {surroundings.leaf, drivers::DefaultQueueBytes(asked.value_or(ceil))};
   rates.tbf = TbfOf(bandwidth.download.value_or(crd::DownloadLimit{}), capacity, bounds);
-  rates.above_capacity = above_capacity;
   rates.beyond_kernel = bounds.changed();
   return rates;
 }

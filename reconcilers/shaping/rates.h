@@ -6,6 +6,7 @@
 
 #include "crd/network.h"
 #include "crd/virtual_machine.h"
+#include "reconcilers/shaping/guarantees.h"
 #include "reconcilers/shaping/plan.h"
 
 namespace forkplane::shaping {
@@ -14,16 +15,20 @@ namespace forkplane::shaping {
 struct Surroundings {
   std::uint64_t capacity_bytes_per_second = 0;  // of the uplink
   drivers::LeafKind leaf = drivers::LeafKind::kBfifo;
+  double overcommit = 1;  // of the uplink: rates asked for are worth as much less
 };
 
 // An interface without a limit of its own may use the whole uplink while it is free, and is sure of
-// this much.
+// this much while nobody who asks for a rate needs it.
 inline constexpr std::uint64_t kUnlimitedShareBytesPerSecond = 125'000;  // 1 Mbit/s
 
-// The interface's own bandwidth; where it names none, the Network's defaultBandwidth.
-crd::Bandwidth EffectiveBandwidth(const crd::Interface& interface, const crd::Network* network);
+// The share of the uplink that an interface asks to be sure of.
+Guarantees::Share ShareOf(const crd::Bandwidth& bandwidth, std::uint32_t mtu,
+                          const Surroundings& surroundings);
 
+// `granted`: of that share, in bytes per second.
+inline constexpr std::uint64_t kAllOfIt = UINT64_MAX;
 Rates RatesOf(std::uint32_t number, const crd::Bandwidth& bandwidth, std::uint32_t mtu,
-              const Surroundings& surroundings);
+              const Surroundings& surroundings, std::uint64_t granted = kAllOfIt);
 
 }  // namespace forkplane::shaping

@@ -64,7 +64,9 @@ Result<Observed> ShapingReconciler::Shape(Pass& pass, std::optional<Observed> as
         return Look(pass);
       },
       [&](const Observed& is) {
-        pass.wishes = WishesOf(pass, is);
+        const AskedAll asked = AskedOf(pass, is);
+        AskForGuarantees(pass, asked, is);
+        pass.wishes = WishesOf(pass, asked);
         const Desired desired = Desire(pass.wishes, is);
         Want(desired);
         return options_.plan(desired, is);
@@ -78,6 +80,7 @@ Result<Observed> ShapingReconciler::Look(Pass& pass) {
   }
   if (!pass.newborn) TakeLeases(pass);
   ASSIGN_OR_RETURN(Observed observed, Observe(pass.scope, pass.leases));
+  RETURN_IF_ERROR(LearnGuarantees(pass.scope, observed));
   pass.known = observed;
   return observed;
 }
@@ -150,7 +153,7 @@ void ShapingReconciler::Report(const Pass& pass, const Observed& observed) {
 std::optional<drivers::Tbf> ShapingReconciler::BucketOf(const ledger::InterfaceLease& lease) const {
   const auto capacity = CapacityOf(IfbOf(lease.number));
   if (!capacity) return std::nullopt;
-  const Wish wish = WishOf(lease, SharedOf(lease), *capacity);
+  const Wish wish = WishOf(lease, AskedFor(lease, SharedOf(lease), *capacity));
   if (wish.intent != Intent::kShape) return std::nullopt;
   return wish.rates.tbf;
 }
@@ -221,38 +224,24 @@ void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const Wish& wi
   if (shortfall.empty()) repairs_.Saw(lease.number, wish.rates);
 }
 
-ShapingReconciler::Shared ShapingReconciler::SharedOf(const ledger::InterfaceLease& lease) const {
-  const auto network = ledger_.GetNetwork(lease.network_uid);
-  if (!network) return {};
-  return {network->parameters.mtu, specs_.Network(lease.network_name)};
-}
-
-Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease, const Shared& shared,
-                               std::uint64_t capacity) const {
+Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease,
+                               const std::optional<Asked>& asked) const {
   Wish wish{Intent::kRelease, lease.number, {}};
   if (lease.state != ledger::InterfaceState::kActive) return wish;
-  wish.intent = Intent::kKeep;
-  const auto vm = specs_.Vm(lease.owner.uid);
-  if (!vm || !shared.mtu || lease.ordinal >= vm->spec.interfaces.size()) return wish;
-  wish.intent = Intent::kShape;
-  wish.rates = RatesOf(lease.number,
-                       EffectiveBandwidth(vm->spec.interfaces[lease.ordinal], shared.network.get()),
-                       *shared.mtu, {capacity, options_.leaf});
+  wish.intent = asked ? Intent::kShape : Intent::kKeep;
+  if (!asked) return wish;
+  wish.rates = RatesOf(lease.number, asked->bandwidth, asked->mtu, asked->surroundings,
+                       guarantees_.Granted(lease.number));
   return wish;
 }
 
-std::vector<Wish> ShapingReconciler::WishesOf(const Pass& pass, const Observed& observed) const {
+std::vector<Wish> ShapingReconciler::WishesOf(const Pass& pass, const AskedAll& asked) const {
   std::vector<Wish> wishes;
   wishes.reserve(pass.leases.size());
-  std::map<std::string_view, Shared> networks;  // by uid
-  for (const auto& lease : pass.leases) {
-    if (pass.unborn.contains(lease.id)) {
-      wishes.push_back({Intent::kKeep, lease.number, {}});
-      continue;
-    }
-    const auto [network, is_new] = networks.try_emplace(lease.network_uid);
-    if (is_new) network->second = SharedOf(lease);
-    wishes.push_back(WishOf(lease, network->second, observed.capacity_bytes_per_second));
+  for (std::size_t i = 0; i < pass.leases.size(); ++i) {
+    const auto& lease = pass.leases[i];
+    wishes.push_back(pass.unborn.contains(lease.id) ? Wish{Intent::kKeep, lease.number, {}}
+                                                    : WishOf(lease, asked[i]));
   }
   return wishes;
 }
@@ -336,6 +325,7 @@ void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish&
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;
     facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;
+    facts.short_of_guarantee = wish.intent == Intent::kShape && wish.rates.short_of_guarantee;
     facts.beyond_kernel = wish.intent == Intent::kShape && wish.rates.beyond_kernel;
     const drivers::Tbf down = tbf == observed.tbfs.end() ? drivers::Tbf{} : tbf->second;
     facts.download_rate_bits_per_second = down.rate_bytes_per_second * drivers::kBitsPerByte;
@@ -350,6 +340,7 @@ void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish&
 
 Result<bool> ShapingReconciler::ConfirmReleased(const Pass& pass, const Observed& observed) {
   std::vector<ledger::LeaseId> gone;
+  Guarantees::Others others;
   bool all = true;
   for (const auto& lease : pass.leases) {
     const bool releasing = lease.state == ledger::InterfaceState::kReleasing;
@@ -358,8 +349,12 @@ Result<bool> ShapingReconciler::ConfirmReleased(const Pass& pass, const Observed
       all = false;
     } else if (!observed.classes.contains(MinorOf(lease.number))) {
       gone.push_back(lease.id);
+      // Before somebody else can lease its number.
+      const auto roused = guarantees_.Drop(lease.number, lease.id);
+      others.insert(others.end(), roused.begin(), roused.end());
     }
   }
+  Wake(nullptr, others);
   RETURN_IF_ERROR(ledger_.ConfirmAbsent(gone, ledger::Part::kClass));
   for (const auto id : gone) {
     if (!ledger_.GetInterface(id)) facts_.Retract(ledger::KeyOf(id));
@@ -373,7 +368,7 @@ Result<std::string> ShapingReconciler::Explain(const std::string& key) {
   pass.scope = scope;
   TakeLeases(pass);
   ASSIGN_OR_RETURN(const Observed observed, Observe(scope, pass.leases));
-  return ExplainText(Desire(WishesOf(pass, observed), observed), observed);
+  return ExplainText(Desire(WishesOf(pass, AskedOf(pass, observed)), observed), observed);
 }
 
 }  // namespace forkplane::shaping

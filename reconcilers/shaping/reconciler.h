@@ -11,7 +11,8 @@
 //   - a ledger Change of kind kInterface or kNetwork (KeysOf),
 //   - a LinkEvent on our IFBs or TAPs (KeysOf, gathered for MergeWindow); kLost: AllKeys. What the
 //     loop itself changes it looks at: of that no event should come back (netlink::QuietSocket),
-//   - a change of a VirtualMachine (KeysOfVm) or of a Network's defaultBandwidth (AllKeys),
+//   - a change of a VirtualMachine (KeysOfVm), of a Network's defaultBandwidth or of the host's
+//     overcommit (AllKeys),
 //   - a change of InterfaceFacts (KeyOfFact),
 //   - a periodic resync: AllKeys.
 // `later` of Options goes to the same queue. BucketOf and ShapeNewborn are the tap loop's
@@ -52,6 +53,8 @@ class Specs {
   virtual ~Specs() = default;
   virtual std::shared_ptr<const crd::VirtualMachine> Vm(const std::string& uid) const = 0;
   virtual std::shared_ptr<const crd::Network> Network(const std::string& name) const = 0;
+  // spec.overcommit.network of this host.
+  virtual double Overcommit() const { return 1; }
 };
 
 // MakePlan, or in tests a mutant of it that the suite must notice.
@@ -126,12 +129,27 @@ class ShapingReconciler final : public runtime::Reconciler {
   bool IsLeasedSince(const Pass& pass, std::uint32_t number) const;
   void TakeLeases(Pass& pass) const;
   std::optional<std::uint64_t> CapacityOf(std::uint32_t ifb) const EXCLUDES(mu_);
-  // Needs the observation: unlimited means the uplink's capacity.
-  std::vector<Wish> WishesOf(const Pass& pass, const Observed& observed) const;
   static Desired Desire(std::vector<Wish> wishes, const Observed& observed);
   Shared SharedOf(const ledger::InterfaceLease& lease) const;
-  Wish WishOf(const ledger::InterfaceLease& lease, const Shared& shared,
-              std::uint64_t capacity) const;
+  // What the spec asks for; nullopt: it is not known.
+  struct Asked {
+    crd::Bandwidth bandwidth;
+    std::uint32_t mtu = 0;
+    Surroundings surroundings;
+  };
+  std::optional<Asked> AskedFor(const ledger::InterfaceLease& lease, const Shared& shared,
+                                std::uint64_t capacity) const;
+  // Of each lease of the pass. Needs the observation: unlimited means the uplink's capacity.
+  using AskedAll = std::vector<std::optional<Asked>>;
+  AskedAll AskedOf(const Pass& pass, const Observed& observed) const;
+  // With what is granted so far.
+  Wish WishOf(const ledger::InterfaceLease& lease, const std::optional<Asked>& asked) const;
+  std::vector<Wish> WishesOf(const Pass& pass, const AskedAll& asked) const;
+  // Of a daemon's first look at a domain: what the classes hold was granted by an earlier one.
+  Status LearnGuarantees(const Scope& scope, const Observed& observed);
+  void AskForGuarantees(const Pass& pass, const AskedAll& asked, const Observed& observed);
+  // Others' shares have changed: their classes are to follow.
+  void Wake(const Pass* pass, const Guarantees::Others& others);
   Result<Observed> Observe(const Scope& scope, const Leases& leases) EXCLUDES(mu_);
   static void NoteClasses(const std::vector<drivers::ObservedClass>& classes, Observed& observed);
   Result<Observed> Look(Pass& pass);
@@ -157,6 +175,7 @@ class ShapingReconciler final : public runtime::Reconciler {
   runtime::InterfaceFactBoard& facts_;
   const Options options_;
   const ledger::LeaseId last_unseen_;  // leases up to it are older than this process
+  Guarantees guarantees_;
   Metrics metrics_;
   runtime::Repairs<std::uint32_t, Rates> repairs_;  // by number
   mutable Mutex mu_;

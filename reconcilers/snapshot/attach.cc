@@ -16,7 +16,7 @@ void EnqueueSource(const Enqueue& enqueue, const std::string& ns, const crd::For
   if (source.kind == crd::ForkSourceKind::kSnapshot) EnqueueNamed(enqueue, ns, source.name);
 }
 
-// Those that are still to be taken of this VM.
+// Enqueues the snapshots that are still to be taken of this VM.
 void EnqueueTakenOf(const Deps& deps, const Enqueue& enqueue, const crd::ObjectMeta& vm) {
   for (const auto& snapshot : deps.snapshots.ListIn(vm.ns)) {
     const bool waits = snapshot->status.phase != crd::SnapshotPhase::kReady;
@@ -26,7 +26,7 @@ void EnqueueTakenOf(const Deps& deps, const Enqueue& enqueue, const crd::ObjectM
   }
 }
 
-// Users come and go; nothing else of them matters here.
+// A snapshot depends only on whether a user exists, not on the user's content.
 template <typename Change>
 bool CameOrWent(const Change& change) {
   return !change.before || !change.after ||
@@ -58,7 +58,7 @@ void SnapshotReconciler::Attach(const Enqueue& enqueue) {
     }
     EnqueueNamed(enqueue, set.metadata.ns, set.status.snapshot_name);
   });
-  // A source came up: what waited for it may be taken.
+  // A source came up: a snapshot that waited for it may be taken.
   deps_.vmm_facts.Subscribe([this, enqueue](const std::string& uid) {
     const auto vm = deps_.vms.GetByUid(uid);
     if (vm) EnqueueTakenOf(deps_, enqueue, vm->metadata);

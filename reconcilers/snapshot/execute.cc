@@ -5,39 +5,34 @@
 
 #include "controller/base/log.h"
 #include "controller/runtime/finalizer.h"
+#include "controller/runtime/typed_object.h"
 
 namespace forkplane::snapshot {
 
-store::ObjectKey KeyOf(const crd::Snapshot& snapshot) {
-  return {{std::string(crd::kGroup), std::string(crd::Snapshot::kPlural)},
-          snapshot.metadata.ns,
-          snapshot.metadata.name};
-}
-
 void Execution::CleanUp() {
   if (capturing_) {
-    const Status resumed = scene_.hypervisor->Resume(SourceRef());
+    const Status resumed = context_.hypervisor->Resume(SourceRef());
     if (!resumed.ok()) {
       log::Warn("cannot let the source of a failed snapshot go on; its own loop will",
-                {{"vm", scene_.source->metadata.Key()}, {"err", resumed.error()}});
+                {{"vm", context_.source->metadata.Key()}, {"err", resumed.error()}});
     }
   }
   if (stage_) {
     const Status aborted = deps_.storage.AbortSnapshot(*stage_);
     if (!aborted.ok()) {
       log::Warn("cannot remove the stage of a failed snapshot; the next one will",
-                {{"snapshot", scene_.snapshot->metadata.Key()}, {"err", aborted.error()}});
+                {{"snapshot", context_.snapshot->metadata.Key()}, {"err", aborted.error()}});
     }
   }
 }
 
 vmm::MachineRef Execution::SourceRef() const {
-  const std::string& source = scene_.source->metadata.uid;
+  const std::string& source = context_.source->metadata.uid;
   return {source, deps_.storage.VmDirectory(source)};
 }
 
 Status Execution::Do(const AddFinalizer& /*action*/) {
-  return runtime::AddFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(),
+  return runtime::AddFinalizer(deps_.store, runtime::KeyOf(*context_.snapshot), uid(),
                                crd::kSnapshotFinalizer);
 }
 
@@ -48,12 +43,12 @@ Status Execution::Do(const Begin& /*action*/) {
 
 Status Execution::Do(const Capture& /*action*/) {
   capturing_ = true;
-  ASSIGN_OR_RETURN(capture_, scene_.hypervisor->Snapshot(SourceRef(), stage_->directory, stop_));
-  capturing_ = false;  // the driver has let the source go on
+  ASSIGN_OR_RETURN(capture_, context_.hypervisor->Snapshot(SourceRef(), stage_->directory, stop_));
+  capturing_ = false;  // the driver has resumed the source
   return OkStatus();
 }
 
-// The source runs again: from here on nobody waits.
+// The source runs again, so nobody waits for this action and those after it.
 Status Execution::Do(const WriteDown& /*action*/) {
   if (capture_->memory.valid()) {
     ASSIGN_OR_RETURN(const UniqueFd file, deps_.storage.CreateSnapshotFile(*stage_, "memory"));
@@ -69,7 +64,8 @@ Status Execution::Do(const Commit& /*action*/) {
 }
 
 Status Execution::Do(const Keep& /*action*/) {
-  if (!capture_->memory.valid()) return OkStatus();  // in files: loaded by the next plan
+  if (!capture_->memory.valid())
+    return OkStatus();  // the memory is in files: the next plan loads it
   RETURN_IF_ERROR(storage::Seal(capture_->memory));
   return deps_.templates.Keep(uid(), capture_->memory);
 }
@@ -85,15 +81,15 @@ Status Execution::Do(const DropTemplate& /*action*/) { return deps_.templates.Dr
 Status Execution::Do(const RemoveFiles& /*action*/) { return deps_.storage.RemoveSnapshot(uid()); }
 
 Status Execution::Do(const RemoveFinalizer& /*action*/) {
-  return runtime::RemoveFinalizer(deps_.store, KeyOf(*scene_.snapshot), uid(),
+  return runtime::RemoveFinalizer(deps_.store, runtime::KeyOf(*context_.snapshot), uid(),
                                   crd::kSnapshotFinalizer);
 }
 
 Description Execution::Describe() const {
-  const crd::VirtualMachineSpec& spec = scene_.source->spec;
+  const crd::VirtualMachineSpec& spec = context_.source->spec;
   Description description;
   crd::SnapshotMachine& machine = description.machine;
-  machine.cpus = scene_.source_facts.cpus;
+  machine.cpus = context_.source_facts.cpus;
   machine.memory = crd::Quantity::FromBytes(static_cast<std::int64_t>(capture_->memory_bytes));
   machine.boot = spec.boot;
   machine.disks = spec.disks;
@@ -102,21 +98,21 @@ Description Execution::Describe() const {
   }
   machine.vsock = spec.vsock;
   machine.termination_grace_period_seconds = spec.termination_grace_period_seconds;
-  // Never shown as nothing: what was paused was paused.
+  // Rounded up: a pause is never shown as 0.
   description.pause_milliseconds =
       std::chrono::ceil<std::chrono::milliseconds>(capture_->pause).count();
   return description;
 }
 
 storage::SnapshotManifest Execution::Manifest() const {
-  const vmm::Capabilities& capabilities = scene_.hypervisor->capabilities();
+  const vmm::Capabilities& capabilities = context_.hypervisor->capabilities();
   storage::SnapshotManifest manifest;
   manifest.uid = uid();
-  manifest.source_uid = scene_.source->metadata.uid;
+  manifest.source_uid = context_.source->metadata.uid;
   manifest.hypervisor = capabilities.name;
   manifest.hypervisor_version = capabilities.version;
   manifest.state_format = capabilities.state_format;
-  manifest.cpus = static_cast<int>(scene_.source_facts.cpus);
+  manifest.cpus = static_cast<int>(context_.source_facts.cpus);
   manifest.memory_bytes = capture_->memory_bytes;
   manifest.created = FormatTime(deps_.clock.WallNow());
   for (const auto& [name, mac] : capture_->interfaces) {

@@ -1,5 +1,5 @@
 // Executes one plan: every action is one call to a driver or the store. What a capture passes from
-// one action to the next (stage, memory) lives here and goes with it.
+// one action to the next (stage, memory) is kept here and ends with the Execution.
 #pragma once
 
 #include <optional>
@@ -15,14 +15,14 @@ namespace forkplane::snapshot {
 
 class Execution {
  public:
-  Execution(const Deps& deps, const Scene& scene, const std::stop_token& stop)
-      : deps_(deps), scene_(scene), stop_(stop) {}
+  Execution(const Deps& deps, const Context& context, const std::stop_token& stop)
+      : deps_(deps), context_(context), stop_(stop) {}
 
   Status Run(const Action& action) {
     return std::visit([this](const auto& a) { return Do(a); }, action);
   }
-  // After a failed action: removes the stage and lets the source go on, as far as that is possible
-  // now. What is left anyway is found by the next pass and by the source's own loop.
+  // After a failed action: removes the stage and resumes the source, as far as that is possible
+  // now. The next pass removes a stage that is left; the virtual_machine loop resumes the source.
   void CleanUp();
   bool captured() const { return capture_.has_value(); }
 
@@ -38,19 +38,17 @@ class Execution {
   Status Do(const RemoveFiles& action);
   Status Do(const RemoveFinalizer& action);
 
-  const std::string& uid() const { return scene_.snapshot->metadata.uid; }
+  const std::string& uid() const { return context_.snapshot->metadata.uid; }
   vmm::MachineRef SourceRef() const;
   storage::SnapshotManifest Manifest() const;
   Description Describe() const;
 
   const Deps& deps_;
-  const Scene& scene_;
+  const Context& context_;
   const std::stop_token& stop_;
   std::optional<storage::SnapshotStage> stage_ = {};
   std::optional<vmm::Capture> capture_ = {};
   bool capturing_ = false;
 };
-
-store::ObjectKey KeyOf(const crd::Snapshot& snapshot);
 
 }  // namespace forkplane::snapshot

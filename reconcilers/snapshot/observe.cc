@@ -10,14 +10,6 @@
 namespace forkplane::snapshot {
 namespace {
 
-vmm::Hypervisor* FindDriver(const Deps& deps, const std::string& name) {
-  const auto found = std::find_if(deps.hypervisors.begin(), deps.hypervisors.end(),
-                                  [&name](const vmm::Hypervisor* hypervisor) {
-                                    return hypervisor->capabilities().name == name;
-                                  });
-  return found == deps.hypervisors.end() ? nullptr : *found;
-}
-
 bool OnOneNetwork(const crd::VirtualMachine& vm) {
   const auto& interfaces = vm.spec.interfaces;
   return std::all_of(interfaces.begin(), interfaces.end(), [&](const crd::Interface& interface) {
@@ -25,125 +17,126 @@ bool OnOneNetwork(const crd::VirtualMachine& vm) {
   });
 }
 
-std::optional<Trouble> SourceTrouble(const Scene& scene) {
-  const std::string& name = scene.snapshot->spec.source.virtual_machine_name;
+std::optional<Obstacle> SourceObstacle(const Context& context) {
+  const std::string& name = context.snapshot->spec.source.virtual_machine_name;
   const auto say = [&name](std::string_view rest) {
     return fmt::format("spec.source.virtualMachineName: VirtualMachine \"{}\" {}", name, rest);
   };
-  if (!scene.source) {
-    return Trouble{"SourceNotFound", say("does not exist: create it or name another")};
+  if (!context.source) {
+    return Obstacle{"SourceNotFound", say("does not exist: create it or name another")};
   }
-  if (scene.source->metadata.IsBeingDeleted()) {
-    return Trouble{"SourceTerminating", say("is being deleted")};
+  if (context.source->metadata.IsBeingDeleted()) {
+    return Obstacle{"SourceTerminating", say("is being deleted")};
   }
-  if (!scene.source_facts.running || scene.hypervisor == nullptr) {
-    return Trouble{"SourceNotRunning", say("is not running yet: its powerState must be Running")};
+  if (!context.source_facts.running || context.hypervisor == nullptr) {
+    return Obstacle{"SourceNotRunning", say("is not running yet: its powerState must be Running")};
   }
-  const vmm::Capabilities& capabilities = scene.hypervisor->capabilities();
+  const vmm::Capabilities& capabilities = context.hypervisor->capabilities();
   if (!capabilities.snapshot_full || capabilities.pause_method == vmm::PauseMethod::kNone) {
-    return Trouble{"NotSupported", say(capabilities.name + " cannot snapshot a running machine")};
+    return Obstacle{"NotSupported", say(capabilities.name + " cannot snapshot a running machine")};
   }
-  if (scene.source->spec.restore_from && !capabilities.snapshot_of_fork) {
-    return Trouble{"NotSupported",
-                   say("is a fork, which " + capabilities.name + " cannot snapshot")};
+  if (context.source->spec.restore_from && !capabilities.snapshot_of_fork) {
+    return Obstacle{"NotSupported",
+                    say("is a fork, which " + capabilities.name + " cannot snapshot")};
   }
-  if (!OnOneNetwork(*scene.source)) {
-    return Trouble{"NotSupported", say("has interfaces on several Networks: a snapshot of it is "
-                                       "not supported yet")};
+  if (!OnOneNetwork(*context.source)) {
+    return Obstacle{"NotSupported", say("has interfaces on several Networks: a snapshot of it is "
+                                        "not supported yet")};
   }
   return std::nullopt;
 }
 
-void SeeSource(const Deps& deps, Scene& scene) {
-  const crd::Snapshot& snapshot = *scene.snapshot;
+void ObserveSource(const Deps& deps, Context& context) {
+  const crd::Snapshot& snapshot = *context.snapshot;
   if (snapshot.spec.source.virtual_machine_name.empty()) return;
-  scene.source = deps.vms.Get(
+  context.source = deps.vms.Get(
       store::NamespacedName(snapshot.metadata.ns, snapshot.spec.source.virtual_machine_name));
-  if (!scene.source) return;
-  scene.source_facts = deps.vmm_facts.Get(scene.source->metadata.uid).value_or(runtime::VmmFacts{});
-  scene.hypervisor = FindDriver(deps, scene.source_facts.hypervisor);
+  if (!context.source) return;
+  context.source_facts =
+      deps.vmm_facts.Get(context.source->metadata.uid).value_or(runtime::VmmFacts{});
+  context.hypervisor = vmm::FindHypervisor(deps.hypervisors, context.source_facts.hypervisor);
 }
 
-Status SeeFiles(const Deps& deps, Scene& scene) {
-  const std::string& uid = scene.snapshot->metadata.uid;
+Status ObserveFiles(const Deps& deps, Context& context) {
+  const std::string& uid = context.snapshot->metadata.uid;
   Lookup<storage::SnapshotManifest> manifest = deps.storage.ReadSnapshot(uid);
   if (!manifest.ok()) {
     if (manifest.error().code != Code::kInternal) return std::move(manifest).error();
-    scene.sight.damaged = true;
-    scene.damage = manifest.error().message;
+    context.observed.damaged = true;
+    context.damage = manifest.error().message;
     return OkStatus();
   }
-  scene.manifest = std::move(manifest).value();
-  if (!scene.manifest) return OkStatus();
-  scene.sight.committed = true;
-  scene.hypervisor = FindDriver(deps, scene.manifest->hypervisor);
+  context.manifest = std::move(manifest).value();
+  if (!context.manifest) return OkStatus();
+  context.observed.committed = true;
+  context.hypervisor = vmm::FindHypervisor(deps.hypervisors, context.manifest->hypervisor);
   Result<Description> description = ReadDescription(deps.storage, uid);
   if (!description.ok()) {
     if (description.error().code == Code::kUnavailable) return std::move(description).error();
-    scene.sight.damaged = true;
-    scene.damage = description.error().message;
+    context.observed.damaged = true;
+    context.damage = description.error().message;
     return OkStatus();
   }
-  scene.description = std::move(description).value();
+  context.description = std::move(description).value();
   return OkStatus();
 }
 
-Status SeeTemplate(const Deps& deps, Scene& scene) {
-  scene.sight.holds_memory =
-      scene.hypervisor != nullptr && scene.hypervisor->capabilities().needs_template;
+Status ObserveTemplate(const Deps& deps, Context& context) {
+  context.observed.holds_memory =
+      context.hypervisor != nullptr && context.hypervisor->capabilities().needs_template;
   ASSIGN_OR_RETURN(const std::optional<UniqueFd> held,
-                   deps.templates.Get(scene.snapshot->metadata.uid));
-  scene.sight.held = held.has_value();
+                   deps.templates.Get(context.snapshot->metadata.uid));
+  context.observed.held = held.has_value();
   return OkStatus();
 }
 
-// From the cache; before the files go, from the store itself.
-Status SeeUsers(const Deps& deps, Scene& scene) {
-  const crd::Snapshot& snapshot = *scene.snapshot;
-  scene.users = UsersOf(snapshot, CachedCandidates(deps, snapshot.metadata.ns));
-  if (scene.goal.gone && scene.users.empty()) {
+// The users as cached. Before the files are removed they are read from the store itself.
+Status ObserveUsers(const Deps& deps, Context& context) {
+  const crd::Snapshot& snapshot = *context.snapshot;
+  context.users = UsersOf(snapshot, CachedCandidates(deps, snapshot.metadata.ns));
+  if (context.desired.gone && context.users.empty()) {
     ASSIGN_OR_RETURN(const Candidates stored, StoredCandidates(deps.store, snapshot.metadata.ns));
-    scene.users = UsersOf(snapshot, stored);
+    context.users = UsersOf(snapshot, stored);
   }
-  scene.goal.pinned = !scene.users.empty();
+  context.desired.pinned = !context.users.empty();
   return OkStatus();
 }
 
 }  // namespace
 
-std::optional<Trouble> Unsupported(const crd::SnapshotSpec& spec) {
+std::optional<Obstacle> Unsupported(const crd::SnapshotSpec& spec) {
   if (spec.source.import) {
-    return Trouble{"NotSupported",
-                   "spec.source.import: importing snapshots is not supported yet: take one of a "
-                   "VirtualMachine"};
+    return Obstacle{"NotSupported",
+                    "spec.source.import: importing snapshots is not supported yet: take one of a "
+                    "VirtualMachine"};
   }
   if (spec.type != crd::SnapshotType::kFull) {
-    return Trouble{"NotSupported", "spec.type: Diff is not supported yet: use Full"};
+    return Obstacle{"NotSupported", "spec.type: Diff is not supported yet: use Full"};
   }
   if (!spec.memory) {
-    return Trouble{"NotSupported",
-                   "spec.memory: snapshots without memory are not supported yet: set it to true"};
+    return Obstacle{"NotSupported",
+                    "spec.memory: snapshots without memory are not supported yet: set it to true"};
   }
   return std::nullopt;
 }
 
-Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::Snapshot> snapshot,
-                      const SnapshotMemory& memory) {
-  Scene scene;
-  scene.snapshot = std::move(snapshot);
-  scene.goal.gone = scene.snapshot->metadata.IsBeingDeleted();
-  scene.goal.finalizer = scene.snapshot->metadata.HasFinalizer(crd::kSnapshotFinalizer);
-  scene.refusal = Unsupported(scene.snapshot->spec);
-  scene.goal.refused = scene.refusal.has_value();
-  SeeSource(deps, scene);
-  RETURN_IF_ERROR(SeeFiles(deps, scene));
-  RETURN_IF_ERROR(SeeTemplate(deps, scene));
-  RETURN_IF_ERROR(SeeUsers(deps, scene));
-  scene.source_trouble = SourceTrouble(scene);
-  scene.sight.source_ready = !scene.source_trouble;
-  scene.sight.backoff = deps.clock.Now() < memory.not_before;
-  scene.sight.given_up = memory.failures >= kCapturesMax;
-  return scene;
+Result<Context> Observe(const Deps& deps, std::shared_ptr<const crd::Snapshot> snapshot,
+                        const SnapshotMemory& memory) {
+  Context context;
+  context.snapshot = std::move(snapshot);
+  context.desired.gone = context.snapshot->metadata.IsBeingDeleted();
+  context.desired.finalizer = context.snapshot->metadata.HasFinalizer(crd::kSnapshotFinalizer);
+  context.refusal = Unsupported(context.snapshot->spec);
+  context.desired.refused = context.refusal.has_value();
+  ObserveSource(deps, context);
+  RETURN_IF_ERROR(ObserveFiles(deps, context));
+  RETURN_IF_ERROR(ObserveTemplate(deps, context));
+  RETURN_IF_ERROR(ObserveUsers(deps, context));
+  context.source_obstacle = SourceObstacle(context);
+  context.observed.source_ready = !context.source_obstacle;
+  context.observed.backoff = deps.clock.Now() < memory.not_before;
+  context.observed.given_up = memory.failures >= kCapturesMax;
+  return context;
 }
 
 }  // namespace forkplane::snapshot

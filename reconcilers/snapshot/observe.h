@@ -1,4 +1,4 @@
-// One look at a snapshot: its object, its files, its source, its users. Reads only.
+// What one pass reads about a Snapshot: its object, its files, its source, its users.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace forkplane::snapshot {
 // Each attempt pauses the source.
 inline constexpr int kCapturesMax = 3;
 
-// Between two passes; may be forgotten at any time.
+// What this daemon remembers between two passes; it may be lost at any time.
 struct SnapshotMemory {
   std::string uid = {};
   int failures = 0;
@@ -28,18 +28,21 @@ struct SnapshotMemory {
   std::string failure = {};
 };
 
-struct Trouble {
+// Why the Snapshot is not captured.
+struct Obstacle {
   std::string_view reason;
   std::string message;  // names the field and the remedy
 };
 
-struct Scene {
+// Everything one pass knows. The plan needs desired and observed; executing it and writing the
+// status need the rest.
+struct Context {
   std::shared_ptr<const crd::Snapshot> snapshot;
-  Goal goal;
-  Sight sight;
-  std::optional<Trouble> refusal;         // goal.refused
-  std::optional<Trouble> source_trouble;  // !sight.source_ready
-  std::string damage;                     // sight.damaged
+  Desired desired;
+  Observed observed;
+  std::optional<Obstacle> refusal;          // desired.refused
+  std::optional<Obstacle> source_obstacle;  // !observed.source_ready
+  std::string damage;                       // observed.damaged
   std::vector<std::string> users;
   std::optional<storage::SnapshotManifest> manifest;
   std::optional<Description> description;
@@ -48,10 +51,10 @@ struct Scene {
   vmm::Hypervisor* hypervisor = nullptr;  // of the manifest, else of the source
 };
 
-Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::Snapshot> snapshot,
-                      const SnapshotMemory& memory);
+Result<Context> Observe(const Deps& deps, std::shared_ptr<const crd::Snapshot> snapshot,
+                        const SnapshotMemory& memory);
 
-// What the spec asks for and this version does not have.
-std::optional<Trouble> Unsupported(const crd::SnapshotSpec& spec);
+// Set when the spec asks for what this version does not support.
+std::optional<Obstacle> Unsupported(const crd::SnapshotSpec& spec);
 
 }  // namespace forkplane::snapshot

@@ -6,34 +6,34 @@
 namespace forkplane::snapshot {
 namespace {
 
-Plan PlanEnd(const Goal& goal, const Sight& sight) {
+Plan PlanEnd(const Desired& desired, const Observed& observed) {
   Plan plan;
-  if (goal.pinned) {
+  if (desired.pinned) {
     plan.waiting = Waiting::kUsers;
     return plan;
   }
-  if (!goal.finalizer) return plan;
-  if (sight.held) plan.actions.emplace_back(DropTemplate{});
-  if (sight.committed || sight.damaged) plan.actions.emplace_back(RemoveFiles{});
+  if (!desired.finalizer) return plan;
+  if (observed.held) plan.actions.emplace_back(DropTemplate{});
+  if (observed.committed || observed.damaged) plan.actions.emplace_back(RemoveFiles{});
   plan.actions.emplace_back(RemoveFinalizer{});
   return plan;
 }
 
-Plan PlanCapture(const Goal& goal, const Sight& sight) {
+Plan PlanCapture(const Desired& desired, const Observed& observed) {
   Plan plan;
   const auto wait = [&plan](Waiting waiting) {
     plan.waiting = waiting;
     return plan;
   };
-  if (sight.given_up) return wait(Waiting::kGivenUp);
-  if (!sight.source_ready) return wait(Waiting::kSource);
-  if (sight.backoff) return wait(Waiting::kBackoff);
-  if (!goal.finalizer) plan.actions.emplace_back(AddFinalizer{});
+  if (observed.given_up) return wait(Waiting::kGivenUp);
+  if (!observed.source_ready) return wait(Waiting::kSource);
+  if (observed.backoff) return wait(Waiting::kBackoff);
+  if (!desired.finalizer) plan.actions.emplace_back(AddFinalizer{});
   plan.actions.emplace_back(Begin{});
   plan.actions.emplace_back(Capture{});
   plan.actions.emplace_back(WriteDown{});
   plan.actions.emplace_back(Commit{});
-  if (sight.holds_memory) plan.actions.emplace_back(Keep{});
+  if (observed.holds_memory) plan.actions.emplace_back(Keep{});
   return plan;
 }
 
@@ -66,14 +66,14 @@ std::string ToString(const Plan& plan) {
                            plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
-Plan MakePlan(const Goal& goal, const Sight& sight) {
-  if (goal.gone) return PlanEnd(goal, sight);
-  if (goal.refused) return {{}, Waiting::kRefused};
-  if (sight.damaged) return {{}, Waiting::kDamaged};
-  if (!sight.committed) return PlanCapture(goal, sight);
+Plan MakePlan(const Desired& desired, const Observed& observed) {
+  if (desired.gone) return PlanEnd(desired, observed);
+  if (desired.refused) return {{}, Waiting::kRefused};
+  if (observed.damaged) return {{}, Waiting::kDamaged};
+  if (!observed.committed) return PlanCapture(desired, observed);
   Plan plan;
-  if (!goal.finalizer) plan.actions.emplace_back(AddFinalizer{});
-  if (sight.holds_memory && !sight.held) plan.actions.emplace_back(LoadTemplate{});
+  if (!desired.finalizer) plan.actions.emplace_back(AddFinalizer{});
+  if (observed.holds_memory && !observed.held) plan.actions.emplace_back(LoadTemplate{});
   return plan;
 }
 

@@ -1,9 +1,9 @@
-// What to do about one Snapshot: a pure function of what is wanted and what was seen.
+// What to do about one Snapshot: a pure function of what is desired and what was observed.
 //
 // Invariants (held by tests/plan/snapshot):
 //   Fixpoint   a committed snapshot whose memory is held (where it must be) gives no action.
-//   Whole      a capture is Begin, Capture, WriteDown, Commit, in this order and in one plan: what
-//              an interrupted one left is never continued, always begun anew.
+//   Whole      a capture is Begin, Capture, WriteDown, Commit, in this order and in one plan. An
+//              interrupted capture is never continued, always begun anew.
 //   Once       a committed or damaged snapshot is never captured again.
 //   Source     nothing is captured while the source is not running, nor after too many failures.
 //   Pins       nothing of a snapshot that somebody uses is removed.
@@ -18,21 +18,21 @@
 
 namespace forkplane::snapshot {
 
-struct Goal {
+struct Desired {
   bool gone = false;       // being deleted
-  bool finalizer = false;  // ours is on the object
-  bool refused = false;    // asks for what is not supported
-  bool pinned = false;     // a fork or a VM uses it; looked up live when gone
+  bool finalizer = false;  // the object has our finalizer
+  bool refused = false;    // the spec asks for what is not supported
+  bool pinned = false;     // a Fork or a VM uses it; read from the store when `gone`
 };
 
-struct Sight {
-  bool committed = false;     // the directory is there, whole
-  bool damaged = false;       // it is there and cannot be read
+struct Observed {
+  bool committed = false;     // its directory is complete
+  bool damaged = false;       // its directory exists and cannot be read
   bool holds_memory = false;  // its hypervisor maps templates
   bool held = false;          // the holder has the template
   bool source_ready = false;  // the source runs and can be captured
   bool backoff = false;       // the last capture failed a moment ago
-  bool given_up = false;      // it failed too often
+  bool given_up = false;      // the capture failed too often
 };
 
 enum class Waiting : std::uint8_t {
@@ -55,18 +55,21 @@ struct Begin {
 struct Capture {
   static constexpr std::string_view kName = "capture";
 };
+// Writes memory and the description of the machine into the stage.
 struct WriteDown {
   static constexpr std::string_view kName = "write down";
-};  // memory and the description of the machine, into the stage
+};
 struct Commit {
   static constexpr std::string_view kName = "commit";
 };
+// Makes the captured memory the template.
 struct Keep {
   static constexpr std::string_view kName = "keep";
-};  // the captured memory becomes the template
+};
+// Makes the template from the file, when no holder has it (any more).
 struct LoadTemplate {
   static constexpr std::string_view kName = "load template";
-};  // from the file, when no holder has it (any more)
+};
 struct DropTemplate {
   static constexpr std::string_view kName = "drop template";
 };
@@ -87,6 +90,6 @@ struct Plan {
 };
 std::string ToString(const Plan& plan);
 
-Plan MakePlan(const Goal& goal, const Sight& sight);
+Plan MakePlan(const Desired& desired, const Observed& observed);
 
 }  // namespace forkplane::snapshot

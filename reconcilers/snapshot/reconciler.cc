@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/converge.h"
+#include "controller/runtime/plan_text.h"
+#include "controller/runtime/typed_object.h"
 #include "crd/json.h"
 #include "reconcilers/snapshot/report.h"
 
@@ -19,11 +22,6 @@ constexpr int kPassesMax = 4;
 constexpr int kStaleMax = 3;
 constexpr seconds kRetry{2};
 constexpr seconds kResync{30};
-
-bool IsStale(const Error& error) {
-  return error.code == Code::kNotFound || error.code == Code::kExists ||
-         error.code == Code::kConflict;
-}
 
 bool Captures(const Plan& plan) {
   return std::any_of(plan.actions.begin(), plan.actions.end(),
@@ -40,7 +38,7 @@ Next NextLook(Waiting waiting) {
       return Next::After(kRetry);
     case Waiting::kSource:
     case Waiting::kUsers:
-      return Next::After(seconds(5));  // changes wake us; this is for those that cannot
+      return Next::After(seconds(5));  // changes enqueue the key; this covers a missed one
     case Waiting::kNothing:
     case Waiting::kRefused:
     case Waiting::kGivenUp:
@@ -48,11 +46,6 @@ Next NextLook(Waiting waiting) {
       break;
   }
   return Next::After(kResync);
-}
-
-runtime::ObjectReference ReferenceTo(const crd::Snapshot& snapshot) {
-  return {std::string(crd::kApiVersion), std::string(crd::Snapshot::kKind), snapshot.metadata.ns,
-          snapshot.metadata.name, snapshot.metadata.uid};
 }
 
 }  // namespace
@@ -89,75 +82,75 @@ Result<Waiting> SnapshotReconciler::Converge(const std::shared_ptr<const crd::Sn
                                              SnapshotMemory& memory, const std::stop_token& stop) {
   int stale = 0;
   for (int round = 0;; ++round) {
-    ASSIGN_OR_RETURN(const Scene scene, Observe(deps_, snapshot, memory));
-    const Plan plan = MakePlan(scene.goal, scene.sight);
-    Say(scene, plan.waiting, Captures(plan), memory);
+    ASSIGN_OR_RETURN(const Context context, Observe(deps_, snapshot, memory));
+    const Plan plan = MakePlan(context.desired, context.observed);
+    WriteStatus(context, plan.waiting, Captures(plan), memory);
     if (plan.actions.empty() || round == kPassesMax) return plan.waiting;
-    const Status status = Execute(scene, plan, memory, stop);
+    const Status status = Execute(context, plan, memory, stop);
     if (status.ok() && EndsObject(plan)) return Waiting::kNothing;
     if (status.ok()) continue;
-    if (!IsStale(status.error()) || ++stale > kStaleMax) return status.error();
+    if (!runtime::IsStale(status.error().code) || ++stale > kStaleMax) return status.error();
   }
 }
 
-Status SnapshotReconciler::Execute(const Scene& scene, const Plan& plan, SnapshotMemory& memory,
+Status SnapshotReconciler::Execute(const Context& context, const Plan& plan, SnapshotMemory& memory,
                                    const std::stop_token& stop) {
-  Execution execution(deps_, scene, stop);
+  Execution execution(deps_, context, stop);
   for (const Action& action : plan.actions) {
     Status status =
         stop.stop_requested() ? Cancelled("the pass was stopped") : execution.Run(action);
     if (status.ok()) continue;
     execution.CleanUp();
     Error error = std::move(status).error().WithContext(ToString(action));
-    const bool counts = Captures(plan) && !IsStale(error) && error.code != Code::kCancelled;
+    const bool counts =
+        Captures(plan) && !runtime::IsStale(error.code) && error.code != Code::kCancelled;
     if (!counts) return error;
-    NoteFailure(scene, error, memory);
-    return OkStatus();  // the next look waits, or gives up
+    NoteFailure(context, error, memory);
+    return OkStatus();  // the next plan waits, or gives up
   }
   if (execution.captured()) {
-    deps_.events.Record(ReferenceTo(*scene.snapshot), runtime::EventType::kNormal, "Captured",
-                        "the snapshot is whole and its source runs on");
+    deps_.events.Record(runtime::ReferenceTo(*context.snapshot), runtime::EventType::kNormal,
+                        "Captured", "the snapshot is whole and its source runs on");
   }
   return OkStatus();
 }
 
-void SnapshotReconciler::NoteFailure(const Scene& scene, const Error& error,
+void SnapshotReconciler::NoteFailure(const Context& context, const Error& error,
                                      SnapshotMemory& memory) {
   memory.failures = error.code == Code::kInvalid ? kCapturesMax : memory.failures + 1;
   memory.not_before = deps_.clock.Now() + kRetry;
   memory.failure = error.message;
-  deps_.events.Record(ReferenceTo(*scene.snapshot), runtime::EventType::kWarning, "CaptureFailed",
-                      error.message);
+  deps_.events.Record(runtime::ReferenceTo(*context.snapshot), runtime::EventType::kWarning,
+                      "CaptureFailed", error.message);
 }
 
-void SnapshotReconciler::Say(const Scene& scene, Waiting waiting, bool capturing,
-                             const SnapshotMemory& memory) {
-  crd::Snapshot copy = *scene.snapshot;
-  copy.status = BuildStatus({scene, waiting, capturing, memory, deps_.host_name});
-  deps_.statuses.Want(KeyOf(copy), copy.metadata.uid, crd::DumpJson(copy.ToJson()["status"]));
+void SnapshotReconciler::WriteStatus(const Context& context, Waiting waiting, bool capturing,
+                                     const SnapshotMemory& memory) {
+  const crd::Snapshot& snapshot = *context.snapshot;
+  deps_.statuses.Want(runtime::KeyOf(snapshot), snapshot.metadata.uid,
+                      runtime::StatusText(snapshot, BuildStatus({context, waiting, capturing,
+                                                                 memory, deps_.host_name})));
 }
 
 Result<std::string> SnapshotReconciler::Explain(const std::string& key) {
   const std::shared_ptr<const crd::Snapshot> snapshot = deps_.snapshots.Get(key);
   if (!snapshot) return NotFound("snapshot " + key);
   const SnapshotMemory memory = MemoryOf(key, snapshot->metadata.uid);
-  ASSIGN_OR_RETURN(const Scene scene, Observe(deps_, snapshot, memory));
-  const Plan plan = MakePlan(scene.goal, scene.sight);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : plan.actions) actions.push_back(ToString(action));
+  ASSIGN_OR_RETURN(const Context context, Observe(deps_, snapshot, memory));
+  const Plan plan = MakePlan(context.desired, context.observed);
   const crd::Json json = {
       {"desired",
-       {{"gone", scene.goal.gone},
-        {"refused", scene.refusal ? scene.refusal->message : ""},
-        {"usedBy", scene.users}}},
+       {{"gone", context.desired.gone},
+        {"refused", context.refusal ? context.refusal->message : ""},
+        {"usedBy", context.users}}},
       {"observed",
-       {{"committed", scene.sight.committed},
-        {"damaged", scene.damage},
-        {"templateHeld", scene.sight.held},
-        {"source", scene.source_trouble ? scene.source_trouble->message : "ready"},
+       {{"committed", context.observed.committed},
+        {"damaged", context.damage},
+        {"templateHeld", context.observed.held},
+        {"source", context.source_obstacle ? context.source_obstacle->message : "ready"},
         {"failures", memory.failures},
         {"lastFailure", memory.failure}}},
-      {"plan", actions},
+      {"plan", runtime::ActionTexts(plan.actions)},
       {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
 }

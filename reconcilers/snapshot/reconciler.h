@@ -2,8 +2,8 @@
 // Key: "namespace/name".
 //
 // NOTE Threading: any number of workers; a capture holds its worker until it is on disk.
-// NOTE Restart: a capture that a crash interrupted is taken again from the beginning; its source is
-// let go on by its own loop.
+// NOTE Restart: a capture that a crash interrupted is taken again from the beginning. The
+// virtual_machine loop resumes its source.
 #pragma once
 
 #include <functional>
@@ -34,10 +34,11 @@ class SnapshotReconciler final : public runtime::Reconciler {
   void Remember(const std::string& key, const SnapshotMemory& memory) EXCLUDES(mu_);
   Result<Waiting> Converge(const std::shared_ptr<const crd::Snapshot>& snapshot,
                            SnapshotMemory& memory, const std::stop_token& stop);
-  Status Execute(const Scene& scene, const Plan& plan, SnapshotMemory& memory,
+  Status Execute(const Context& context, const Plan& plan, SnapshotMemory& memory,
                  const std::stop_token& stop);
-  void NoteFailure(const Scene& scene, const Error& error, SnapshotMemory& memory);
-  void Say(const Scene& scene, Waiting waiting, bool capturing, const SnapshotMemory& memory);
+  void NoteFailure(const Context& context, const Error& error, SnapshotMemory& memory);
+  void WriteStatus(const Context& context, Waiting waiting, bool capturing,
+                   const SnapshotMemory& memory);
 
   Deps deps_;
   Mutex mu_;

@@ -13,11 +13,11 @@ using crd::SnapshotPhase;
 namespace condition = crd::condition;
 
 SnapshotPhase PhaseOf(const Report& report) {
-  const Sight& sight = report.scene.sight;
-  if (report.scene.goal.refused || sight.damaged) return SnapshotPhase::kFailed;
-  if (sight.committed) return SnapshotPhase::kReady;
+  const Observed& observed = report.context.observed;
+  if (report.context.desired.refused || observed.damaged) return SnapshotPhase::kFailed;
+  if (observed.committed) return SnapshotPhase::kReady;
   if (report.capturing) return SnapshotPhase::kCapturing;
-  return sight.given_up ? SnapshotPhase::kFailed : SnapshotPhase::kPending;
+  return observed.given_up ? SnapshotPhase::kFailed : SnapshotPhase::kPending;
 }
 
 std::int64_t SizeOf(const storage::SnapshotManifest& manifest, std::string_view prefix) {
@@ -28,9 +28,9 @@ std::int64_t SizeOf(const storage::SnapshotManifest& manifest, std::string_view 
   return bytes;
 }
 
-// A committed snapshot says everything itself, whatever the status said before.
+// The status of a committed snapshot is made from its files alone.
 void FillFromFiles(const Report& report, crd::SnapshotStatus& status) {
-  const storage::SnapshotManifest& manifest = *report.scene.manifest;
+  const storage::SnapshotManifest& manifest = *report.context.manifest;
   status.size = crd::SnapshotSize{SizeOf(manifest, "memory"), SizeOf(manifest, "state"),
                                   SizeOf(manifest, "disk")};
   status.hypervisor = manifest.hypervisor;
@@ -43,9 +43,9 @@ void FillFromFiles(const Report& report, crd::SnapshotStatus& status) {
   status.parent = manifest.parent;
   status.digest = DigestOf(manifest);
   status.hosts = {{report.host_name, "Present"}};
-  if (report.scene.description) {
-    status.machine = report.scene.description->machine;
-    status.pause_milliseconds = report.scene.description->pause_milliseconds;
+  if (report.context.description) {
+    status.machine = report.context.description->machine;
+    status.pause_milliseconds = report.context.description->pause_milliseconds;
   }
 }
 
@@ -55,19 +55,19 @@ struct Why {
 };
 
 Why NotReady(const Report& report, SnapshotPhase phase) {
-  const Scene& scene = report.scene;
-  if (scene.goal.gone) {
-    if (scene.users.empty()) return {"Terminating", ""};
-    return {"InUse", fmt::format("kept until these are gone: {}", fmt::join(scene.users, ", "))};
+  const Context& context = report.context;
+  if (context.desired.gone) {
+    if (context.users.empty()) return {"Terminating", ""};
+    return {"InUse", fmt::format("kept until these are gone: {}", fmt::join(context.users, ", "))};
   }
-  if (scene.refusal) return {std::string(scene.refusal->reason), scene.refusal->message};
-  if (scene.sight.damaged) return {"Damaged", scene.damage};
+  if (context.refusal) return {std::string(context.refusal->reason), context.refusal->message};
+  if (context.observed.damaged) return {"Damaged", context.damage};
   if (phase == SnapshotPhase::kCapturing) return {"Capturing", ""};
-  if (scene.sight.given_up || report.waiting == Waiting::kBackoff) {
+  if (context.observed.given_up || report.waiting == Waiting::kBackoff) {
     return {"CaptureFailed", report.memory.failure};
   }
-  if (scene.source_trouble) {
-    return {std::string(scene.source_trouble->reason), scene.source_trouble->message};
+  if (context.source_obstacle) {
+    return {std::string(context.source_obstacle->reason), context.source_obstacle->message};
   }
   return {"Pending", ""};
 }
@@ -75,25 +75,26 @@ Why NotReady(const Report& report, SnapshotPhase phase) {
 }  // namespace
 
 crd::SnapshotStatus BuildStatus(const Report& report) {
-  const Scene& scene = report.scene;
-  const std::int64_t generation = scene.snapshot->metadata.generation;
+  const Context& context = report.context;
+  const std::int64_t generation = context.snapshot->metadata.generation;
   crd::SnapshotStatus status;
   status.observed_generation = generation;
   status.phase = PhaseOf(report);
-  if (scene.manifest) FillFromFiles(report, status);
-  status.used_by = scene.users;
+  if (context.manifest) FillFromFiles(report, status);
+  status.used_by = context.users;
   const auto add = [&](std::string_view type, bool yes, const Why& why) {
     status.conditions.push_back({std::string(type),
                                  yes ? ConditionStatus::kTrue : ConditionStatus::kFalse, why.reason,
                                  why.message, generation, ""});
   };
   const Why why = NotReady(report, status.phase);
-  const bool captured = scene.sight.committed;
+  const bool captured = context.observed.committed;
   add(condition::kCaptured, captured, captured ? Why{"Captured", ""} : why);
-  const bool ready = status.phase == SnapshotPhase::kReady && !scene.goal.gone;
-  const bool not_supported = scene.source_trouble && scene.source_trouble->reason == "NotSupported";
-  const bool stalled =
-      !scene.goal.gone && (status.phase == SnapshotPhase::kFailed || (!captured && not_supported));
+  const bool ready = status.phase == SnapshotPhase::kReady && !context.desired.gone;
+  const bool not_supported =
+      context.source_obstacle && context.source_obstacle->reason == "NotSupported";
+  const bool stalled = !context.desired.gone &&
+                       (status.phase == SnapshotPhase::kFailed || (!captured && not_supported));
   if (stalled) {
     add(condition::kStalled, true, why);
   } else if (!ready) {

@@ -1,4 +1,4 @@
-// The status of a Snapshot from what was seen: pure.
+// The status of a Snapshot from what was observed: pure.
 #pragma once
 
 #include "crd/snapshot.h"
@@ -8,9 +8,9 @@
 namespace forkplane::snapshot {
 
 struct Report {
-  const Scene& scene;
+  const Context& context;
   Waiting waiting = Waiting::kNothing;
-  bool capturing = false;  // the plan that is about to be executed takes it
+  bool capturing = false;  // the plan that is about to be executed captures it
   const SnapshotMemory& memory;
   std::string host_name;
 };

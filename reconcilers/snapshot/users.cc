@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "controller/runtime/typed_object.h"
 #include "crd/well_known.h"
 
 namespace forkplane::snapshot {
@@ -26,8 +27,8 @@ bool Names(const crd::ForkSource& source, const std::string& taken, const crd::O
   return by_source || taken == meta.name;
 }
 
-// One that is being deleted makes no VM any more; those it made count for themselves. (A foreground
-// deletion would otherwise wait for the snapshot, and the snapshot for it.)
+// A Fork that is being deleted is no user: it makes no VM any more, and a VM it made is a user
+// itself. Otherwise its foreground deletion would wait for the snapshot, and the snapshot for it.
 bool Uses(const crd::Fork& fork, const crd::Snapshot& snapshot) {
   return !fork.metadata.IsBeingDeleted() &&
          Names(fork.spec.source, fork.status.snapshot_name, snapshot.metadata) &&
@@ -55,8 +56,7 @@ Status ListInto(store::ObjectStore& store, const std::string& ns,
                 std::vector<std::shared_ptr<const T>>& values) {
   store::ListOptions options;
   options.ns = ns;
-  ASSIGN_OR_RETURN(const store::ListResult list,
-                   store.List({std::string(crd::kGroup), std::string(T::kPlural)}, options));
+  ASSIGN_OR_RETURN(const store::ListResult list, store.List(runtime::ResourceOf<T>(), options));
   for (const store::ObjectPtr& object : list.items) {
     ASSIGN_OR_RETURN(T value, T::FromText(object->text));
     values.push_back(std::make_shared<const T>(std::move(value)));

@@ -1,10 +1,10 @@
 // Who uses a snapshot: the VMs that were or will be restored from it, the Forks and ForkSets that
 // name it.
 //
-// NOTE No race with a deletion: whoever was created no later than the deletion was asked for is a
-// user, whoever came after is not, and refuses it (virtual_machine, fork). Both sides go by
-// the same two immutable timestamps, so neither needs to know what the other has seen. Before the
-// files go, users are read from the store itself, not from a cache.
+// NOTE No race with a deletion: an object created no later than the deletion was asked for is a
+// user. One created later is none, and its own loop (virtual_machine, fork) refuses the snapshot.
+// Both sides compare the same two immutable timestamps, so neither needs to know what the other has
+// observed. Before the files are removed, users are read from the store itself, not from a cache.
 #pragma once
 
 #include <memory>
@@ -22,13 +22,13 @@ struct Candidates {
   std::vector<std::shared_ptr<const crd::ForkSet>> fork_sets;
 };
 
-// All of the snapshot's namespace, as cached.
+// All objects of the snapshot's namespace, as cached.
 Candidates CachedCandidates(const Deps& deps, const std::string& ns);
 // The same, read from the store now.
 Result<Candidates> StoredCandidates(store::ObjectStore& store, const std::string& ns);
 
-// "Fork/a", "ForkSet/b", "VirtualMachine/c", sorted. While the snapshot is being deleted only those
-// who may hold it.
+// "Fork/a", "ForkSet/b", "VirtualMachine/c", sorted. While the snapshot is being deleted: only
+// those created before the deletion.
 std::vector<std::string> UsersOf(const crd::Snapshot& snapshot, const Candidates& candidates);
 
 }  // namespace forkplane::snapshot

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "controller/runtime/plan_text.h"
 #include "crd/json.h"
 
 namespace forkplane::snapshot_alias {
@@ -36,11 +37,9 @@ Result<runtime::Next> SnapshotAliasReconciler::Reconcile(const std::string& key,
 Result<std::string> SnapshotAliasReconciler::Explain(const std::string& key) {
   const Desired desired = Desire(key);
   const std::optional<runtime::AliasFacts> observed = facts_.Get(key);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : MakePlan(desired, observed)) actions.push_back(ToString(action));
   const crd::Json json = {{"desired", {{"restored", desired.restored}}},
                           {"observed", {{"strategy", observed ? observed->strategy : ""}}},
-                          {"plan", actions}};
+                          {"plan", runtime::ActionTexts(MakePlan(desired, observed))}};
   return crd::DumpJson(json);
 }
 

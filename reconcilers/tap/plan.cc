@@ -1,6 +1,7 @@
 #include "reconcilers/tap/plan.h"
 
 #include "controller/base/network_names.h"
+#include "controller/runtime/plan_text.h"
 
 namespace forkplane::tap {
 namespace {
@@ -9,42 +10,8 @@ using drivers::LinkKind;
 using drivers::ProgramState;
 using drivers::TapFile;
 
-std::string_view NameOf(const SetEntry&) { return "SetEntry"; }
-std::string_view NameOf(const CreateTap&) { return "CreateTap"; }
-std::string_view NameOf(const ReattachTap&) { return "ReattachTap"; }
-std::string_view NameOf(const AdoptTap&) { return "AdoptTap"; }
-std::string_view NameOf(const ForgetFile&) { return "ForgetFile"; }
-std::string_view NameOf(const DeleteTap&) { return "DeleteTap"; }
-std::string_view NameOf(const DeleteLink&) { return "DeleteLink"; }
-std::string_view NameOf(const SetName&) { return "SetName"; }
-std::string_view NameOf(const SetAlias&) { return "SetAlias"; }
-std::string_view NameOf(const SetMtu&) { return "SetMtu"; }
-std::string_view NameOf(const DisableIpv6&) { return "DisableIpv6"; }
-std::string_view NameOf(const SwitchOn&) { return "SwitchOn"; }
-std::string_view NameOf(const DeleteIngress&) { return "DeleteIngress"; }
-std::string_view NameOf(const AddClsact&) { return "AddClsact"; }
-std::string_view NameOf(const Attach& attach) {
-  return attach.direction == drivers::Direction::kIngress ? "AttachIngress" : "AttachEgress";
-}
-std::string_view NameOf(const DeleteRoot&) { return "DeleteRoot"; }
-std::string_view NameOf(const AddTbf&) { return "AddTbf"; }
-std::string_view NameOf(const SetDown&) { return "SetDown"; }
-std::string_view NameOf(const SetMaster&) { return "SetMaster"; }
-std::string_view NameOf(const SetPortUp&) { return "SetPortUp"; }
-std::string_view NameOf(const SetMac&) { return "SetMac"; }
-std::string_view NameOf(const SetUp&) { return "SetUp"; }
-std::string_view NameOf(const SetPortIsolation&) { return "SetPortIsolation"; }
-std::string_view NameOf(const AddHostRoute&) { return "AddHostRoute"; }
-std::string_view NameOf(const SetNeighbour&) { return "SetNeighbour"; }
-std::string_view NameOf(const DeleteHostRoute&) { return "DeleteHostRoute"; }
-std::string_view NameOf(const DeleteNeighbour&) { return "DeleteNeighbour"; }
-std::string_view NameOf(const DeleteEntry&) { return "DeleteEntry"; }
-
-int PidOf(const ReattachTap& action) { return action.pid; }
-int PidOf(const AdoptTap& action) { return action.pid; }
-template <typename T>
-int PidOf(const T&) {
-  return 0;
+std::string WithPid(std::string_view name, int pid) {
+  return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
 }
 
 // Everything else changes the device itself.
@@ -211,7 +178,7 @@ class Builder {
 
   // A TAP of a routed Network is the host's own link to its guest.
   void SwitchOnForwarding(bool fresh) {
-    for (const drivers::LinkSwitch which : drivers::kGuestLinkSwitches) {
+    for (const drivers::LinkSwitch which : drivers::WantedSwitches(want_.isolated)) {
       if (fresh || !is_.switches.contains(which)) Add(SwitchOn{which});
     }
   }
@@ -269,14 +236,14 @@ std::vector<Action> PlanRemoval(const Desired& desired, const Observed& observed
 
 }  // namespace
 
-std::string ToString(const Action& action) {
-  const auto name = std::visit([](const auto& a) { return NameOf(a); }, action);
-  if (const auto* on = std::get_if<SwitchOn>(&action)) {
-    return fmt::format("{} {}", name, ToString(on->which));
-  }
-  const int pid = std::visit([](const auto& a) { return PidOf(a); }, action);
-  return pid > 0 ? fmt::format("{} pid={}", name, pid) : std::string(name);
+std::string ReattachTap::Text() const { return WithPid("ReattachTap", pid); }
+std::string AdoptTap::Text() const { return WithPid("AdoptTap", pid); }
+std::string SwitchOn::Text() const { return fmt::format("SwitchOn {}", ToString(which)); }
+std::string Attach::Text() const {
+  return direction == drivers::Direction::kIngress ? "AttachIngress" : "AttachEgress";
 }
+
+std::string ToString(const Action& action) { return runtime::ActionText(action); }
 
 std::string_view PartOf(const Action& action) {
   return std::visit([](const auto& a) { return PartOfOne(a); }, action);

@@ -82,42 +82,94 @@ struct Observed {
   int vmm_pid = 0;
 };
 
-struct SetEntry {};
-struct CreateTap {};
+struct SetEntry {
+  static constexpr std::string_view kName = "SetEntry";
+};
+struct CreateTap {
+  static constexpr std::string_view kName = "CreateTap";
+};
 struct ReattachTap {
   int pid = 0;  // 0: behind the kept file
+  std::string Text() const;
 };
 struct AdoptTap {
   int pid = 0;
+  std::string Text() const;
 };
-struct ForgetFile {};
-struct DeleteTap {};
-struct DeleteLink {};  // something that is no TAP under our index
-struct SetName {};
-struct SetAlias {};
-struct SetMtu {};
-struct DisableIpv6 {};
+struct ForgetFile {
+  static constexpr std::string_view kName = "ForgetFile";
+};
+struct DeleteTap {
+  static constexpr std::string_view kName = "DeleteTap";
+};
+struct DeleteLink {  // something that is no TAP under our index
+  static constexpr std::string_view kName = "DeleteLink";
+};
+struct SetName {
+  static constexpr std::string_view kName = "SetName";
+};
+struct SetAlias {
+  static constexpr std::string_view kName = "SetAlias";
+};
+struct SetMtu {
+  static constexpr std::string_view kName = "SetMtu";
+};
+struct DisableIpv6 {
+  static constexpr std::string_view kName = "DisableIpv6";
+};
 struct SwitchOn {  // routed
   drivers::LinkSwitch which = drivers::LinkSwitch::kForwarding;
+  std::string Text() const;
 };
-struct DeleteIngress {};  // what stands where clsact should
-struct AddClsact {};
+struct DeleteIngress {  // what stands where clsact should
+  static constexpr std::string_view kName = "DeleteIngress";
+};
+struct AddClsact {
+  static constexpr std::string_view kName = "AddClsact";
+};
 struct Attach {
   drivers::Direction direction = drivers::Direction::kIngress;
+  std::string Text() const;
 };
-struct DeleteRoot {};
-struct AddTbf {};
-struct SetDown {};
-struct SetMaster {};
-struct SetPortUp {};
-struct SetMac {};  // TapMac; routed: that of the gateway, which the TAP is
-struct SetUp {};   // routed
-struct SetPortIsolation {};
-struct AddHostRoute {};
-struct SetNeighbour {};
-struct DeleteHostRoute {};
-struct DeleteNeighbour {};
-struct DeleteEntry {};
+struct DeleteRoot {
+  static constexpr std::string_view kName = "DeleteRoot";
+};
+struct AddTbf {
+  static constexpr std::string_view kName = "AddTbf";
+};
+struct SetDown {
+  static constexpr std::string_view kName = "SetDown";
+};
+struct SetMaster {
+  static constexpr std::string_view kName = "SetMaster";
+};
+struct SetPortUp {
+  static constexpr std::string_view kName = "SetPortUp";
+};
+struct SetMac {  // TapMac; routed: that of the gateway, which the TAP is
+  static constexpr std::string_view kName = "SetMac";
+};
+struct SetUp {
+  static constexpr std::string_view kName = "SetUp";
+};  // routed
+struct SetPortIsolation {
+  static constexpr std::string_view kName = "SetPortIsolation";
+};
+struct AddHostRoute {
+  static constexpr std::string_view kName = "AddHostRoute";
+};
+struct SetNeighbour {
+  static constexpr std::string_view kName = "SetNeighbour";
+};
+struct DeleteHostRoute {
+  static constexpr std::string_view kName = "DeleteHostRoute";
+};
+struct DeleteNeighbour {
+  static constexpr std::string_view kName = "DeleteNeighbour";
+};
+struct DeleteEntry {
+  static constexpr std::string_view kName = "DeleteEntry";
+};
 
 using Action =
     std::variant<SetEntry, CreateTap, ReattachTap, AdoptTap, ForgetFile, DeleteTap, DeleteLink,

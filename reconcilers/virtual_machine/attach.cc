@@ -19,7 +19,7 @@ bool Uses(const crd::VirtualMachine& vm, const std::string& network) {
       [&network](const crd::Interface& interface) { return interface.network == network; });
 }
 
-// Its status moves with every lease; only what a VM reads of it counts.
+// A Network's status changes with every lease; a VM reads only its spec and its deletion.
 bool Matters(const NetworkChange& change) {
   if (!change.before || !change.after) return true;
   return !(change.before->spec == change.after->spec) ||
@@ -82,7 +82,7 @@ std::shared_ptr<void> VirtualMachineReconciler::Attach(Enqueue enqueue) {
   handles->push_back(deps_.ledger.Subscribe([this, enqueue](const ledger::Change& change) {
     if (!change.owner_uid.empty()) return EnqueueUid(change.owner_uid, enqueue);
     if (change.kind != ledger::Change::Kind::kNetwork) return;
-    // A Network was leased: those who waited for it hold nothing yet.
+    // A Network was leased: the VMs that waited for it have no lease yet.
     for (const auto& vm : deps_.vms.List()) {
       const bool waits = Uses(*vm, change.network_name) && !deps_.ledger.GetVm(vm->metadata.uid);
       if (waits) enqueue(vm->metadata.Key());

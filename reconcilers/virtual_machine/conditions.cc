@@ -28,16 +28,16 @@ Answer No(std::string reason, std::string message = {}) {
   return {ConditionStatus::kFalse, std::move(reason), std::move(message)};
 }
 
-// Nothing blocks what runs already, but a spec it cannot follow is still said.
-const Block* BlockOf(const Scene& scene) {
-  if (!scene.desired.block) return nullptr;
-  const bool refused = scene.desired.block->reason == "NotSupported";
-  const bool starts = scene.desired.goal.power == Power::kRunning && !IsUp(scene);
-  return starts || refused ? &*scene.desired.block : nullptr;
+// A machine that runs is not blocked, but a spec that asks for what is not supported is reported.
+const Block* BlockOf(const Context& context) {
+  if (!context.desired.block) return nullptr;
+  const bool refused = context.desired.block->reason == "NotSupported";
+  const bool starts = context.desired.state.power == Power::kRunning && !IsUp(context);
+  return starts || refused ? &*context.desired.block : nullptr;
 }
 
-const Block* BlockOf(const Scene& scene, std::string_view type) {
-  const Block* block = BlockOf(scene);
+const Block* BlockOf(const Context& context, std::string_view type) {
+  const Block* block = BlockOf(context);
   return block != nullptr && block->condition == type ? block : nullptr;
 }
 
@@ -50,8 +50,15 @@ bool Names(const Error& error, std::string_view field) {
   return false;
 }
 
-// Of the host's CPUs or memory, which is a matter of placement.
-bool IsCompute(const Error& error) { return Names(error, "cpu") || Names(error, "memory"); }
+// The claim was refused for the host's CPUs, memory or uplink, which is a matter of placement.
+bool IsCompute(const Error& error) {
+  return Names(error, "cpu") || Names(error, "memory") || Names(error, "upload");
+}
+
+const char* InsufficientOf(const Error& error) {
+  if (Names(error, "cpu")) return "InsufficientCpu";
+  return Names(error, "memory") ? "InsufficientMemory" : "InsufficientUpload";
+}
 
 std::string ClaimReason(const Error& error) {
   switch (error.code) {
@@ -73,8 +80,7 @@ std::string ClaimReason(const Error& error) {
   return "ClaimFailed";
 }
 
-// The ledger knows the field of a claim; whoever reads the condition needs that of the spec, and
-// what to do.
+// The ledger names the field of a claim. The condition names the field of the spec and what to do.
 Answer ClaimRefused(const Error& error) {
   for (const Cause& cause : error.causes) {
     if (!cause.field.starts_with("interfaces[")) continue;
@@ -86,27 +92,28 @@ Answer ClaimRefused(const Error& error) {
 }
 
 Answer Scheduled(const Report& report) {
-  if (const Block* block = BlockOf(report.scene, condition::kScheduled)) return Blocked(*block);
+  if (const Block* block = BlockOf(report.context, condition::kScheduled)) return Blocked(*block);
   const std::optional<Error>& refused = report.memory.claim_error;
   if (refused && IsCompute(*refused)) {
-    return No(Names(*refused, "cpu") ? "InsufficientCpu" : "InsufficientMemory",
-              fmt::format("Host {} has no room: {}: stop others, or raise its spec.overcommit",
-                          report.scene.inputs.host_name, refused->message));
+    return No(InsufficientOf(*refused),
+              fmt::format("Host {} has no room: {}: stop others, ask for less, or raise its "
+                          "spec.overcommit",
+                          report.context.inputs.host_name, refused->message));
   }
-  return Yes("Bound", "to host " + report.scene.inputs.host_name);
+  return Yes("Bound", "to host " + report.context.inputs.host_name);
 }
 
 Answer SlotGranted(const Report& report) {
-  const Scene& scene = report.scene;
-  if (IsUp(scene)) return Yes("Released", "given back when the guest was resumed");
+  const Context& context = report.context;
+  if (IsUp(context)) return Yes("Released", "given back when the guest was resumed");
   const std::optional<Error>& refused = report.memory.claim_error;
   if (refused && Names(*refused, "restoreSlots")) {
     return No("InsufficientResources", refused->message);
   }
-  if (!scene.lease || !scene.lease->slot) {
+  if (!context.lease || !context.lease->slot) {
     return No("NotRequested", "asked for when everything else is in place");
   }
-  const ledger::SlotState& slot = *scene.lease->slot;
+  const ledger::SlotState& slot = *context.lease->slot;
   if (slot.granted) return Yes("Granted", "until the guest is resumed");
   const bool overdue = report.wall_now - slot.since > kSlotWaitMax;
   return No(overdue ? "SlotOverdue" : "WaitingForSlot",
@@ -116,24 +123,25 @@ Answer SlotGranted(const Report& report) {
 }
 
 Answer NetworkReady(const Report& report) {
-  const Scene& scene = report.scene;
-  if (const Block* block = BlockOf(scene, condition::kNetworkReady)) return Blocked(*block);
+  const Context& context = report.context;
+  if (const Block* block = BlockOf(context, condition::kNetworkReady)) return Blocked(*block);
   const std::optional<Error>& refused = report.memory.claim_error;
   if (refused && !IsCompute(*refused)) return ClaimRefused(*refused);
-  if (!scene.lease) return No("NotLeased", "no address is leased yet");
-  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
-    const runtime::InterfaceFacts& facts = scene.facts[i];
+  if (!context.lease) return No("NotLeased", "no address is leased yet");
+  for (std::size_t i = 0; i < context.facts.size(); ++i) {
+    const runtime::InterfaceFacts& facts = context.facts[i];
     if (facts.ready) continue;
     return No(facts.reason.empty() ? "WaitingForTap" : facts.reason,
-              fmt::format("interface {} is not in place yet", scene.lease->interfaces[i].name));
+              fmt::format("interface {} is not in place yet", context.lease->interfaces[i].name));
   }
   return Yes("InterfacesReady");
 }
 
-// Not False: the guest has all there is, and a link that comes up slower must not unready VMs.
-Answer Shaped(const Scene& scene) {
-  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
-    const runtime::InterfaceFacts& facts = scene.facts[i];
+// NetworkShaped stays True: the guest has all there is, and a link that comes up slower must not
+// make VMs unready.
+Answer Shaped(const Context& context) {
+  for (std::size_t i = 0; i < context.facts.size(); ++i) {
+    const runtime::InterfaceFacts& facts = context.facts[i];
     if (facts.beyond_kernel) {
       return Yes(
           "RateBounded",
@@ -142,78 +150,87 @@ Answer Shaped(const Scene& scene) {
                       "{} bit/s and "
                       "bursts of {} bytes towards the guest, {} to {} bit/s and {} bytes "
                       "from it",
-                      scene.lease->interfaces[i].name, facts.download_rate_bits_per_second,
+                      context.lease->interfaces[i].name, facts.download_rate_bits_per_second,
                       facts.download_burst_bytes, facts.upload_rate_bits_per_second,
                       facts.upload_ceil_bits_per_second, facts.upload_burst_bytes));
+    }
+    if (facts.short_of_guarantee) {
+      return Yes(
+          "GuaranteeShort",
+          fmt::format("interface {}: others are sure of the rest of the uplink, so of its "
+                      "upload rate it is sure of {} bit/s, and has up to {} while they leave "
+                      "it free: ask for less, or let others do so",
+                      context.lease->interfaces[i].name, facts.upload_rate_bits_per_second,
+                      facts.upload_ceil_bits_per_second));
     }
     if (!facts.above_capacity) continue;
     return Yes("RateAboveCapacity",
                fmt::format("interface {}: the upload rate is more than the uplink has, and was "
                            "lowered to its {} bit/s: ask for less, or correct the Host's "
                            "spec.uplinks[0].capacity.upload",
-                           scene.lease->interfaces[i].name, facts.upload_rate_bits_per_second));
+                           context.lease->interfaces[i].name, facts.upload_ceil_bits_per_second));
   }
   return Yes("Shaped");
 }
 
 Answer NetworkShaped(const Report& report) {
-  const Scene& scene = report.scene;
-  if (!scene.lease) return No("NotLeased", "there is no interface yet");
-  if (IsShaped(scene)) return Shaped(scene);
+  const Context& context = report.context;
+  if (!context.lease) return No("NotLeased", "there is no interface yet");
+  if (IsShaped(context)) return Shaped(context);
   const VmMemory& memory = report.memory;
   const bool young =
       !memory.was_shaped && (!memory.unshaped || report.now - *memory.unshaped < kShapedUnknownMax);
   if (young) return {ConditionStatus::kUnknown, "Pending"};
-  for (std::size_t i = 0; i < scene.facts.size(); ++i) {
-    if (scene.facts[i].shaped) continue;
-    std::string reason = scene.facts[i].shaped_reason;
-    // Nobody shapes what has no TAP yet.
-    if (reason.empty()) reason = scene.facts[i].ready ? "NotShaped" : "WaitingForTap";
+  for (std::size_t i = 0; i < context.facts.size(); ++i) {
+    if (context.facts[i].shaped) continue;
+    std::string reason = context.facts[i].shaped_reason;
+    // An interface without a TAP cannot be shaped yet.
+    if (reason.empty()) reason = context.facts[i].ready ? "NotShaped" : "WaitingForTap";
     return No(std::move(reason),
               fmt::format("interface {} does not have its rates: it is held to unshapedRate",
-                          scene.lease->interfaces[i].name));
+                          context.lease->interfaces[i].name));
   }
   return No("NotShaped");
 }
 
 Answer Restored(const Report& report) {
-  const Scene& scene = report.scene;
-  if (const Block* block = BlockOf(scene, condition::kRestored)) return Blocked(*block);
-  if (scene.sight.run_boots) return Yes("Booted", "restarted by booting (spec.restartMode)");
-  if (IsUp(scene)) return Yes("Resumed");
+  const Context& context = report.context;
+  if (const Block* block = BlockOf(context, condition::kRestored)) return Blocked(*block);
+  if (context.observed.run_boots) return Yes("Booted", "restarted by booting (spec.restartMode)");
+  if (IsUp(context)) return Yes("Resumed");
   if (!report.memory.failure.empty()) {
     return No(report.memory.failure_reason, report.memory.failure);
   }
-  if (scene.sight.recorded) return Yes("Resumed", "and ended since");
+  if (context.observed.recorded) return Yes("Resumed", "and ended since");
   return No("Waiting", fmt::format("for: {}", ToString(report.waiting)));
 }
 
-Answer Ended(const Scene& scene) {
-  if (scene.sight.exited_clean) {
+Answer Ended(const Context& context) {
+  if (context.observed.exited_clean) {
     return No("GuestShutdown", "the guest switched itself off; restartPolicy leaves it so");
   }
   return No("Exited", "the VMM ended unexpectedly; restartPolicy leaves it so");
 }
 
 Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& conditions) {
-  const Scene& scene = report.scene;
+  const Context& context = report.context;
   if (phase == crd::VmPhase::kTerminating) return No("Terminating");
-  if (const Block* block = BlockOf(scene)) return Blocked(*block);
-  if (!report.memory.trouble.empty()) return No("LastPassFailed", report.memory.trouble);
+  if (const Block* block = BlockOf(context)) return Blocked(*block);
+  if (!report.memory.pass_error.empty()) return No("LastPassFailed", report.memory.pass_error);
   if (report.waiting == Waiting::kGrace) {
     return No("Stopping",
               "the guest was asked to switch itself off and has "
               "spec.terminationGracePeriodSeconds for it");
   }
-  if (scene.desired.drained && phase == crd::VmPhase::kStopped) {
+  if (context.desired.drained && phase == crd::VmPhase::kStopped) {
     return No("HostDrained",
               fmt::format("spec.drain of Host {} is Stop: it starts again when that is None",
-                          scene.inputs.host_name));
+                          context.inputs.host_name));
   }
-  if (scene.desired.goal.power == Power::kStopped) {
+  if (context.desired.state.power == Power::kStopped) {
     return phase == crd::VmPhase::kStopped ? Yes("Stopped") : No("Stopping");
   }
-  if (report.waiting == Waiting::kEnded) return Ended(scene);
+  if (report.waiting == Waiting::kEnded) return Ended(context);
   if (phase != crd::VmPhase::kRunning && !report.memory.failure.empty()) {
     return No(report.memory.failure_reason, report.memory.failure);
   }
@@ -230,29 +247,30 @@ Answer Ready(const Report& report, crd::VmPhase phase, const crd::Conditions& co
 }
 
 bool IsStalled(const Report& report) {
-  const Scene& scene = report.scene;
-  const Block* block = BlockOf(scene);
+  const Context& context = report.context;
+  const Block* block = BlockOf(context);
   if (block != nullptr && block->terminal) return true;
   const std::optional<Error>& refused = report.memory.claim_error;
   if (refused && refused->code == Code::kExhausted &&
-      scene.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast) {
+      context.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast) {
     return true;
   }
-  return report.memory.refused_generation == scene.vm().metadata.generation ||
-         (report.waiting == Waiting::kEnded && !scene.sight.exited_clean);
+  return report.memory.refused_generation == context.vm().metadata.generation ||
+         (report.waiting == Waiting::kEnded && !context.observed.exited_clean);
 }
 
-// What runs is not what the spec says: whether the next start brings it, or what stands against.
-std::optional<Answer> RestartRequired(const Scene& scene) {
-  if (!IsUp(scene) || !scene.inputs.run) return std::nullopt;
-  const crd::VirtualMachineSpec& spec = scene.vm().spec;
+// The machine does not run as the spec says. The answer tells whether the next start changes that,
+// or what prevents it.
+std::optional<Answer> RestartRequired(const Context& context) {
+  if (!IsUp(context) || !context.inputs.run) return std::nullopt;
+  const crd::VirtualMachineSpec& spec = context.vm().spec;
   const vmm::Capabilities* hypervisor =
-      FindHypervisor(scene.inputs, scene.desired.blueprint.hypervisor);
+      FindCapabilities(context.inputs, context.desired.blueprint.hypervisor);
   const std::vector<std::string> fields =
-      Differences(*scene.inputs.run, spec, MemoryBytes(spec, hypervisor));
+      Differences(*context.inputs.run, spec, MemoryBytes(spec, hypervisor));
   if (fields.empty()) return std::nullopt;
   const std::string list = fmt::format("{}", fmt::join(fields, ", "));
-  const std::optional<Block>& block = scene.desired.block;
+  const std::optional<Block>& block = context.desired.block;
   if (block && block->terminal) {
     return Yes(std::string(block->reason),
                fmt::format("{}: the next start would be refused: {}", list, block->message));
@@ -266,8 +284,8 @@ std::optional<Answer> RestartRequired(const Scene& scene) {
   return Yes("SpecChanged", fmt::format("applies at the next start: {}", list));
 }
 
-bool LostNetwork(const Scene& scene) {
-  for (const runtime::InterfaceFacts& facts : scene.facts) {
+bool LostNetwork(const Context& context) {
+  for (const runtime::InterfaceFacts& facts : context.facts) {
     if (facts.reason == condition::kNetworkLost) return true;
   }
   return false;
@@ -290,19 +308,19 @@ class Builder {
 }  // namespace
 
 crd::Conditions ConditionsOf(const Report& report, crd::VmPhase phase) {
-  const Scene& scene = report.scene;
-  Builder builder(scene.vm().metadata.generation);
+  const Context& context = report.context;
+  Builder builder(context.vm().metadata.generation);
   builder.Add(condition::kScheduled, Scheduled(report));
-  if (scene.vm().spec.restore_from && !scene.sight.run_boots) {
+  if (context.vm().spec.restore_from && !context.observed.run_boots) {
     builder.Add(condition::kSlotGranted, SlotGranted(report));
   }
   builder.Add(condition::kNetworkReady, NetworkReady(report));
   builder.Add(condition::kNetworkShaped, NetworkShaped(report));
-  if (scene.vm().spec.restore_from) builder.Add(condition::kRestored, Restored(report));
-  if (std::optional<Answer> required = RestartRequired(scene)) {
+  if (context.vm().spec.restore_from) builder.Add(condition::kRestored, Restored(report));
+  if (std::optional<Answer> required = RestartRequired(context)) {
     builder.Add(condition::kRestartRequired, *std::move(required));
   }
-  if (LostNetwork(scene)) {
+  if (LostNetwork(context)) {
     builder.Add(condition::kNetworkLost, Yes("TapNotHealed", "a TAP could not be put back"));
   }
   Answer ready = Ready(report, phase, builder.conditions());

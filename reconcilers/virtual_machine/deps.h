@@ -34,12 +34,13 @@ struct Deps {
   runtime::InterfaceFactBoard& interface_facts;
   runtime::VmmFactBoard& vmm_facts;
   runtime::AliasFactBoard& alias_facts;
+  runtime::UplinkFactBoard& uplink_facts;
   runtime::ComputeBudget& compute;
   runtime::StatusWriter& statuses;
   runtime::EventRecorder& events;
   Clock& clock;
   std::string host_name;
-  runtime::ComputeAmount capacity = {};  // of the host; 0: not known
+  runtime::ComputeAmount capacity = {};  // of the host, without its uplink's; 0: not known
 };
 
 }  // namespace forkplane::virtual_machine

@@ -30,19 +30,19 @@ bool IsDrained(const Inputs& inputs) {
          inputs.vm->spec.power_state == crd::PowerState::kRunning;
 }
 
-Goal GoalOf(const Inputs& inputs) {
+DesiredState StateOf(const Inputs& inputs) {
   const crd::VirtualMachine& vm = *inputs.vm;
-  Goal goal;
-  goal.power = Power::kRunning;
-  if (vm.spec.power_state == crd::PowerState::kStopped) goal.power = Power::kStopped;
-  if (IsDrained(inputs)) goal.power = Power::kStopped;
-  if (vm.metadata.IsBeingDeleted()) goal.power = Power::kGone;
-  goal.finalizer = vm.metadata.HasFinalizer(crd::kVmFinalizer);
-  goal.restore = Restores(inputs);
-  goal.discard_directory = goal.restore;
-  goal.restart = vm.spec.EffectiveRestartPolicy();
-  goal.grace = milliseconds(seconds(vm.spec.termination_grace_period_seconds));
-  return goal;
+  DesiredState state;
+  state.power = Power::kRunning;
+  if (vm.spec.power_state == crd::PowerState::kStopped) state.power = Power::kStopped;
+  if (IsDrained(inputs)) state.power = Power::kStopped;
+  if (vm.metadata.IsBeingDeleted()) state.power = Power::kGone;
+  state.finalizer = vm.metadata.HasFinalizer(crd::kVmFinalizer);
+  state.restore = Restores(inputs);
+  state.discard_directory = state.restore;
+  state.restart = vm.spec.EffectiveRestartPolicy();
+  state.grace = milliseconds(seconds(vm.spec.termination_grace_period_seconds));
+  return state;
 }
 
 std::string NextHypervisor(const Inputs& inputs, bool restore) {
@@ -59,8 +59,10 @@ Blueprint BlueprintOf(const Inputs& inputs, bool restore) {
   Blueprint blueprint;
   blueprint.hypervisor = NextHypervisor(inputs, restore);
   blueprint.cpus = spec.cpus;
-  const vmm::Capabilities* capabilities = FindHypervisor(inputs, blueprint.hypervisor);
+  const vmm::Capabilities* capabilities = FindCapabilities(inputs, blueprint.hypervisor);
   blueprint.memory_bytes = MemoryBytes(spec, capabilities);
+  blueprint.upload_bits_per_second =
+      GuaranteedUpload(spec, inputs.networks, inputs.capacity.upload_bits_per_second);
   blueprint.boot = spec.boot;
   if (restore && inputs.manifest) {
     blueprint.cpus = inputs.manifest->cpus;
@@ -79,7 +81,7 @@ Blueprint BlueprintOf(const Inputs& inputs, bool restore) {
   return blueprint;
 }
 
-// Only asked for when nothing blocks: every Network is there and every address is one.
+// The caller has found no obstacle: every Network exists and every address is valid.
 std::vector<ledger::InterfaceClaim> ClaimsOf(const Inputs& inputs) {
   std::vector<ledger::InterfaceClaim> claims;
   for (const crd::Interface& interface : inputs.vm->spec.interfaces) {
@@ -105,10 +107,10 @@ std::uint64_t MemoryBytes(const crd::VirtualMachineSpec& spec,
 Desired Desire(const Inputs& inputs) {
   Desired desired;
   desired.drained = IsDrained(inputs);
-  desired.goal = GoalOf(inputs);
-  desired.blueprint = BlueprintOf(inputs, desired.goal.restore);
-  desired.block = FindObstacle(inputs, desired.goal.restore, desired.blueprint);
-  desired.goal.blocked = desired.block.has_value();
+  desired.state = StateOf(inputs);
+  desired.blueprint = BlueprintOf(inputs, desired.state.restore);
+  desired.block = FindObstacle(inputs, desired.state.restore, desired.blueprint);
+  desired.state.blocked = desired.block.has_value();
   if (!desired.block) desired.claims = ClaimsOf(inputs);
   return desired;
 }
@@ -116,7 +118,24 @@ Desired Desire(const Inputs& inputs) {
 runtime::ComputeLimit LimitOf(const Inputs& inputs) {
   if (!inputs.host) return {};
   const crd::Overcommit& overcommit = inputs.host->spec.overcommit;
-  return runtime::LimitOf(inputs.capacity, overcommit.cpu, overcommit.memory);
+  const std::optional<double> upload = inputs.capacity.upload_bits_per_second > 0
+                                           ? std::optional(overcommit.network)
+                                           : std::nullopt;  // until the host loop publishes it
+  return runtime::LimitOf(inputs.capacity, {overcommit.cpu, overcommit.memory, upload});
+}
+
+std::int64_t GuaranteedUpload(const crd::VirtualMachineSpec& spec, const Networks& networks,
+                              std::int64_t uplink_bits_per_second) {
+  std::int64_t sum = 0;
+  for (const crd::Interface& interface : spec.interfaces) {
+    const auto network = networks.find(interface.network);
+    const crd::Bandwidth bandwidth = crd::EffectiveBandwidth(
+        interface, network == networks.end() ? nullptr : network->second.get());
+    if (!bandwidth.upload || !bandwidth.upload->rate) continue;
+    const std::int64_t rate = bandwidth.upload->rate->Value();
+    sum += uplink_bits_per_second > 0 ? std::min(rate, uplink_bits_per_second) : rate;
+  }
+  return sum;
 }
 
 std::string CurrentHypervisor(const Inputs& inputs) {

@@ -7,7 +7,9 @@
 
 #include "controller/base/check.h"
 #include "controller/base/foreign_text.h"
+#include "controller/runtime/converge.h"
 #include "controller/runtime/finalizer.h"
+#include "controller/runtime/typed_object.h"
 #include "crd/well_known.h"
 #include "reconcilers/virtual_machine/report.h"
 
@@ -21,22 +23,17 @@ constexpr milliseconds kRetryFirst{250};
 constexpr milliseconds kRetryMax{60'000};
 constexpr int kDoublingsMax = 10;
 
-// What was there before it was asked for took no time: a daemon that starts again finds the slot
-// granted, and claims the rest after it.
+// The result is 0 when `to` lies before `from`: a daemon that starts again finds the slot granted
+// before it claims the rest.
 std::int64_t Milliseconds(MonotonicTime from, MonotonicTime to) {
   return std::max<std::int64_t>(duration_cast<milliseconds>(to - from).count(), 0);
 }
 
-// Actions whose failure is a failed start: counted, shown, retried later.
+// The failure of such an action is a failed start, which is counted, shown and retried later.
 bool Starts(const Action& action) {
   return std::holds_alternative<CreateDirectory>(action) ||
          std::holds_alternative<Launch>(action) || std::holds_alternative<Load>(action) ||
          std::holds_alternative<Resume>(action);
-}
-
-bool IsStale(const Error& error) {
-  return error.code == Code::kNotFound || error.code == Code::kExists ||
-         error.code == Code::kConflict;
 }
 
 }  // namespace
@@ -78,29 +75,29 @@ Outcome Execution::Settle(const Action& action, Status status) {
     memory_.claim_error = error_;
     return Outcome::kWait;
   }
-  if (IsStale(*error_)) return Outcome::kStale;
+  if (runtime::IsStale(error_->code)) return Outcome::kStale;
   if (error_->code == Code::kCancelled) return Outcome::kFailed;
   return NoteIfStart(action) ? Outcome::kWait : Outcome::kFailed;
 }
 
 bool Execution::NoteIfStart(const Action& action) {
   if (!Starts(action)) return false;
-  NoteFailure(scene_.desired.goal.restore ? "RestoreFailed" : "StartFailed", *error_);
+  NoteFailure(context_.desired.state.restore ? "RestoreFailed" : "StartFailed", *error_);
   return true;
 }
 
-store::ObjectKey Execution::key() const { return KeyOf(scene_.vm()); }
+store::ObjectKey Execution::key() const { return runtime::KeyOf(context_.vm()); }
 
 vmm::Hypervisor& Execution::NextDriver() const {
-  for (vmm::Hypervisor* hypervisor : deps_.hypervisors) {
-    if (hypervisor->capabilities().name == scene_.desired.blueprint.hypervisor) return *hypervisor;
-  }
-  CheckFailed("the blueprint's hypervisor exists", scene_.desired.blueprint.hypervisor);
+  vmm::Hypervisor* found =
+      vmm::FindHypervisor(deps_.hypervisors, context_.desired.blueprint.hypervisor);
+  if (found != nullptr) return *found;
+  CheckFailed("the blueprint's hypervisor exists", context_.desired.blueprint.hypervisor);
 }
 
-// What Launch began in this plan belongs to the next driver already.
+// A process that Launch began in this plan belongs to the next driver.
 vmm::Hypervisor& Execution::CurrentDriver() const {
-  return launched_ ? NextDriver() : *scene_.hypervisor;
+  return launched_ ? NextDriver() : *context_.hypervisor;
 }
 
 // ---- store and ledger
@@ -111,20 +108,20 @@ Status Execution::Do(const AddFinalizer& /*action*/) {
 
 Status Execution::Do(const RemoveFinalizer& /*action*/) {
   RETURN_IF_ERROR(runtime::RemoveFinalizer(deps_.store, key(), uid(), crd::kVmFinalizer));
-  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Deleted",
+  deps_.events.Record(runtime::ReferenceTo(context_.vm()), runtime::EventType::kNormal, "Deleted",
                       "its machine, directory and leases are gone from this host");
   return OkStatus();
 }
 
 Status Execution::Do(const Claim& action) {
-  const crd::ObjectMeta& meta = scene_.vm().metadata;
+  const crd::ObjectMeta& meta = context_.vm().metadata;
   ledger::VmClaim claim;
   claim.owner = {meta.uid, meta.ns, meta.name};
-  claim.interfaces = scene_.desired.claims;
-  if (action.slot) claim.slot_pool = scene_.desired.blueprint.hypervisor;
-  claim.fail_fast = scene_.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast;
+  claim.interfaces = context_.desired.claims;
+  if (action.slot) claim.slot_pool = context_.desired.blueprint.hypervisor;
+  claim.fail_fast = context_.vm().spec.admission_policy == crd::AdmissionPolicy::kFailFast;
   RETURN_IF_ERROR(
-      deps_.compute.Reserve(uid(), scene_.desired.blueprint.Compute(), LimitOf(scene_.inputs)));
+      deps_.compute.Reserve(uid(), context_.desired.blueprint.Compute(), LimitOf(context_.inputs)));
   if (Result<ledger::VmLease> lease = deps_.ledger.Claim(claim); !lease.ok()) {
     deps_.compute.Free(uid());  // others need not wait for what this one waits for
     return std::move(lease).error();
@@ -146,16 +143,16 @@ Status Execution::Do(const FreeSlot& /*action*/) {
 
 Status Execution::Do(const SetVmm& /*action*/) {
   const std::optional<process::ProcessRecord>& record =
-      launched_ ? launched_ : scene_.machine.process;
+      launched_ ? launched_ : context_.machine.process;
   if (!record) return Conflict("set vmm: the process is gone");
-  return deps_.ledger.SetVmm(uid(), ToLedger(*record, scene_.lease->cgroup));
+  return deps_.ledger.SetVmm(uid(), ToLedger(*record, context_.lease->cgroup));
 }
 
 Status Execution::Do(const ClearVmm& /*action*/) {
   RETURN_IF_ERROR(deps_.ledger.ClearVmm(uid()));
   memory_.end_noted = false;
-  if (scene_.desired.goal.power == Power::kStopped) {
-    deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Stopped",
+  if (context_.desired.state.power == Power::kStopped) {
+    deps_.events.Record(runtime::ReferenceTo(context_.vm()), runtime::EventType::kNormal, "Stopped",
                         "its VMM has ended, as spec.powerState asks");
   }
   return OkStatus();
@@ -166,7 +163,7 @@ Status Execution::Do(const Release& /*action*/) { return deps_.ledger.Release(ui
 // ---- directory
 
 Status Execution::Do(const CreateDirectory& /*action*/) {
-  return deps_.storage.CreateVmDirectory(uid(), scene_.lease->vmm_uid);
+  return deps_.storage.CreateVmDirectory(uid(), context_.lease->vmm_uid);
 }
 
 Status Execution::Do(const RemoveDirectory& /*action*/) {
@@ -174,7 +171,7 @@ Status Execution::Do(const RemoveDirectory& /*action*/) {
 }
 
 Status Execution::Do(const WriteRun& action) {
-  const Blueprint& blueprint = scene_.desired.blueprint;
+  const Blueprint& blueprint = context_.desired.blueprint;
   RunRecord record;
   record.boots = action.boots;
   record.hypervisor = blueprint.hypervisor;
@@ -185,28 +182,28 @@ Status Execution::Do(const WriteRun& action) {
 }
 
 Status Execution::Do(const RecordExit& /*action*/) {
-  if (!scene_.lease->vmm) return OkStatus();
-  return WriteExitedClean(deps_.storage, uid(), *scene_.lease->vmm);
+  if (!context_.lease->vmm) return OkStatus();
+  return WriteExitedClean(deps_.storage, uid(), *context_.lease->vmm);
 }
 
 // ---- machine
 
 vmm::RestoreSource Execution::RestoreSource() const {
-  const Blueprint& blueprint = scene_.desired.blueprint;
+  const Blueprint& blueprint = context_.desired.blueprint;
   return {deps_.storage.SnapshotDirectory(blueprint.snapshot_uid) + "/state",
-          scene_.files.memory.get(), blueprint.state_format};
+          context_.files.memory.get(), blueprint.state_format};
 }
 
 Result<vmm::MachineSpec> Execution::MachineSpec(std::vector<UniqueFd>& taps) const {
-  const Blueprint& blueprint = scene_.desired.blueprint;
+  const Blueprint& blueprint = context_.desired.blueprint;
   const vmm::Capabilities& capabilities = NextDriver().capabilities();
   vmm::MachineSpec spec;
-  spec.ref = scene_.ref;
-  spec.user = scene_.lease->vmm_uid;
-  spec.group = scene_.lease->vmm_uid;
+  spec.ref = context_.ref;
+  spec.user = context_.lease->vmm_uid;
+  spec.group = context_.lease->vmm_uid;
   spec.cpus = static_cast<int>(blueprint.cpus);
   spec.memory_bytes = blueprint.memory_bytes;
-  for (const ledger::InterfaceLease& lease : scene_.lease->interfaces) {
+  for (const ledger::InterfaceLease& lease : context_.lease->interfaces) {
     vmm::Interface interface { lease.name, ToString(lease.inner_mac) };
     if (capabilities.needs_tap && capabilities.passes_tap_fd) {
       ASSIGN_OR_RETURN(UniqueFd tap, deps_.taps.Dup(lease.number));
@@ -215,14 +212,14 @@ Result<vmm::MachineSpec> Execution::MachineSpec(std::vector<UniqueFd>& taps) con
     }
     spec.interfaces.push_back(std::move(interface));
   }
-  if (scene_.desired.goal.restore) {
+  if (context_.desired.state.restore) {
     spec.restore = RestoreSource();
     return spec;
   }
-  vmm::BootSource boot{scene_.files.kernel.get(), scene_.files.initramfs.get(),
+  vmm::BootSource boot{context_.files.kernel.get(), context_.files.initramfs.get(),
                        blueprint.boot.cmdline};
-  if (!scene_.lease->interfaces.empty()) {
-    const ledger::InterfaceLease& first = scene_.lease->interfaces.front();
+  if (!context_.lease->interfaces.empty()) {
+    const ledger::InterfaceLease& first = context_.lease->interfaces.front();
     const auto network = deps_.ledger.GetNetwork(first.network_uid);
     if (!network) return NotFound("launch: the network's lease is gone");
     boot.cmdline =
@@ -241,20 +238,20 @@ Status Execution::Do(const Launch& /*action*/) {
   memory_.timings.spawn = Milliseconds(begun, deps_.clock.Now());
   launched_ = record;
   NoteStarted(record);
-  if (!scene_.desired.goal.restore) NoteResumed();
+  if (!context_.desired.state.restore) NoteResumed();
   return OkStatus();
 }
 
 Status Execution::Do(const Load& /*action*/) {
   const MonotonicTime begun = deps_.clock.Now();
-  RETURN_IF_ERROR(CurrentDriver().Load(scene_.ref, RestoreSource(), stop_));
+  RETURN_IF_ERROR(CurrentDriver().Load(context_.ref, RestoreSource(), stop_));
   memory_.timings.load = Milliseconds(begun, deps_.clock.Now());
   return OkStatus();
 }
 
 Status Execution::Do(const Resume& /*action*/) {
   const MonotonicTime begun = deps_.clock.Now();
-  RETURN_IF_ERROR(CurrentDriver().Resume(scene_.ref));
+  RETURN_IF_ERROR(CurrentDriver().Resume(context_.ref));
   if (launched_) {
     memory_.timings.resume = Milliseconds(begun, deps_.clock.Now());
     NoteResumed();
@@ -263,34 +260,34 @@ Status Execution::Do(const Resume& /*action*/) {
 }
 
 Status Execution::Do(const Adopt& /*action*/) {
-  if (!scene_.machine.process) return OkStatus();  // a driver without processes
-  const process::ProcessRecord& record = *scene_.machine.process;
-  ASSIGN_OR_RETURN(const bool ours, CurrentDriver().Adopt(scene_.ref, record));
+  if (!context_.machine.process) return OkStatus();  // a driver without processes
+  const process::ProcessRecord& record = *context_.machine.process;
+  ASSIGN_OR_RETURN(const bool ours, CurrentDriver().Adopt(context_.ref, record));
   if (!ours) return Unavailable("adopt: what answers is not this machine");
   NoteStarted(record);
   return OkStatus();
 }
 
 Status Execution::Do(const BeginStop& /*action*/) {
-  if (!scene_.machine.process) return Conflict("begin stop: the process is gone");
-  // As the file keeps it.
+  if (!context_.machine.process) return Conflict("begin stop: the process is gone");
+  // The file keeps milliseconds; both sides must have the same time.
   const MonotonicTime now = std::chrono::floor<milliseconds>(deps_.clock.Now());
-  RETURN_IF_ERROR(WriteStop(deps_.storage, uid(), *scene_.machine.process, now));
+  RETURN_IF_ERROR(WriteStop(deps_.storage, uid(), *context_.machine.process, now));
   stop_begun_ = now;
   NoteStopping();
   return OkStatus();
 }
 
 Status Execution::Do(const AskPowerOff& /*action*/) {
-  RETURN_IF_ERROR(CurrentDriver().AskPowerOff(scene_.ref));
-  memory_.asked = stop_begun_ ? stop_begun_ : scene_.sight.stopping;
+  RETURN_IF_ERROR(CurrentDriver().AskPowerOff(context_.ref));
+  memory_.asked = stop_begun_ ? stop_begun_ : context_.observed.stopping;
   return OkStatus();
 }
 
 Status Execution::Do(const Quit& /*action*/) {
-  RETURN_IF_ERROR(CurrentDriver().Quit(scene_.ref));
+  RETURN_IF_ERROR(CurrentDriver().Quit(context_.ref));
   memory_.watched.reset();
-  if (!stop_begun_ && !scene_.sight.stopping) NoteStopping();
+  if (!stop_begun_ && !context_.observed.stopping) NoteStopping();
   return OkStatus();
 }
 
@@ -298,8 +295,8 @@ Status Execution::Do(const Quit& /*action*/) {
 
 void Execution::NoteStarted(const process::ProcessRecord& record) {
   memory_.watched = record;
-  // A found process keeps the time its status shows.
-  const std::optional<crd::VmmStatus>& shown = scene_.vm().status.vmm;
+  // A process that was found running keeps the start time of its status.
+  const std::optional<crd::VmmStatus>& shown = context_.vm().status.vmm;
   const bool known = !launched_ && shown && shown->pid == record.pid;
   memory_.started = known ? shown->start_time : FormatTime(deps_.clock.WallNow());
 }
@@ -310,35 +307,36 @@ void Execution::NoteResumed() {
   if (memory_.claimed && memory_.network_ready) {
     timings.network = Milliseconds(*memory_.claimed, *memory_.network_ready);
   }
-  if (memory_.claimed && memory_.granted && scene_.desired.goal.restore) {
+  if (memory_.claimed && memory_.granted && context_.desired.state.restore) {
     timings.slot_wait = Milliseconds(*memory_.claimed, *memory_.granted);
   }
   timings.total = Milliseconds(memory_.seen, now);
   memory_.running = now;
   memory_.failure.clear();
   memory_.failure_reason.clear();
-  const bool restored = scene_.desired.goal.restore;
-  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal,
+  const bool restored = context_.desired.state.restore;
+  deps_.events.Record(runtime::ReferenceTo(context_.vm()), runtime::EventType::kNormal,
                       restored ? "Restored" : "Started",
                       restored ? "the guest was resumed from its snapshot" : "the guest boots");
 }
 
 void Execution::NoteStopping() {
-  const Power power = scene_.desired.goal.power;
+  const Power power = context_.desired.state.power;
   const char* why = power == Power::kGone      ? "the VirtualMachine is being deleted"
                     : power == Power::kStopped ? "spec.powerState is Stopped"
                                                : "what runs cannot go on: it is started anew";
-  deps_.events.Record(ReferenceTo(scene_.vm()), runtime::EventType::kNormal, "Stopping", why);
+  deps_.events.Record(runtime::ReferenceTo(context_.vm()), runtime::EventType::kNormal, "Stopping",
+                      why);
 }
 
 void Execution::NoteFailure(std::string_view reason, const Error& error) {
   CountFailure(memory_, deps_.clock.Now());
   memory_.failure_reason = reason;
   memory_.failure = error.message;
-  if (error.code == Code::kInvalid) memory_.refused_generation = scene_.vm().metadata.generation;
+  if (error.code == Code::kInvalid) memory_.refused_generation = context_.vm().metadata.generation;
   deps_.events.Record(
-      ReferenceTo(scene_.vm()), runtime::EventType::kWarning, memory_.failure_reason,
-      WithConsole(error.message, NextDriver().ConsoleTail(scene_.ref, kConsoleLines)));
+      runtime::ReferenceTo(context_.vm()), runtime::EventType::kWarning, memory_.failure_reason,
+      WithConsole(error.message, NextDriver().ConsoleTail(context_.ref, kConsoleLines)));
 }
 
 }  // namespace forkplane::virtual_machine

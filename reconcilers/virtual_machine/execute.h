@@ -17,20 +17,20 @@ namespace forkplane::virtual_machine {
 // How an action ended.
 enum class Outcome : std::uint8_t {
   kDone,
-  kStale,   // the world moved since it was observed: look again
-  kWait,    // refused for now (claim) or failed (start): noted in memory, the rest is not done
+  kStale,   // the world changed since it was observed: observe again
+  kWait,    // a claim was refused or a start failed: noted in memory, the rest is not done
   kFailed,  // retry with backoff
 };
 
 class Execution {
  public:
-  Execution(const Deps& deps, const Scene& scene, VmMemory& memory, const std::stop_token& stop)
-      : deps_(deps), scene_(scene), memory_(memory), stop_(stop) {}
+  Execution(const Deps& deps, const Context& context, VmMemory& memory, const std::stop_token& stop)
+      : deps_(deps), context_(context), memory_(memory), stop_(stop) {}
 
   Outcome Run(const Action& action);
-  // A part of a start that stays stale is a failed start: noted as such, true.
+  // Notes a part of a start that stays stale as a failed start. False: `action` starts nothing.
   bool NoteIfStart(const Action& action);
-  // After kStale and kFailed.
+  // The cause, after kStale and kFailed.
   const Error& error() const { return *error_; }
 
  private:
@@ -54,9 +54,9 @@ class Execution {
   Status Do(const Release& action);
   Status Do(const RemoveFinalizer& action);
 
-  const std::string& uid() const { return scene_.vm().metadata.uid; }
+  const std::string& uid() const { return context_.vm().metadata.uid; }
   store::ObjectKey key() const;
-  // The driver of the next start, or of what is there.
+  // The driver of the next start; the driver of the machine that exists.
   vmm::Hypervisor& NextDriver() const;
   vmm::Hypervisor& CurrentDriver() const;
   vmm::RestoreSource RestoreSource() const;
@@ -68,7 +68,7 @@ class Execution {
   Outcome Settle(const Action& action, Status status);
 
   const Deps& deps_;
-  const Scene& scene_;
+  const Context& context_;
   VmMemory& memory_;
   const std::stop_token& stop_;
   std::optional<process::ProcessRecord> launched_ = {};
@@ -76,12 +76,12 @@ class Execution {
   std::optional<Error> error_ = {};
 };
 
-// One more failed start or unexpected end: how long until the next attempt.
+// Counts a failed start or an unexpected end, and sets when the next attempt may begin.
 void CountFailure(VmMemory& memory, MonotonicTime now);
 
-// How many of the guest's last lines stand under a failure.
+// How many of the guest's last console lines a failure's Event has.
 inline constexpr std::size_t kConsoleLines = 20;
-// The message of a failure with the guest's last words under it, at most an Event's length.
+// The message of a failure and below it the guest's last console lines, at most an Event's length.
 std::string WithConsole(const std::string& message, const std::vector<std::string>& lines);
 
 }  // namespace forkplane::virtual_machine

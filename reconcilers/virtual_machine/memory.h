@@ -1,5 +1,5 @@
-// What this daemon remembers of a VM between two passes and may forget at any time: patience,
-// timings, which process it watches. Nothing here is needed to be right after a restart.
+// What this daemon remembers of a VM between two passes: backoff, timings, which process it
+// watches. It may be lost at any time: a daemon that starts again is right without it.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace forkplane::virtual_machine {
 
 struct VmMemory {
   std::string uid = {};
-  MonotonicTime seen = {};  // first look; a start's total counts from here, or from the last end
+  MonotonicTime seen = {};  // first pass, or end of the last run: a start's total counts from here
   std::optional<MonotonicTime> claimed = {};
   std::optional<MonotonicTime> granted = {};  // the slot
   std::optional<MonotonicTime> network_ready = {};
@@ -38,18 +38,18 @@ struct VmMemory {
   bool end_noted = false;               // the end of the recorded run was counted
 
   std::optional<Error> claim_error = {};
-  std::string trouble = {};  // what kept the last pass from finishing; empty: nothing
-  // What the last Event of its kind said, so that each is told once when it begins.
-  std::string told = {};          // a waiting: its reason
-  std::string told_restart = {};  // RestartRequired: its message
-  std::string told_trouble = {};  // a failed pass: its message
+  std::string pass_error = {};  // why the last pass did not finish; empty: it did
+  // What the last Event of its kind said, so that each is recorded once, when its state begins.
+  std::string last_waiting_event = {};  // a waiting: its reason
+  std::string last_restart_event = {};  // RestartRequired: its message
+  std::string last_error_event = {};    // a failed pass: its message
 };
 
 // NOTE Threading: Of gives a reference that belongs to the worker that has the key, until Forget by
 // the same worker. Show and Shown hand a copy to others (Explain).
 class Memory {
  public:
-  // A namesake with another uid begins with a blank memory.
+  // A VM of the same name with another uid begins with an empty memory.
   VmMemory& Of(const std::string& key, const std::string& uid, MonotonicTime now) {
     MutexLock lock(mu_);
     Entry& entry = vms_[key];

@@ -13,13 +13,6 @@ using vmm::MachineState;
 // How long a granted slot may wait for the network before others get it.
 constexpr std::chrono::seconds kSlotHeldMax{5};
 
-vmm::Hypervisor* FindDriver(const Deps& deps, const std::string& name) {
-  for (vmm::Hypervisor* hypervisor : deps.hypervisors) {
-    if (hypervisor->capabilities().name == name) return hypervisor;
-  }
-  return nullptr;
-}
-
 Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachine> vm,
                       const std::optional<ledger::VmLease>& lease) {
   Inputs inputs;
@@ -27,10 +20,11 @@ Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   inputs.host_name = deps.host_name;
   inputs.host = deps.hosts.Get(deps.host_name);
   inputs.capacity = deps.capacity;
-  inputs.recorded = lease && lease->vmm;
-  for (const crd::Interface& interface : inputs.vm->spec.interfaces) {
-    inputs.networks[interface.network] = deps.networks.Get(interface.network);
+  if (const auto uplink = deps.uplink_facts.Get(deps.host_name)) {
+    inputs.capacity.upload_bits_per_second = uplink->upload_bits_per_second;
   }
+  inputs.recorded = lease && lease->vmm;
+  inputs.networks = NetworksOf(deps, inputs.vm->spec);
   for (const vmm::Hypervisor* hypervisor : deps.hypervisors) {
     inputs.hypervisors.push_back(hypervisor->capabilities());
   }
@@ -44,7 +38,7 @@ Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   if (inputs.snapshot) {
     Lookup<storage::SnapshotManifest> manifest =
         deps.storage.ReadSnapshot(inputs.snapshot->metadata.uid);
-    // A damaged one is its own loop's to tell; it must not hold up the end of a VM that runs.
+    // The snapshot loop reports a damaged manifest; it must not delay the end of a VM that runs.
     if (manifest.ok()) {
       inputs.manifest = std::move(manifest).value();
     } else if (manifest.error().code != Code::kInternal) {
@@ -54,27 +48,27 @@ Result<Inputs> Gather(const Deps& deps, std::shared_ptr<const crd::VirtualMachin
   return inputs;
 }
 
-Status LookAtMachine(const Deps& deps, Scene& scene) {
-  const std::string name = CurrentHypervisor(scene.inputs);
-  scene.hypervisor = FindDriver(deps, name);
-  // Without a lease nothing was ever begun for it.
-  if (!scene.lease) return OkStatus();
-  if (scene.hypervisor == nullptr) {
+Status ObserveMachine(const Deps& deps, Context& context) {
+  const std::string name = CurrentHypervisor(context.inputs);
+  context.hypervisor = vmm::FindHypervisor(deps.hypervisors, name);
+  // A VM without a lease has no process.
+  if (!context.lease) return OkStatus();
+  if (context.hypervisor == nullptr) {
     return Unavailable(fmt::format("hypervisor {} is not on this host", name));
   }
-  ASSIGN_OR_RETURN(scene.machine, scene.hypervisor->Query(scene.ref));
+  ASSIGN_OR_RETURN(context.machine, context.hypervisor->Query(context.ref));
   return OkStatus();
 }
 
-void SeeInterfaces(const Deps& deps, Scene& scene) {
-  Sight& sight = scene.sight;
-  const std::vector<ledger::InterfaceClaim>& claims = scene.desired.claims;
+void ObserveInterfaces(const Deps& deps, Context& context) {
+  Observed& observed = context.observed;
+  const std::vector<ledger::InterfaceClaim>& claims = context.desired.claims;
   std::size_t matched = 0;
   bool ready = true;
-  for (const ledger::InterfaceLease& lease : scene.lease->interfaces) {
+  for (const ledger::InterfaceLease& lease : context.lease->interfaces) {
     const runtime::InterfaceFacts facts =
         deps.interface_facts.Get(ledger::KeyOf(lease.id)).value_or(runtime::InterfaceFacts{});
-    scene.facts.push_back(facts);
+    context.facts.push_back(facts);
     ready = ready && facts.ready;
     const bool wanted = std::any_of(
         claims.begin(), claims.end(),
@@ -82,16 +76,16 @@ void SeeInterfaces(const Deps& deps, Scene& scene) {
     if (wanted) {
       ++matched;
     } else if (lease.state == ledger::InterfaceState::kActive) {
-      sight.surplus.push_back(lease.id);
+      observed.surplus.push_back(lease.id);
     }
   }
-  // Releasing ones count as unready: the claim is not whole before they are gone.
-  sight.claimed = matched == claims.size() && matched == scene.lease->interfaces.size() &&
-                  deps.compute.Holds(scene.vm().metadata.uid);
-  sight.network_ready = sight.claimed && ready;
+  // An interface that is being released makes the claim incomplete until it is gone.
+  observed.claimed = matched == claims.size() && matched == context.lease->interfaces.size() &&
+                     deps.compute.Holds(context.vm().metadata.uid);
+  observed.network_ready = observed.claimed && ready;
 }
 
-// A driver without processes has nothing to compare.
+// True as well for a driver without processes.
 bool IsOf(const vmm::Observation& machine, const process::ProcessRecord& record) {
   return !machine.process || *machine.process == record;
 }
@@ -101,36 +95,37 @@ std::optional<process::ProcessRecord> LastProcess(const ledger::VmLease& lease) 
   return ToProcess(*lease.vmm);
 }
 
-Status SeeRun(const Deps& deps, Scene& scene) {
-  Sight& sight = scene.sight;
-  const std::optional<ledger::VmmRecord>& record = scene.lease->vmm;
-  sight.run_written = scene.inputs.run.has_value();
-  sight.run_boots = sight.run_written && scene.inputs.run->boots;
+Status ObserveRun(const Deps& deps, Context& context) {
+  Observed& observed = context.observed;
+  const std::optional<ledger::VmmRecord>& record = context.lease->vmm;
+  observed.run_written = context.inputs.run.has_value();
+  observed.run_boots = observed.run_written && context.inputs.run->boots;
   const std::optional<process::ProcessRecord> process =
-      scene.machine.process ? scene.machine.process : LastProcess(*scene.lease);
+      context.machine.process ? context.machine.process : LastProcess(*context.lease);
   if (process) {
-    ASSIGN_OR_RETURN(sight.stopping, ReadStop(deps.storage, scene.vm().metadata.uid, *process));
+    ASSIGN_OR_RETURN(observed.stopping,
+                     ReadStop(deps.storage, context.vm().metadata.uid, *process));
   }
   if (!record) return OkStatus();
-  sight.recorded =
-      scene.machine.state == MachineState::kAbsent || IsOf(scene.machine, ToProcess(*record));
-  ASSIGN_OR_RETURN(sight.exited_clean,
-                   ReadExitedClean(deps.storage, scene.vm().metadata.uid, *record));
+  observed.recorded =
+      context.machine.state == MachineState::kAbsent || IsOf(context.machine, ToProcess(*record));
+  ASSIGN_OR_RETURN(observed.exited_clean,
+                   ReadExitedClean(deps.storage, context.vm().metadata.uid, *record));
   return OkStatus();
 }
 
-void SeeSlot(const Deps& deps, const VmMemory& memory, Scene& scene) {
-  Sight& sight = scene.sight;
-  if (!scene.lease->slot) return;
-  sight.slot = true;
-  sight.slot_granted = scene.lease->slot->granted;
-  sight.slot_overheld = sight.slot_granted && !sight.network_ready && memory.granted &&
-                        deps.clock.Now() - *memory.granted > kSlotHeldMax;
+void ObserveSlot(const Deps& deps, const VmMemory& memory, Context& context) {
+  Observed& observed = context.observed;
+  if (!context.lease->slot) return;
+  observed.slot = true;
+  observed.slot_granted = context.lease->slot->granted;
+  observed.slot_overheld = observed.slot_granted && !observed.network_ready && memory.granted &&
+                           deps.clock.Now() - *memory.granted > kSlotHeldMax;
 }
 
-bool AboutToStart(const Scene& scene) {
-  const bool fresh = scene.machine.state == MachineState::kAbsent && !scene.sight.recorded;
-  return scene.desired.goal.power == Power::kRunning && fresh && !scene.desired.block;
+bool AboutToStart(const Context& context) {
+  const bool fresh = context.machine.state == MachineState::kAbsent && !context.observed.recorded;
+  return context.desired.state.power == Power::kRunning && fresh && !context.desired.block;
 }
 
 std::optional<Block> Refusal(const char* field, const std::string& path, const Error& error) {
@@ -156,39 +151,47 @@ Status OpenImage(const Deps& deps, const char* field, const std::string& path, U
   return OkStatus();
 }
 
-Status OpenMemory(const Deps& deps, Scene& scene) {
-  const Blueprint& blueprint = scene.desired.blueprint;
+Status OpenMemory(const Deps& deps, Context& context) {
+  const Blueprint& blueprint = context.desired.blueprint;
   if (!blueprint.needs_template) {
-    ASSIGN_OR_RETURN(scene.files.memory,
+    ASSIGN_OR_RETURN(context.files.memory,
                      deps.storage.OpenSnapshotFile(blueprint.snapshot_uid, "memory"));
     return OkStatus();
   }
   ASSIGN_OR_RETURN(std::optional<UniqueFd> memory, deps.templates.Get(blueprint.snapshot_uid));
   if (memory) {
-    scene.files.memory = std::move(*memory);
+    context.files.memory = std::move(*memory);
   } else {
-    scene.desired.block = Block{crd::condition::kRestored, "TemplateNotLoaded",
-                                "the snapshot's memory is being loaded by its own loop"};
+    context.desired.block = Block{crd::condition::kRestored, "TemplateNotLoaded",
+                                  "the snapshot's memory is being loaded by its own loop"};
   }
   return OkStatus();
 }
 
-Status OpenFiles(const Deps& deps, Scene& scene) {
-  const Blueprint& blueprint = scene.desired.blueprint;
-  if (scene.desired.goal.restore) {
-    RETURN_IF_ERROR(OpenMemory(deps, scene));
+Status OpenFiles(const Deps& deps, Context& context) {
+  const Blueprint& blueprint = context.desired.blueprint;
+  if (context.desired.state.restore) {
+    RETURN_IF_ERROR(OpenMemory(deps, context));
   } else {
-    std::optional<Block>& block = scene.desired.block;
+    std::optional<Block>& block = context.desired.block;
     RETURN_IF_ERROR(
-        OpenImage(deps, "spec.boot.kernel", blueprint.boot.kernel, scene.files.kernel, block));
+        OpenImage(deps, "spec.boot.kernel", blueprint.boot.kernel, context.files.kernel, block));
     RETURN_IF_ERROR(OpenImage(deps, "spec.boot.initramfs", blueprint.boot.initramfs,
-                              scene.files.initramfs, block));
+                              context.files.initramfs, block));
   }
-  scene.desired.goal.blocked = scene.desired.block.has_value();
+  context.desired.state.blocked = context.desired.block.has_value();
   return OkStatus();
 }
 
 }  // namespace
+
+Networks NetworksOf(const Deps& deps, const crd::VirtualMachineSpec& spec) {
+  Networks networks;
+  for (const crd::Interface& interface : spec.interfaces) {
+    networks[interface.network] = deps.networks.Get(interface.network);
+  }
+  return networks;
+}
 
 ledger::VmmRecord ToLedger(const process::ProcessRecord& record, const std::string& cgroup) {
   return {record.pid, record.start_ticks, record.boot_id, cgroup};
@@ -198,33 +201,34 @@ process::ProcessRecord ToProcess(const ledger::VmmRecord& record) {
   return {record.pid, record.start_time_ticks, record.boot_id};
 }
 
-Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachine> vm,
-                      const VmMemory& memory) {
-  Scene scene;
+Result<Context> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachine> vm,
+                        const VmMemory& memory) {
+  Context context;
   const std::string uid = vm->metadata.uid;
   const std::int64_t generation = vm->metadata.generation;
-  scene.ref = {uid, deps.storage.VmDirectory(uid)};
-  scene.lease = deps.ledger.GetVm(uid);
-  ASSIGN_OR_RETURN(scene.inputs, Gather(deps, std::move(vm), scene.lease));
-  scene.desired = Desire(scene.inputs);
-  RETURN_IF_ERROR(LookAtMachine(deps, scene));
-  Sight& sight = scene.sight;
-  sight.now = deps.clock.Now();
-  sight.machine = scene.machine.state;
-  sight.restored = scene.machine.restored;
-  sight.capturing = scene.machine.capturing;
-  sight.watched = !scene.machine.process || memory.watched == scene.machine.process;
-  sight.backoff = deps.clock.Now() < memory.not_before || memory.refused_generation == generation;
-  if (scene.lease) {
-    sight.leased = true;
-    sight.releasing = scene.lease->releasing;
-    SeeInterfaces(deps, scene);
-    RETURN_IF_ERROR(SeeRun(deps, scene));
-    sight.asked = sight.stopping && memory.asked == sight.stopping;
-    SeeSlot(deps, memory, scene);
+  context.ref = {uid, deps.storage.VmDirectory(uid)};
+  context.lease = deps.ledger.GetVm(uid);
+  ASSIGN_OR_RETURN(context.inputs, Gather(deps, std::move(vm), context.lease));
+  context.desired = Desire(context.inputs);
+  RETURN_IF_ERROR(ObserveMachine(deps, context));
+  Observed& observed = context.observed;
+  observed.now = deps.clock.Now();
+  observed.machine = context.machine.state;
+  observed.restored = context.machine.restored;
+  observed.capturing = context.machine.capturing;
+  observed.watched = !context.machine.process || memory.watched == context.machine.process;
+  observed.backoff =
+      deps.clock.Now() < memory.not_before || memory.refused_generation == generation;
+  if (context.lease) {
+    observed.leased = true;
+    observed.releasing = context.lease->releasing;
+    ObserveInterfaces(deps, context);
+    RETURN_IF_ERROR(ObserveRun(deps, context));
+    observed.asked = observed.stopping && memory.asked == observed.stopping;
+    ObserveSlot(deps, memory, context);
   }
-  if (AboutToStart(scene)) RETURN_IF_ERROR(OpenFiles(deps, scene));
-  return scene;
+  if (AboutToStart(context)) RETURN_IF_ERROR(OpenFiles(deps, context));
+  return context;
 }
 
 }  // namespace forkplane::virtual_machine

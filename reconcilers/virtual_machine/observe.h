@@ -1,4 +1,4 @@
-// One look at a VM: the API objects it names, its leases, its process, its files. Reads only.
+// What one pass reads about a VM: the API objects it names, its leases, its process, its files.
 #pragma once
 
 #include <optional>
@@ -22,10 +22,12 @@ struct StartFiles {
   UniqueFd memory;  // the snapshot's
 };
 
-struct Scene {
+// Everything one pass knows. The plan needs desired.state and observed; executing it and writing
+// the status need the rest.
+struct Context {
   Inputs inputs;
   Desired desired;
-  Sight sight;
+  Observed observed;
   std::optional<ledger::VmLease> lease;
   vmm::Observation machine;
   vmm::Hypervisor* hypervisor = nullptr;       // whose driver `machine` was asked of
@@ -38,8 +40,10 @@ struct Scene {
 
 // Invalid or NotFound of an image is a Block, not an error. Unavailable: the driver of a machine
 // that may be running is not on this host.
-Result<Scene> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachine> vm,
-                      const VmMemory& memory);
+Result<Context> Observe(const Deps& deps, std::shared_ptr<const crd::VirtualMachine> vm,
+                        const VmMemory& memory);
+
+Networks NetworksOf(const Deps& deps, const crd::VirtualMachineSpec& spec);
 
 ledger::VmmRecord ToLedger(const process::ProcessRecord& record, const std::string& cgroup);
 process::ProcessRecord ToProcess(const ledger::VmmRecord& record);

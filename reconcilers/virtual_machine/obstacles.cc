@@ -41,7 +41,7 @@ std::optional<Block> Unsupported(const crd::VirtualMachineSpec& spec) {
 }
 
 std::optional<Block> HypervisorObstacle(const Inputs& inputs, const Blueprint& blueprint) {
-  if (FindHypervisor(inputs, blueprint.hypervisor) != nullptr) return std::nullopt;
+  if (FindCapabilities(inputs, blueprint.hypervisor) != nullptr) return std::nullopt;
   std::vector<std::string> names;
   std::transform(inputs.hypervisors.begin(), inputs.hypervisors.end(), std::back_inserter(names),
                  [](const vmm::Capabilities& capabilities) { return capabilities.name; });
@@ -53,7 +53,7 @@ std::optional<Block> HypervisorObstacle(const Inputs& inputs, const Blueprint& b
 }
 
 std::optional<Block> SizeObstacle(const Inputs& inputs, const Blueprint& blueprint) {
-  const vmm::Capabilities& capabilities = *FindHypervisor(inputs, blueprint.hypervisor);
+  const vmm::Capabilities& capabilities = *FindCapabilities(inputs, blueprint.hypervisor);
   if (blueprint.cpus > capabilities.cpus_max) {
     return Block{
         kScheduled, "TooManyCpus",
@@ -67,7 +67,7 @@ std::optional<Block> SizeObstacle(const Inputs& inputs, const Blueprint& bluepri
                              crd::Quantity::FromBytes(least).Text()),
                  true};
   }
-  // What executes no guest needs none.
+  // A driver that executes no guest needs no memory for it.
   const auto most = static_cast<std::uint64_t>(inputs.capacity.memory_bytes);
   if (most != 0 && blueprint.memory_bytes > most && capabilities.accelerator != "none") {
     return Block{kScheduled, "MemoryTooLarge",
@@ -79,7 +79,7 @@ std::optional<Block> SizeObstacle(const Inputs& inputs, const Blueprint& bluepri
   return std::nullopt;
 }
 
-// The scheduler writes them as soon as the snapshot is there.
+// The scheduler writes the interfaces as soon as the snapshot is captured.
 std::optional<Block> AwaitedObstacle(const Inputs& inputs) {
   if (!inputs.vm->spec.AwaitsInterfaces()) return std::nullopt;
   return Block{kNetworkReady, "InterfacesUnknown",
@@ -131,7 +131,7 @@ std::optional<Block> SnapshotObstacle(const Inputs& inputs) {
   if (has_pin && pinned->second != inputs.snapshot->metadata.uid) {
     return block("SnapshotReplaced", "is another one by now: fork again", true);
   }
-  // Those who came before the deletion hold the snapshot (its own loop goes by the same times).
+  // VMs created before the deletion hold the snapshot; the snapshot loop compares the same times.
   const crd::ObjectMeta& meta = inputs.snapshot->metadata;
   if (!has_pin && meta.IsBeingDeleted() &&
       vm.metadata.creation_timestamp > meta.deletion_timestamp) {
@@ -151,7 +151,7 @@ bool SameNetwork(const storage::SnapshotNetwork& taken, const crd::NetworkSpec& 
          taken.mtu == spec.mtu;
 }
 
-// What is frozen inside the guest must be true where it wakes up.
+// The network and devices that the guest's memory knows must be those it is restored on.
 std::optional<Block> MismatchObstacle(const Inputs& inputs, const Blueprint& blueprint) {
   const storage::SnapshotManifest& manifest = *inputs.manifest;
   const auto& interfaces = inputs.vm->spec.interfaces;
@@ -184,7 +184,7 @@ std::optional<Block> MismatchObstacle(const Inputs& inputs, const Blueprint& blu
                              manifest.hypervisor),
                  true};
   }
-  const vmm::Capabilities& capabilities = *FindHypervisor(inputs, blueprint.hypervisor);
+  const vmm::Capabilities& capabilities = *FindCapabilities(inputs, blueprint.hypervisor);
   if (capabilities.state_format != manifest.state_format) {
     return Block{kRestored, "StateFormatDiffers",
                  fmt::format("the snapshot's state format is {}, {} loads {}: take it again with "
@@ -196,7 +196,7 @@ std::optional<Block> MismatchObstacle(const Inputs& inputs, const Blueprint& blu
 }
 
 std::optional<Block> BootObstacle(const Inputs& inputs, const Blueprint& blueprint) {
-  const vmm::Capabilities& capabilities = *FindHypervisor(inputs, blueprint.hypervisor);
+  const vmm::Capabilities& capabilities = *FindCapabilities(inputs, blueprint.hypervisor);
   // "none" executes no guest, so it needs no kernel.
   if (!blueprint.boot.kernel.empty() || capabilities.accelerator == "none") return std::nullopt;
   return Block{kScheduled, "KernelMissing",
@@ -205,7 +205,7 @@ std::optional<Block> BootObstacle(const Inputs& inputs, const Blueprint& bluepri
 
 }  // namespace
 
-const vmm::Capabilities* FindHypervisor(const Inputs& inputs, const std::string& name) {
+const vmm::Capabilities* FindCapabilities(const Inputs& inputs, const std::string& name) {
   const auto found = std::find_if(
       inputs.hypervisors.begin(), inputs.hypervisors.end(),
       [&name](const vmm::Capabilities& capabilities) { return capabilities.name == name; });

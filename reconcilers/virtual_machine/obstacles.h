@@ -1,5 +1,5 @@
-// The reasons why a VirtualMachine cannot be started as its spec stands, each naming the field and
-// what to do. Looked at in the order in which a person would repair them.
+// Why a VirtualMachine cannot be started with its spec. Each reason names the field and what to do;
+// they are checked in the order in which a person would repair them.
 #pragma once
 
 #include <optional>
@@ -12,6 +12,6 @@ namespace forkplane::virtual_machine {
 std::optional<Block> FindObstacle(const Inputs& inputs, bool restore, const Blueprint& blueprint);
 
 // nullptr: this host has no such hypervisor.
-const vmm::Capabilities* FindHypervisor(const Inputs& inputs, const std::string& name);
+const vmm::Capabilities* FindCapabilities(const Inputs& inputs, const std::string& name);
 
 }  // namespace forkplane::virtual_machine

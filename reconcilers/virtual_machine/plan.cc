@@ -10,10 +10,11 @@ using vmm::MachineState;
 
 class Planner {
  public:
-  Planner(const Goal& goal, const Sight& sight) : goal_(goal), sight_(sight) {}
+  Planner(const DesiredState& desired, const Observed& observed)
+      : desired_(desired), observed_(observed) {}
 
   Plan Make() && {
-    if (goal_.power == Power::kRunning) {
+    if (desired_.power == Power::kRunning) {
       WantRunning();
     } else {
       WantEnded();
@@ -29,18 +30,18 @@ class Planner {
   void Wait(Waiting waiting) { plan_.waiting = waiting; }
 
   void GiveUpSlot() {
-    if (sight_.slot) Do(FreeSlot{});
+    if (observed_.slot) Do(FreeSlot{});
   }
 
   // ---- stopped or gone
 
   void WantEnded() {
-    if (sight_.capturing) return Wait(Waiting::kCapture);
+    if (observed_.capturing) return Wait(Waiting::kCapture);
     GiveUpSlot();
-    const bool gone = goal_.power == Power::kGone;
-    if (sight_.machine != MachineState::kAbsent) {
+    const bool gone = desired_.power == Power::kGone;
+    if (observed_.machine != MachineState::kAbsent) {
       if (!EndMachine()) return;
-    } else if (gone && sight_.leased && !sight_.releasing) {
+    } else if (gone && observed_.leased && !observed_.releasing) {
       Do(Quit{});  // a process that ended by itself has left its cgroup
     }
     ForgetRun();
@@ -49,55 +50,55 @@ class Planner {
 
   // True: the process ends in this plan. False: its guest was asked and has until the deadline.
   bool EndMachine() {
-    const bool asks = sight_.machine == MachineState::kRunning && goal_.grace.count() > 0;
-    const MonotonicTime deadline = sight_.stopping.value_or(sight_.now) + goal_.grace;
-    if (!asks || sight_.now >= deadline) {
+    const bool asks = observed_.machine == MachineState::kRunning && desired_.grace.count() > 0;
+    const MonotonicTime deadline = observed_.stopping.value_or(observed_.now) + desired_.grace;
+    if (!asks || observed_.now >= deadline) {
       Do(Quit{});
       return true;
     }
-    if (!sight_.stopping) Do(BeginStop{});
-    // Without a watch nobody would tell us that the guest has followed.
-    if (!sight_.watched) Do(Adopt{});
-    if (!sight_.asked) Do(AskPowerOff{});
+    if (!observed_.stopping) Do(BeginStop{});
+    // The exit of a process that is not watched is not reported to this daemon.
+    if (!observed_.watched) Do(Adopt{});
+    if (!observed_.asked) Do(AskPowerOff{});
     Wait(Waiting::kGrace);
     plan_.until = deadline;
     return false;
   }
 
-  // After the process is gone: the record goes, and what it says about the next start is kept.
+  // The process is gone: its record is cleared, and what it says about the next start is kept.
   void ForgetRun() {
-    if (!sight_.recorded) return;
-    if (goal_.power == Power::kGone) return Do(ClearVmm{});
-    if (!goal_.restore && !sight_.run_boots) Do(WriteRun{true});
+    if (!observed_.recorded) return;
+    if (desired_.power == Power::kGone) return Do(ClearVmm{});
+    if (!desired_.restore && !observed_.run_boots) Do(WriteRun{true});
     Do(ClearVmm{});
-    if (goal_.discard_directory) Do(RemoveDirectory{});
+    if (desired_.discard_directory) Do(RemoveDirectory{});
   }
 
   void LetGo() {
-    // The directory first: its name is a lease, given back only after it is gone.
-    if (sight_.leased && !sight_.releasing) {
+    // The directory goes before its lease: the lease holds the name.
+    if (observed_.leased && !observed_.releasing) {
       Do(RemoveDirectory{});
       Do(Release{});
     }
-    if (sight_.leased) return Wait(Waiting::kRelease);
-    if (goal_.finalizer) Do(RemoveFinalizer{});
+    if (observed_.leased) return Wait(Waiting::kRelease);
+    if (desired_.finalizer) Do(RemoveFinalizer{});
   }
 
   // ---- running
 
   void WantRunning() {
-    if (!goal_.finalizer) Do(AddFinalizer{});
-    switch (sight_.machine) {
+    if (!desired_.finalizer) Do(AddFinalizer{});
+    switch (observed_.machine) {
       case MachineState::kRunning:
         return KeepRunning();
       case MachineState::kPaused:
         return GoOn();
       case MachineState::kAbsent:
-        return sight_.recorded ? AfterEnd() : Start();
+        return observed_.recorded ? AfterEnd() : Start();
       case MachineState::kLoading:
         return BeginAnew();
       case MachineState::kShutdown:
-        if (!sight_.exited_clean) Do(RecordExit{});
+        if (!observed_.exited_clean) Do(RecordExit{});
         return BeginAnew();
       case MachineState::kFailed:
         return BeginAnew();
@@ -105,70 +106,72 @@ class Planner {
   }
 
   void KeepRunning() {
-    if (sight_.stopping) return Restart();
-    if (!sight_.watched) Do(Adopt{});
+    if (observed_.stopping) return Restart();
+    if (!observed_.watched) Do(Adopt{});
     KeepRecord();
   }
 
-  // Its stop was begun and it is wanted again: the guest may be going down already.
+  // The machine is wanted again after its stop has begun. The guest may be going down already, so
+  // the stop is carried through.
   void Restart() {
     GiveUpSlot();
-    if (sight_.capturing) return Wait(Waiting::kCapture);
+    if (observed_.capturing) return Wait(Waiting::kCapture);
     EndMachine();
   }
 
   void KeepRecord() {
     GiveUpSlot();
-    if (sight_.recorded) return;
-    if (!sight_.run_written) Do(WriteRun{!sight_.restored});
+    if (observed_.recorded) return;
+    if (!observed_.run_written) Do(WriteRun{!observed_.restored});
     Do(SetVmm{});
   }
 
-  // Paused: in the middle of a snapshot, left so by one that crashed, or never resumed.
+  // The machine is paused by a snapshot that runs, by one that crashed, or was never resumed.
   void GoOn() {
-    if (sight_.capturing) return Wait(Waiting::kCapture);
-    if (sight_.restored && !sight_.recorded) return BeginAnew();
-    if (!sight_.watched) Do(Adopt{});
+    if (observed_.capturing) return Wait(Waiting::kCapture);
+    if (observed_.restored && !observed_.recorded) return BeginAnew();
+    if (!observed_.watched) Do(Adopt{});
     Do(Resume{});
     KeepRecord();
   }
 
-  // Only the process ends here; the next look decides with fresh eyes whether it starts again.
+  // This plan only ends the process; the next observation decides whether it starts again.
   void BeginAnew() {
     Do(Quit{});
     GiveUpSlot();
   }
 
   void AfterEnd() {
-    // What was ended by us, to stop, is no end its policy speaks of.
-    const bool again = sight_.stopping || goal_.restart == crd::RestartPolicy::kAlways ||
-                       (goal_.restart == crd::RestartPolicy::kOnFailure && !sight_.exited_clean);
+    // The restart policy does not apply to an end that this daemon caused.
+    const bool again =
+        observed_.stopping || desired_.restart == crd::RestartPolicy::kAlways ||
+        (desired_.restart == crd::RestartPolicy::kOnFailure && !observed_.exited_clean);
     if (!again) {
       GiveUpSlot();
       return Wait(Waiting::kEnded);
     }
-    if (goal_.blocked || sight_.backoff) return Start();
+    if (desired_.blocked || observed_.backoff) return Start();
     ForgetRun();
   }
 
   void Start() {
-    if (goal_.blocked) return StandBack(Waiting::kBlocked);
-    if (sight_.backoff) return StandBack(Waiting::kBackoff);
-    if (sight_.releasing) return StandBack(Waiting::kRelease);
-    if (!sight_.surplus.empty()) {
-      for (const ledger::LeaseId lease : sight_.surplus) Do(ReleaseInterface{lease});
+    if (desired_.blocked) return StandBack(Waiting::kBlocked);
+    if (observed_.backoff) return StandBack(Waiting::kBackoff);
+    if (observed_.releasing) return StandBack(Waiting::kRelease);
+    if (!observed_.surplus.empty()) {
+      for (const ledger::LeaseId lease : observed_.surplus) Do(ReleaseInterface{lease});
       return StandBack(Waiting::kClaim);
     }
-    if (!sight_.claimed) return ClaimAll();
-    if (sight_.slot_overheld) return StandBack(Waiting::kNetwork);
-    if (!sight_.network_ready) return Wait(Waiting::kNetwork);
-    if (goal_.restore && !sight_.slot) return ClaimAll();
-    if (goal_.restore && !sight_.slot_granted) return Wait(Waiting::kSlot);
+    if (!observed_.claimed) return ClaimAll();
+    if (observed_.slot_overheld) return StandBack(Waiting::kNetwork);
+    if (!observed_.network_ready) return Wait(Waiting::kNetwork);
+    if (desired_.restore && !observed_.slot) return ClaimAll();
+    if (desired_.restore && !observed_.slot_granted) return Wait(Waiting::kSlot);
     Begin();
   }
 
   void ClaimAll() {
-    Do(Claim{goal_.restore});
+    Do(Claim{desired_.restore});
     Wait(Waiting::kClaim);
   }
 
@@ -179,20 +182,20 @@ class Planner {
 
   void Begin() {
     Do(CreateDirectory{});
-    if (!goal_.restore) Do(WriteRun{true});
+    if (!desired_.restore) Do(WriteRun{true});
     Do(Launch{});
-    if (goal_.restore) {
+    if (desired_.restore) {
       Do(Load{});
       Do(Resume{});
     }
     GiveUpSlot();
-    // Not before the resume: three durable commits are all a fork waits for.
-    if (goal_.restore) Do(WriteRun{false});
+    // These commits come after the resume: a fork waits for three durable commits and no more.
+    if (desired_.restore) Do(WriteRun{false});
     Do(SetVmm{});
   }
 
-  const Goal& goal_;
-  const Sight& sight_;
+  const DesiredState& desired_;
+  const Observed& observed_;
   Plan plan_;
 };
 
@@ -243,6 +246,8 @@ std::string ToString(const Plan& plan) {
                            plan.waiting == Waiting::kNothing ? "" : ToString(plan.waiting));
 }
 
-Plan MakePlan(const Goal& goal, const Sight& sight) { return Planner(goal, sight).Make(); }
+Plan MakePlan(const DesiredState& desired, const Observed& observed) {
+  return Planner(desired, observed).Make();
+}
 
 }  // namespace forkplane::virtual_machine

@@ -1,4 +1,4 @@
-// What to do about one VirtualMachine: a pure function of what is wanted and what was seen.
+// What to do about one VirtualMachine: a pure function of what is desired and what was observed.
 //
 // Invariants (held by tests/plan/virtual_machine):
 //   Fixpoint    a machine that is as wanted, with its record kept and no slot, gives no action.
@@ -9,10 +9,9 @@
 //               place.
 //   One resume  a machine that was restored and not seen resumed is ended and begun anew; Resume
 //               of a found machine is planned only when its record says that it ran before.
-//   Grace       a running guest is asked to switch itself off and has its grace period, counted
-//   from
-//               BeginStop, before Quit; a stop once begun is carried through, whatever is wanted
-//               by then, so that Stopped and back always is a restart.
+//   Grace       a running guest is asked to switch itself off before Quit and has its grace period,
+//               counted from BeginStop. A stop that has begun is carried through even when the
+//               machine is wanted again, so that Stopped and back is always a restart.
 //   Order       Quit before ClearVmm before RemoveDirectory before Release before RemoveFinalizer;
 //               CreateDirectory before Launch; Claim before all of them.
 //   Slots       a slot is given up as soon as the guest runs, and by every plan that cannot use it
@@ -41,10 +40,10 @@ enum class Power : std::uint8_t { kRunning, kStopped, kGone };
 std::string_view ToString(Power power);
 
 // The part of Desired (desire.h) that decides what is done next.
-struct Goal {
+struct DesiredState {
   Power power = Power::kGone;
-  bool finalizer = false;  // ours is on the object
-  bool blocked = false;    // a start may not even be begun: something it names is missing
+  bool finalizer = false;  // the object has our finalizer
+  bool blocked = false;    // no start may begin: something that the spec names is missing
   bool restore = false;    // the next start loads a snapshot; false: boots
   // A stopped or ended machine that will be restored again loses its directory: its disks were
   // written after the snapshot was taken.
@@ -53,19 +52,19 @@ struct Goal {
   std::chrono::milliseconds grace{0};
 };
 
-struct Sight {
+struct Observed {
   vmm::MachineState machine = vmm::MachineState::kAbsent;
   bool restored = false;   // the process was begun from a snapshot
-  bool capturing = false;  // a snapshot is being taken: hands off
+  bool capturing = false;  // a snapshot is being taken: the machine is left alone
   bool watched = false;    // this daemon launched or adopted the process
   // The ledger has a VMM record and, if there is a process, it is that one: the guest has run.
   bool recorded = false;
   bool run_written = false;   // run.json is there
-  bool run_boots = false;     // and says that it booted, or is to boot next time
+  bool run_boots = false;     // run.json says that it booted, or is to boot next time
   bool exited_clean = false;  // exit.json of the recorded process: the guest switched itself off
-  // When the end of this very process was begun, by whichever daemon (stop.json).
+  // When a daemon, this one or an earlier one, began to stop this process (stop.json).
   std::optional<MonotonicTime> stopping;
-  bool asked = false;  // by this daemon, to switch itself off
+  bool asked = false;  // this daemon asked the guest to switch itself off
   MonotonicTime now{};
 
   bool leased = false;
@@ -79,7 +78,7 @@ struct Sight {
   bool backoff = false;  // the last attempt failed a moment ago
 };
 
-// Why an empty plan is not the end.
+// What the loop waits for after the plan.
 enum class Waiting : std::uint8_t {
   kNothing,
   kBlocked,
@@ -108,7 +107,8 @@ struct ReleaseInterface {
 struct CreateDirectory {
   static constexpr std::string_view kName = "create directory";
 };
-// What runs, for RestartRequired and for finding it again: before a boot, after a restore.
+// Writes what runs (run.json), for RestartRequired and for the next daemon. Planned before a boot
+// and after a restore.
 struct WriteRun {
   bool boots = false;
   std::string Text() const { return boots ? "write boot" : "write restore"; }
@@ -134,7 +134,7 @@ struct Adopt {
 struct RecordExit {
   static constexpr std::string_view kName = "record exit";
 };
-// Durable, before the guest is asked: from here on its grace period runs.
+// Makes the begin of the stop durable before the guest is asked: its grace period runs from here.
 struct BeginStop {
   static constexpr std::string_view kName = "begin stop";
 };
@@ -170,6 +170,6 @@ struct Plan {
 // "claim with slot; wait: network"
 std::string ToString(const Plan& plan);
 
-Plan MakePlan(const Goal& goal, const Sight& sight);
+Plan MakePlan(const DesiredState& desired, const Observed& observed);
 
 }  // namespace forkplane::virtual_machine

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "controller/runtime/plan_text.h"
+#include "controller/runtime/typed_object.h"
 #include "crd/json.h"
 #include "reconcilers/virtual_machine/execute.h"
 #include "reconcilers/virtual_machine/report.h"
@@ -20,14 +22,8 @@ using std::chrono::seconds;
 constexpr int kPassesMax = 8;  // plans executed in one pass before others get their turn
 constexpr int kStaleMax = 3;
 constexpr seconds kResync{30};
-// A run of this length was a success: the next failure waits as briefly as the first.
+// A run of this length was a success: after it the backoff begins anew.
 constexpr std::chrono::minutes kGoodRun{10};
-
-std::string StatusText(const crd::VirtualMachine& vm, crd::VirtualMachineStatus status) {
-  crd::VirtualMachine copy = vm;
-  copy.status = std::move(status);
-  return crd::DumpJson(copy.ToJson()["status"]);
-}
 
 }  // namespace
 
@@ -42,41 +38,41 @@ Result<Next> VirtualMachineReconciler::Reconcile(const std::string& key,
   Result<Pass> pass = Converge(vm, memory, stop);
   memory_.Show(key);
   if (!pass.ok()) {
-    if (pass.error().code != Code::kCancelled) SayTrouble(*vm, pass.error(), memory);
+    if (pass.error().code != Code::kCancelled) ReportFailure(*vm, pass.error(), memory);
     return std::move(pass).error();
   }
-  memory.trouble.clear();
-  Publish(pass->scene);
-  SettleCompute(pass->scene, pass->waiting);
-  Say(*pass, memory);
+  memory.pass_error.clear();
+  Publish(pass->context);
+  SettleCompute(pass->context, pass->waiting);
+  WriteStatus(*pass, memory);
   return NextLook(*pass, memory);
 }
 
-// Observe, plan, execute, until a plan is empty: it says what to wait for.
+// Observes, plans and executes until a plan is empty; that plan says what to wait for.
 Result<VirtualMachineReconciler::Pass> VirtualMachineReconciler::Converge(
     const std::shared_ptr<const crd::VirtualMachine>& vm, VmMemory& memory,
     const std::stop_token& stop) {
   int stale = 0;
   for (int round = 0;; ++round) {
-    ASSIGN_OR_RETURN(Scene scene, Observe(deps_, vm, memory));
-    NoteEnd(scene, memory);
-    const Plan plan = MakePlan(scene.desired.goal, scene.sight);
-    Remember(scene, plan.waiting, memory);
+    ASSIGN_OR_RETURN(Context context, Observe(deps_, vm, memory));
+    NoteEnd(context, memory);
+    const Plan plan = MakePlan(context.desired.state, context.observed);
+    Remember(context, plan.waiting, memory);
     if (plan.actions.empty() || round == kPassesMax) {
-      return Pass{std::move(scene), plan.waiting, plan.until};
+      return Pass{std::move(context), plan.waiting, plan.until};
     }
-    Execution execution(deps_, scene, memory, stop);
+    Execution execution(deps_, context, memory, stop);
     ASSIGN_OR_RETURN(const bool claim_waits, Run(plan, execution, stale, stop));
-    if (claim_waits) return Pass{std::move(scene), plan.waiting};
-    // The last finalizer fell: there is nothing left to look at.
+    if (claim_waits) return Pass{std::move(context), plan.waiting};
+    // The finalizer is gone and the object with it: there is nothing left to observe.
     if (!plan.actions.empty() && std::holds_alternative<RemoveFinalizer>(plan.actions.back())) {
-      return Pass{std::move(scene), Waiting::kNothing};
+      return Pass{std::move(context), Waiting::kNothing};
     }
   }
 }
 
-// The actions in order, up to the first that does not succeed. True: the claim has to wait, so a
-// second look would only find the same.
+// Runs the actions in order, up to the first that does not succeed. True: the claim has to wait,
+// and observing again would find the same.
 Result<bool> VirtualMachineReconciler::Run(const Plan& plan, Execution& execution, int& stale,
                                            const std::stop_token& stop) {
   for (const Action& action : plan.actions) {
@@ -93,23 +89,23 @@ Result<bool> VirtualMachineReconciler::Run(const Plan& plan, Execution& executio
   return false;
 }
 
-void VirtualMachineReconciler::Remember(const Scene& scene, Waiting waiting, VmMemory& memory) {
+void VirtualMachineReconciler::Remember(const Context& context, Waiting waiting, VmMemory& memory) {
   const MonotonicTime now = deps_.clock.Now();
-  if (scene.sight.claimed && !memory.claimed) memory.claimed = now;
-  if (scene.sight.slot_granted && !memory.granted) memory.granted = now;
-  if (scene.sight.network_ready && !memory.network_ready) memory.network_ready = now;
+  if (context.observed.claimed && !memory.claimed) memory.claimed = now;
+  if (context.observed.slot_granted && !memory.granted) memory.granted = now;
+  if (context.observed.network_ready && !memory.network_ready) memory.network_ready = now;
   if (waiting != Waiting::kClaim) memory.claim_error.reset();
-  if (scene.desired.goal.power != Power::kRunning) {
-    // The next start is timed from when it is asked for.
+  if (context.desired.state.power != Power::kRunning) {
+    // The next start is timed from when it is wanted.
     memory.seen = now;
     memory.claimed.reset();
     memory.granted.reset();
     memory.network_ready.reset();
   }
-  if (!scene.lease) {
+  if (!context.lease) {
     memory.unshaped.reset();
     memory.was_shaped = false;
-  } else if (IsShaped(scene)) {
+  } else if (IsShaped(context)) {
     memory.unshaped.reset();
     memory.was_shaped = true;
   } else if (!memory.unshaped) {
@@ -117,11 +113,12 @@ void VirtualMachineReconciler::Remember(const Scene& scene, Waiting waiting, VmM
   }
 }
 
-// The recorded run ended: once per run it counts, and is told with the guest's last words.
-void VirtualMachineReconciler::NoteEnd(const Scene& scene, VmMemory& memory) {
-  const bool ended = scene.sight.recorded && scene.machine.state == vmm::MachineState::kAbsent;
-  if (!ended || memory.end_noted || scene.desired.goal.power != Power::kRunning) return;
-  if (scene.sight.stopping) return;  // by us: no failure, nothing to tell
+// The recorded run ended. Each end is counted once, and its Event has the guest's last lines.
+void VirtualMachineReconciler::NoteEnd(const Context& context, VmMemory& memory) {
+  const bool ended =
+      context.observed.recorded && context.machine.state == vmm::MachineState::kAbsent;
+  if (!ended || memory.end_noted || context.desired.state.power != Power::kRunning) return;
+  if (context.observed.stopping) return;  // this daemon ended it: that is no failure
   const MonotonicTime now = deps_.clock.Now();
   if (memory.running && now - *memory.running > kGoodRun) memory.failures = 0;
   CountFailure(memory, now);
@@ -132,39 +129,41 @@ void VirtualMachineReconciler::NoteEnd(const Scene& scene, VmMemory& memory) {
   memory.network_ready.reset();
   memory.granted.reset();
   memory.running.reset();
-  const runtime::ObjectReference about = ReferenceTo(scene.vm());
-  if (scene.sight.exited_clean) {
+  const runtime::ObjectReference about = runtime::ReferenceTo(context.vm());
+  if (context.observed.exited_clean) {
     deps_.events.Record(about, runtime::EventType::kNormal, "GuestShutdown",
                         "the guest switched itself off");
     return;
   }
   deps_.events.Record(about, runtime::EventType::kWarning, "Exited",
                       WithConsole("the VMM ended unexpectedly",
-                                  scene.hypervisor->ConsoleTail(scene.ref, kConsoleLines)));
+                                  context.hypervisor->ConsoleTail(context.ref, kConsoleLines)));
 }
 
-void VirtualMachineReconciler::Publish(const Scene& scene) {
-  const std::string& uid = scene.vm().metadata.uid;
-  if (!IsUp(scene) || !scene.sight.recorded) return deps_.vmm_facts.Retract(uid);
-  const int pid = scene.machine.process ? scene.machine.process->pid : 0;
-  const std::optional<RunRecord>& run = scene.inputs.run;
-  const vmm::Capabilities& capabilities = scene.hypervisor->capabilities();
+void VirtualMachineReconciler::Publish(const Context& context) {
+  const std::string& uid = context.vm().metadata.uid;
+  if (!IsUp(context) || !context.observed.recorded) return deps_.vmm_facts.Retract(uid);
+  const int pid = context.machine.process ? context.machine.process->pid : 0;
+  const std::optional<RunRecord>& run = context.inputs.run;
+  const vmm::Capabilities& capabilities = context.hypervisor->capabilities();
   deps_.vmm_facts.Publish(uid, {.pid = pid,
                                 .running = true,
                                 .hypervisor = capabilities.name,
-                                .cpus = run ? run->cpus : scene.vm().spec.cpus,
+                                .cpus = run ? run->cpus : context.vm().spec.cpus,
                                 .holds_taps = capabilities.needs_tap});
 }
 
-void VirtualMachineReconciler::SettleCompute(const Scene& scene, Waiting waiting) {
-  const std::string& uid = scene.vm().metadata.uid;
-  const std::optional<RunRecord>& run = scene.inputs.run;
-  if (scene.machine.state != vmm::MachineState::kAbsent) {
-    return deps_.compute.Hold(uid, run ? runtime::ComputeAmount{run->cpus, run->memory_bytes}
-                                       : scene.desired.blueprint.Compute());
+void VirtualMachineReconciler::SettleCompute(const Context& context, Waiting waiting) {
+  const std::string& uid = context.vm().metadata.uid;
+  const std::optional<RunRecord>& run = context.inputs.run;
+  if (context.machine.state != vmm::MachineState::kAbsent) {
+    runtime::ComputeAmount amount = context.desired.blueprint.Compute();
+    if (run) amount.cpus = run->cpus;
+    if (run) amount.memory_bytes = run->memory_bytes;
+    return deps_.compute.Hold(uid, amount);
   }
-  const bool wanted = scene.desired.goal.power == Power::kRunning && waiting != Waiting::kEnded &&
-                      waiting != Waiting::kBlocked;
+  const bool wanted = context.desired.state.power == Power::kRunning &&
+                      waiting != Waiting::kEnded && waiting != Waiting::kBlocked;
   if (!wanted) deps_.compute.Free(uid);
 }
 
@@ -172,63 +171,67 @@ void VirtualMachineReconciler::HoldRunning() {
   for (const auto& vm : deps_.vms.List()) {
     const std::optional<ledger::VmLease> lease = deps_.ledger.GetVm(vm->metadata.uid);
     if (!lease || !lease->vmm) continue;
-    // One that cannot be read counts as its spec says.
+    // A run record that cannot be read counts as the spec says.
     const Lookup<RunRecord> run = ReadRun(deps_.storage, vm->metadata.uid);
-    deps_.compute.Hold(vm->metadata.uid,
-                       run.ok() && *run
-                           ? runtime::ComputeAmount{(*run)->cpus, (*run)->memory_bytes}
-                           : runtime::ComputeAmount{vm->spec.cpus, vm->spec.memory.Value()});
+    const bool known = run.ok() && *run;
+    deps_.compute.Hold(
+        vm->metadata.uid,
+        {.cpus = known ? (*run)->cpus : vm->spec.cpus,
+         .memory_bytes = known ? (*run)->memory_bytes : vm->spec.memory.Value(),
+         .upload_bits_per_second = GuaranteedUpload(vm->spec, NetworksOf(deps_, vm->spec), 0)});
   }
 }
 
-// A change that waits for the next start is told once, when it begins to wait.
-void VirtualMachineReconciler::TellRestart(const Scene& scene,
-                                           const crd::VirtualMachineStatus& status,
-                                           VmMemory& memory) {
+// A change that waits for the next start gets one Event, when it begins to wait.
+void VirtualMachineReconciler::RecordRestartRequired(const Context& context,
+                                                     const crd::VirtualMachineStatus& status,
+                                                     VmMemory& memory) {
   const crd::Condition* restart =
       crd::FindCondition(status.conditions, crd::condition::kRestartRequired);
   const std::string message = restart == nullptr ? std::string() : restart->message;
-  if (memory.told_restart == message) return;
-  memory.told_restart = message;
+  if (memory.last_restart_event == message) return;
+  memory.last_restart_event = message;
   if (message.empty()) return;
-  deps_.events.Record(ReferenceTo(scene.vm()), runtime::EventType::kNormal,
+  deps_.events.Record(runtime::ReferenceTo(context.vm()), runtime::EventType::kNormal,
                       std::string(crd::condition::kRestartRequired), message);
 }
 
-// A waiting that a person may have to end is told once, when it begins.
-void VirtualMachineReconciler::Tell(const Scene& scene, const crd::VirtualMachineStatus& status,
-                                    VmMemory& memory) {
+// Waiting for what a person may have to mend gets one Event, when it begins.
+void VirtualMachineReconciler::RecordWaiting(const Context& context,
+                                             const crd::VirtualMachineStatus& status,
+                                             VmMemory& memory) {
   const crd::Condition* ready = crd::FindCondition(status.conditions, crd::condition::kReady);
-  const bool problem = scene.desired.block.has_value() || memory.claim_error.has_value();
-  if (!problem || IsUp(scene) || scene.desired.goal.power != Power::kRunning) {
-    memory.told.clear();
+  const bool problem = context.desired.block.has_value() || memory.claim_error.has_value();
+  if (!problem || IsUp(context) || context.desired.state.power != Power::kRunning) {
+    memory.last_waiting_event.clear();
     return;
   }
-  if (ready == nullptr || memory.told == ready->reason) return;
-  memory.told = ready->reason;
-  deps_.events.Record(ReferenceTo(scene.vm()), runtime::EventType::kWarning, ready->reason,
-                      ready->message);
+  if (ready == nullptr || memory.last_waiting_event == ready->reason) return;
+  memory.last_waiting_event = ready->reason;
+  deps_.events.Record(runtime::ReferenceTo(context.vm()), runtime::EventType::kWarning,
+                      ready->reason, ready->message);
 }
 
-void VirtualMachineReconciler::Say(const Pass& pass, VmMemory& memory) {
-  const crd::VirtualMachine& vm = pass.scene.vm();
-  const Report report{pass.scene,        memory,
+void VirtualMachineReconciler::WriteStatus(const Pass& pass, VmMemory& memory) {
+  const crd::VirtualMachine& vm = pass.context.vm();
+  const Report report{pass.context,      memory,
                       pass.waiting,      deps_.alias_facts.Get(vm.metadata.uid),
                       deps_.clock.Now(), deps_.clock.WallNow()};
   crd::VirtualMachineStatus status = BuildStatus(report);
-  Tell(pass.scene, status, memory);
-  TellRestart(pass.scene, status, memory);
-  memory.told_trouble.clear();
-  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid, StatusText(vm, std::move(status)));
+  RecordWaiting(pass.context, status, memory);
+  RecordRestartRequired(pass.context, status, memory);
+  memory.last_error_event.clear();
+  deps_.statuses.Want(runtime::KeyOf(vm), vm.metadata.uid,
+                      runtime::StatusText(vm, std::move(status)));
 }
 
-// The pass did not get far enough to see everything: the last status stays, with the reason.
-void VirtualMachineReconciler::SayTrouble(const crd::VirtualMachine& vm, const Error& error,
-                                          VmMemory& memory) {
-  memory.trouble = error.message;
-  if (memory.told_trouble != error.message) {
-    memory.told_trouble = error.message;
-    deps_.events.Record(ReferenceTo(vm), runtime::EventType::kWarning, "LastPassFailed",
+// The pass failed before everything was observed: the last status stays, and Ready has the reason.
+void VirtualMachineReconciler::ReportFailure(const crd::VirtualMachine& vm, const Error& error,
+                                             VmMemory& memory) {
+  memory.pass_error = error.message;
+  if (memory.last_error_event != error.message) {
+    memory.last_error_event = error.message;
+    deps_.events.Record(runtime::ReferenceTo(vm), runtime::EventType::kWarning, "LastPassFailed",
                         error.message);
   }
   crd::VirtualMachineStatus status = vm.status;
@@ -237,7 +240,8 @@ void VirtualMachineReconciler::SayTrouble(const crd::VirtualMachine& vm, const E
                     {std::string(crd::condition::kReady), crd::ConditionStatus::kFalse,
                      "LastPassFailed", error.message, vm.metadata.generation, ""},
                     deps_.clock.WallNow());
-  deps_.statuses.Want(KeyOf(vm), vm.metadata.uid, StatusText(vm, std::move(status)));
+  deps_.statuses.Want(runtime::KeyOf(vm), vm.metadata.uid,
+                      runtime::StatusText(vm, std::move(status)));
 }
 
 Next VirtualMachineReconciler::NextLook(const Pass& pass, const VmMemory& memory) const {
@@ -248,12 +252,12 @@ Next VirtualMachineReconciler::NextLook(const Pass& pass, const VmMemory& memory
       return Next::After(kResync);
     case Waiting::kCapture:
       return Next::After(milliseconds(200));
-    case Waiting::kGrace:  // the end of its process wakes us
+    case Waiting::kGrace:  // an earlier end of the process enqueues the key
       return Next::After(std::max<std::chrono::nanoseconds>(*pass.until - now, milliseconds(1)));
     case Waiting::kClaim:
     case Waiting::kNetwork:
     case Waiting::kRelease:
-      return Next::After(seconds(1));  // changes wake us; this is for those that cannot
+      return Next::After(seconds(1));  // changes enqueue the key; this covers a missed one
     case Waiting::kBlocked:
       return Next::After(seconds(5));
     case Waiting::kSlot:
@@ -276,31 +280,29 @@ Result<std::string> VirtualMachineReconciler::Explain(const std::string& key) {
                                 vm->spec.host_name, deps_.host_name));
   }
   const VmMemory memory = memory_.Shown(key);
-  ASSIGN_OR_RETURN(const Scene scene, Observe(deps_, vm, memory));
-  const Plan plan = MakePlan(scene.desired.goal, scene.sight);
-  crd::Json actions = crd::Json::array();
-  for (const Action& action : plan.actions) actions.push_back(ToString(action));
-  const Goal& goal = scene.desired.goal;
-  const Sight& sight = scene.sight;
+  ASSIGN_OR_RETURN(const Context context, Observe(deps_, vm, memory));
+  const Plan plan = MakePlan(context.desired.state, context.observed);
+  const DesiredState& desired = context.desired.state;
+  const Observed& observed = context.observed;
   const crd::Json json = {
       {"desired",
-       {{"power", ToString(goal.power)},
-        {"start", goal.restore ? "restore" : "boot"},
-        {"hypervisor", scene.desired.blueprint.hypervisor},
-        {"blocked", scene.desired.block ? scene.desired.block->message : ""}}},
+       {{"power", ToString(desired.power)},
+        {"start", desired.restore ? "restore" : "boot"},
+        {"hypervisor", context.desired.blueprint.hypervisor},
+        {"blocked", context.desired.block ? context.desired.block->message : ""}}},
       {"observed",
-       {{"machine", vmm::ToString(sight.machine)},
-        {"recorded", sight.recorded},
-        {"stopping", sight.stopping.has_value()},
-        {"capturing", sight.capturing},
-        {"leased", sight.leased},
-        {"releasing", sight.releasing},
-        {"claimed", sight.claimed},
-        {"slot", sight.slot_granted ? "granted" : (sight.slot ? "waiting" : "none")},
-        {"networkReady", sight.network_ready},
+       {{"machine", vmm::ToString(observed.machine)},
+        {"recorded", observed.recorded},
+        {"stopping", observed.stopping.has_value()},
+        {"capturing", observed.capturing},
+        {"leased", observed.leased},
+        {"releasing", observed.releasing},
+        {"claimed", observed.claimed},
+        {"slot", observed.slot_granted ? "granted" : (observed.slot ? "waiting" : "none")},
+        {"networkReady", observed.network_ready},
         {"failures", memory.failures},
         {"lastFailure", memory.failure}}},
-      {"plan", actions},
+      {"plan", runtime::ActionTexts(plan.actions)},
       {"waiting", ToString(plan.waiting)}};
   return crd::DumpJson(json);
 }

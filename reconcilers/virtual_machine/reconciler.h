@@ -1,13 +1,13 @@
 // The virtual_machine loop: leases, VMM process and directory of each VirtualMachine on this host,
 // and its status. Key: "namespace/name".
 //
-// NOTE Binding: one whose spec.hostName is not this host is left alone, status too: it is another
-// host's, or the scheduler's as long as it has none.
+// NOTE Binding: a VM whose spec.hostName is not this host is left alone, its status too: it belongs
+// to another host, or to the scheduler while it is bound to none.
 // NOTE Threading: any number of workers; one key is in one worker's hands. A pass may wait for a
-// VMM to start or to load, so give it enough workers; it never waits for a guest. NOTE Restart:
-// everything is found again from the ledger, the process driver and the VM's directory; a resumed
-// machine is adopted, one that was not is ended and begun anew. NOTE Budget: between the claim and
-// the resume there is no durable commit of ours.
+// VMM to start or to load, so give it enough workers; it never waits for a guest.
+// NOTE Restart: everything is found again from the ledger, the process driver and the VM's
+// directory; a resumed machine is adopted, one that was not is ended and begun anew.
+// NOTE Budget: this loop makes no durable commit between the claim and the resume.
 #pragma once
 
 #include <functional>
@@ -43,7 +43,7 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
 
  private:
   struct Pass {
-    Scene scene;
+    Context context;
     Waiting waiting = Waiting::kNothing;
     std::optional<MonotonicTime> until = {};  // as in Plan
   };
@@ -53,14 +53,16 @@ class VirtualMachineReconciler final : public runtime::Reconciler {
                         const std::stop_token& stop);
   static Result<bool> Run(const Plan& plan, Execution& execution, int& stale,
                           const std::stop_token& stop);
-  void Remember(const Scene& scene, Waiting waiting, VmMemory& memory);
-  void NoteEnd(const Scene& scene, VmMemory& memory);
-  void Publish(const Scene& scene);
-  void SettleCompute(const Scene& scene, Waiting waiting);
-  void TellRestart(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
-  void Tell(const Scene& scene, const crd::VirtualMachineStatus& status, VmMemory& memory);
-  void Say(const Pass& pass, VmMemory& memory);
-  void SayTrouble(const crd::VirtualMachine& vm, const Error& error, VmMemory& memory);
+  void Remember(const Context& context, Waiting waiting, VmMemory& memory);
+  void NoteEnd(const Context& context, VmMemory& memory);
+  void Publish(const Context& context);
+  void SettleCompute(const Context& context, Waiting waiting);
+  void RecordRestartRequired(const Context& context, const crd::VirtualMachineStatus& status,
+                             VmMemory& memory);
+  void RecordWaiting(const Context& context, const crd::VirtualMachineStatus& status,
+                     VmMemory& memory);
+  void WriteStatus(const Pass& pass, VmMemory& memory);
+  void ReportFailure(const crd::VirtualMachine& vm, const Error& error, VmMemory& memory);
   runtime::Next NextLook(const Pass& pass, const VmMemory& memory) const;
   void AttachObjects(const std::function<void(const std::string& key)>& enqueue);
   void EnqueueUid(const std::string& uid, const std::function<void(const std::string&)>& enqueue);

@@ -39,41 +39,42 @@ std::optional<crd::ObservedShaping> ShapingOf(const runtime::InterfaceFacts& fac
   return shaping;
 }
 
-std::vector<crd::InterfaceStatus> InterfacesOf(const Scene& scene) {
+std::vector<crd::InterfaceStatus> InterfacesOf(const Context& context) {
   std::vector<crd::InterfaceStatus> interfaces;
-  if (!scene.lease) return interfaces;
-  for (std::size_t i = 0; i < scene.lease->interfaces.size(); ++i) {
-    const ledger::InterfaceLease& lease = scene.lease->interfaces[i];
+  if (!context.lease) return interfaces;
+  for (std::size_t i = 0; i < context.lease->interfaces.size(); ++i) {
+    const ledger::InterfaceLease& lease = context.lease->interfaces[i];
     crd::InterfaceStatus status;
     status.name = lease.name;
     status.ip = ToString(lease.address);
     status.mac = ToString(OuterMac(lease.number));
     status.tap = TapName(lease.number);
     status.class_id = ClassText(lease.number);
-    if (i < scene.facts.size()) status.shaping = ShapingOf(scene.facts[i]);
+    if (i < context.facts.size()) status.shaping = ShapingOf(context.facts[i]);
     interfaces.push_back(std::move(status));
   }
   return interfaces;
 }
 
 std::optional<crd::VmmStatus> VmmOf(const Report& report) {
-  const Scene& scene = report.scene;
-  if (scene.machine.state == MachineState::kAbsent || scene.hypervisor == nullptr || !scene.lease) {
+  const Context& context = report.context;
+  if (context.machine.state == MachineState::kAbsent || context.hypervisor == nullptr ||
+      !context.lease) {
     return std::nullopt;
   }
   crd::VmmStatus vmm;
-  vmm.version = scene.hypervisor->capabilities().version;
-  vmm.pid = scene.machine.process ? scene.machine.process->pid : 0;
+  vmm.version = context.hypervisor->capabilities().version;
+  vmm.pid = context.machine.process ? context.machine.process->pid : 0;
   vmm.start_time = report.memory.started;
-  vmm.uid = scene.lease->vmm_uid;
+  vmm.uid = context.lease->vmm_uid;
   return vmm;
 }
 
-// What there is, else what the next start makes.
-void FillMachine(const Scene& scene, crd::VirtualMachineStatus& status) {
-  const Blueprint& next = scene.desired.blueprint;
-  const std::optional<RunRecord>& run = scene.inputs.run;
-  const bool runs = scene.machine.state != MachineState::kAbsent && run;
+// The machine that exists, or else the one that the next start makes.
+void FillMachine(const Context& context, crd::VirtualMachineStatus& status) {
+  const Blueprint& next = context.desired.blueprint;
+  const std::optional<RunRecord>& run = context.inputs.run;
+  const bool runs = context.machine.state != MachineState::kAbsent && run;
   status.hypervisor = runs ? run->hypervisor : next.hypervisor;
   status.cpus = runs ? run->cpus : next.cpus;
   status.memory = crd::Quantity::FromBytes(runs ? run->memory_bytes
@@ -84,43 +85,43 @@ bool IsEmpty(const crd::Timings& timings) { return timings == crd::Timings{}; }
 
 }  // namespace
 
-bool IsUp(const Scene& scene) {
-  const MachineState state = scene.machine.state;
+bool IsUp(const Context& context) {
+  const MachineState state = context.machine.state;
   if (state == MachineState::kRunning) return true;
-  return state == MachineState::kPaused && (scene.sight.recorded || scene.machine.capturing);
+  return state == MachineState::kPaused && (context.observed.recorded || context.machine.capturing);
 }
 
-bool IsShaped(const Scene& scene) {
-  if (!scene.lease) return false;
-  for (const runtime::InterfaceFacts& facts : scene.facts) {
+bool IsShaped(const Context& context) {
+  if (!context.lease) return false;
+  for (const runtime::InterfaceFacts& facts : context.facts) {
     if (!facts.shaped) return false;
   }
   return true;
 }
 
 crd::VmPhase PhaseOf(const Report& report) {
-  const Scene& scene = report.scene;
-  if (scene.desired.goal.power == Power::kGone) return crd::VmPhase::kTerminating;
-  if (IsUp(scene)) return crd::VmPhase::kRunning;
-  if (scene.desired.goal.power == Power::kStopped) return crd::VmPhase::kStopped;
+  const Context& context = report.context;
+  if (context.desired.state.power == Power::kGone) return crd::VmPhase::kTerminating;
+  if (IsUp(context)) return crd::VmPhase::kRunning;
+  if (context.desired.state.power == Power::kStopped) return crd::VmPhase::kStopped;
   if (report.waiting == Waiting::kEnded) {
-    return scene.sight.exited_clean ? crd::VmPhase::kStopped : crd::VmPhase::kFailed;
+    return context.observed.exited_clean ? crd::VmPhase::kStopped : crd::VmPhase::kFailed;
   }
-  if (report.memory.refused_generation == scene.vm().metadata.generation) {
+  if (report.memory.refused_generation == context.vm().metadata.generation) {
     return crd::VmPhase::kFailed;
   }
-  return scene.sight.claimed ? crd::VmPhase::kStarting : crd::VmPhase::kPending;
+  return context.observed.claimed ? crd::VmPhase::kStarting : crd::VmPhase::kPending;
 }
 
 crd::VirtualMachineStatus BuildStatus(const Report& report) {
-  const crd::VirtualMachine& vm = report.scene.vm();
+  const crd::VirtualMachine& vm = report.context.vm();
   crd::VirtualMachineStatus status;
   status.observed_generation = vm.metadata.generation;
   status.phase = PhaseOf(report);
-  FillMachine(report.scene, status);
-  status.interfaces = InterfacesOf(report.scene);
+  FillMachine(report.context, status);
+  status.interfaces = InterfacesOf(report.context);
   status.vmm = VmmOf(report);
-  // What an earlier daemon measured stays until something newer is known.
+  // Timings that an earlier daemon measured stay until there are newer ones.
   status.timings = vm.status.timings;
   if (!IsEmpty(report.memory.timings)) status.timings = report.memory.timings;
   if (report.alias) {
@@ -128,17 +129,6 @@ crd::VirtualMachineStatus BuildStatus(const Report& report) {
   }
   status.conditions = ConditionsOf(report, status.phase);
   return status;
-}
-
-store::ObjectKey KeyOf(const crd::VirtualMachine& vm) {
-  return {{std::string(crd::kGroup), std::string(crd::VirtualMachine::kPlural)},
-          vm.metadata.ns,
-          vm.metadata.name};
-}
-
-runtime::ObjectReference ReferenceTo(const crd::VirtualMachine& vm) {
-  return {std::string(crd::kApiVersion), std::string(crd::VirtualMachine::kKind), vm.metadata.ns,
-          vm.metadata.name, vm.metadata.uid};
 }
 
 }  // namespace forkplane::virtual_machine

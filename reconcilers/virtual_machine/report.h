@@ -1,4 +1,5 @@
-// The status of a VirtualMachine from what was seen: pure. docs/conditions.md lists the reasons.
+// The status of a VirtualMachine from what was observed: pure. docs/conditions.md lists the
+// reasons.
 #pragma once
 
 #include <optional>
@@ -21,7 +22,7 @@ inline constexpr std::chrono::seconds kShapedUnknownMax{2};
 inline constexpr std::chrono::seconds kSlotWaitMax{300};
 
 struct Report {
-  const Scene& scene;
+  const Context& context;
   const VmMemory& memory;
   Waiting waiting = Waiting::kNothing;
   std::optional<runtime::AliasFacts> alias;
@@ -32,12 +33,9 @@ struct Report {
 crd::VirtualMachineStatus BuildStatus(const Report& report);
 
 // Parts of it (conditions.cc).
-bool IsUp(const Scene& scene);  // the guest runs, or is paused for a snapshot
-bool IsShaped(const Scene& scene);
+bool IsUp(const Context& context);  // the guest runs, or is paused for a snapshot
+bool IsShaped(const Context& context);
 crd::VmPhase PhaseOf(const Report& report);
 crd::Conditions ConditionsOf(const Report& report, crd::VmPhase phase);
-
-store::ObjectKey KeyOf(const crd::VirtualMachine& vm);
-runtime::ObjectReference ReferenceTo(const crd::VirtualMachine& vm);
 
 }  // namespace forkplane::virtual_machine

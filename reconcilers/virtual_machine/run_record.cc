@@ -116,7 +116,7 @@ std::vector<std::string> Differences(const RunRecord& running, const crd::Virtua
     fields.push_back(fmt::format("spec.memory ({}, running with {})", spec.memory.Text(),
                                  crd::Quantity::FromBytes(running.memory_bytes).Text()));
   }
-  // A restored machine has no boot of its own; what it would boot next is not what it runs.
+  // A restored machine did not boot, so spec.boot describes only its next start.
   if (running.boots && running.boot != spec.boot) fields.emplace_back("spec.boot");
   return fields;
 }

@@ -10,11 +10,11 @@
 
 #include "controller/base/network_names.h"
 #include "controller/base/rng.h"
-#include "drivers/fake/drivers.h"
 #include "drivers/fault/fault.h"
-#include "drivers/hooked_network.h"
 #include "reconcilers/shaping/reconciler.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/fake_drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane {
 namespace {
@@ -82,24 +82,13 @@ class Hook final : public drivers::CallHook {
 // One life of the daemon: its loops and facts.
 struct Daemon {
   Daemon(fake::FakeKernel& kernel, ledger::Ledger& ledger, const OneSpec& specs, Hook& hook)
-      : links(kernel),
-        taps(kernel),
-        qdiscs(kernel),
-        identities(kernel, drivers::RedirectMode::kBpf),
-        routes(kernel),
-        sysctls(kernel),
-        flows(kernel),
-        hooked_links(links, hook),
-        hooked_taps(taps, hook),
-        hooked_qdiscs(qdiscs, hook),
-        hooked_identities(identities, hook),
-        hooked_routes(routes, hook),
-        hooked_sysctls(sysctls, hook),
-        shaping(ledger, specs, hooked_qdiscs, facts,
+      : bare(kernel),
+        hooked(bare, hook),
+        shaping(ledger, specs, hooked.qdiscs, facts,
                 {.later = [this](const std::string& key, auto) { looks_due.push_back(key); }}),
         tap(ledger,
-            {hooked_links, hooked_taps, hooked_qdiscs, hooked_identities, hooked_routes,
-             hooked_sysctls, flows},
+            {hooked.links, hooked.taps, hooked.qdiscs, hooked.identities, hooked.routes,
+             hooked.sysctls, bare.flows},
             facts, vmms,
             {.deletion_threads = 0,
              .bucket = [this](const auto& lease) { return shaping.BucketOf(lease); },
@@ -113,19 +102,8 @@ struct Daemon {
     return fact && fact->shaped;
   }
 
-  fake::FakeLinkDriver links;
-  fake::FakeTapDriver taps;
-  fake::FakeQdiscDriver qdiscs;
-  fake::FakeIdentityDriver identities;
-  fake::FakeRouteDriver routes;
-  fake::FakeSysctlDriver sysctls;
-  fake::FakeFlowDriver flows;
-  drivers::HookedLinkDriver hooked_links;
-  drivers::HookedTapDriver hooked_taps;
-  drivers::HookedQdiscDriver hooked_qdiscs;
-  drivers::HookedIdentityDriver hooked_identities;
-  drivers::HookedRouteDriver hooked_routes;
-  drivers::HookedSysctlDriver hooked_sysctls;
+  testing::FakeDrivers bare;
+  testing::HookedDrivers hooked;
   runtime::InterfaceFactBoard facts;
   runtime::VmmFactBoard vmms;
   std::vector<std::string> looks_due;
@@ -135,16 +113,6 @@ struct Daemon {
 
 struct World {
   World() {
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger = std::move(ledger::Ledger::Open(options, RealClock(), rng)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.77.0.0/16");
-    network.gateway = DefaultGateway(network.cidr);
-    CHECK(ledger->ClaimNetwork(network).ok());
     fake::FakeLinkDriver links(kernel);
     fake::FakeQdiscDriver qdiscs(kernel);
     CHECK(links.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
@@ -160,9 +128,7 @@ struct World {
   }
   void Restart() { daemon = std::make_unique<Daemon>(kernel, *ledger, specs, hook); }
   void Claim() {
-    ledger::VmClaim claim{.owner = {"a", "default", "a"}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    CHECK(ledger->Claim(claim).ok());
+    testing::ClaimOne(*ledger, "a", "a");
     hook.changes.clear();
     hook.looks.clear();
   }
@@ -192,7 +158,8 @@ struct World {
 
   SeededRng rng{1};
   fake::FakeKernel kernel;
-  std::unique_ptr<ledger::Ledger> ledger;
+  std::unique_ptr<ledger::Ledger> ledger =
+      testing::MemoryLedgerWith(testing::NetworkOf(), RealClock(), rng);
   OneSpec specs;
   Hook hook;
   std::unique_ptr<Daemon> daemon;

@@ -7,9 +7,10 @@
 #include "controller/base/rng.h"
 #include "drivers/fake/drivers.h"
 #include "drivers/fault/fault.h"
-#include "drivers/hooked_network.h"
+#include "drivers/hooked/network.h"
 #include "reconcilers/shaping/reconciler.h"
 #include "tests/convergence/support.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::shaping {
 namespace {
@@ -67,21 +68,10 @@ class FixedSpecs final : public Specs {
 
 std::unique_ptr<ledger::Ledger> MakeLedger(const World& world) {
   static SeededRng rng(1);
-  ledger::Options options;
-  options.path = ":memory:";
-  options.boot_id = "boot";
-  auto ledger = std::move(ledger::Ledger::Open(options, RealClock(), rng)).value();
-  ledger::NetworkParameters network;
-  network.uid = "net";
-  network.name = "default";
-  network.cidr = ParseCidr("10.0.0.0/24").value();
-  network.gateway = network.cidr.At(1);
-  CHECK(ledger->ClaimNetwork(network).ok());
+  auto ledger = testing::MemoryLedgerWith(testing::NetworkOf("10.0.0.0/24"), RealClock(), rng);
   for (int i = 0; i < 2; ++i) {
     const std::string name = std::to_string(i + 1);
-    ledger::VmClaim claim{.owner = {"uid-" + name, "default", name}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    CHECK(ledger->Claim(claim).ok());
+    testing::ClaimOne(*ledger, "uid-" + name, name);
     if (world.vm[i].releasing) CHECK(ledger->Release("uid-" + name).ok());
   }
   return ledger;

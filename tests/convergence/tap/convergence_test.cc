@@ -7,11 +7,11 @@
 // on undisturbed. The judge reads the fake host and compares it with values written here by hand:
 // it knows no planner. After a crash the files of the daemon are gone, as they would be.
 #include "controller/base/rng.h"
-#include "drivers/fake/drivers.h"
 #include "drivers/fault/fault.h"
-#include "drivers/hooked_network.h"
 #include "reconcilers/tap/reconciler.h"
 #include "tests/convergence/support.h"
+#include "tests/support/fake_drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::tap {
 namespace {
@@ -118,26 +118,14 @@ struct World {
   }
 };
 
-void ClaimInterface(ledger::Ledger& ledger) {
-  ledger::VmClaim claim{.owner = {"uid-a", "default", "a"}};
-  claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-  CHECK(ledger.Claim(claim).ok());
-}
+void ClaimInterface(ledger::Ledger& ledger) { testing::ClaimOne(ledger, "uid-a", "a"); }
 
 std::unique_ptr<ledger::Ledger> MakeLedger(const World& world) {
   static SeededRng rng(1);
-  ledger::Options options;
-  options.path = ":memory:";
-  options.boot_id = "boot";
-  auto ledger = std::move(ledger::Ledger::Open(options, RealClock(), rng)).value();
-  ledger::NetworkParameters network;
-  network.uid = "net";
-  network.name = "default";
-  network.cidr = ParseCidr("10.0.0.0/24").value();
-  network.gateway = network.cidr.At(1);
+  ledger::NetworkParameters network = testing::NetworkOf("10.0.0.0/24");
   network.dns = {kDns};
   network.routed = world.routed;
-  CHECK(ledger->ClaimNetwork(network).ok());
+  auto ledger = testing::MemoryLedgerWith(network, RealClock(), rng);
   if (!world.newborn) ClaimInterface(*ledger);
   if (world.releasing) CHECK(ledger->Release("uid-a").ok());
   return ledger;
@@ -198,7 +186,9 @@ std::string JudgeDevice(const World& world, const fake::FakeLink& tap) {
   if (link.mtu != 1500) return "wrong mtu";
   if (world.routed) {
     if (!link.up || link.master != 0 || link.mac != kGatewayMac) return "no gateway of its own, up";
-    if (tap.switches.size() != drivers::kGuestLinkSwitches.size()) return "not switched on";
+    for (const drivers::LinkSwitch which : drivers::WantedSwitches(true)) {
+      if (!tap.switches.contains(which)) return "not switched on";
+    }
   } else if (!link.up || !link.isolated || link.master != kBridge) {
     return "not an isolated port, up";
   }
@@ -309,26 +299,14 @@ struct Run {
 
   // One pass; after a crash the daemon's files are gone.
   void Pass(const Planner& planner, Watchman& hook) {
-    fake::FakeLinkDriver links(kernel);
-    fake::FakeTapDriver taps(kernel);
-    fake::FakeQdiscDriver qdiscs(kernel);
-    fake::FakeIdentityDriver identities(kernel, drivers::RedirectMode::kBpf);
-    fake::FakeRouteDriver routes(kernel);
-    fake::FakeSysctlDriver sysctls(kernel);
-    drivers::HookedLinkDriver hooked_links(links, hook);
-    drivers::HookedTapDriver hooked_taps(taps, hook);
-    drivers::HookedQdiscDriver hooked_qdiscs(qdiscs, hook);
-    drivers::HookedIdentityDriver hooked_identities(identities, hook);
-    drivers::HookedRouteDriver hooked_routes(routes, hook);
-    drivers::HookedSysctlDriver hooked_sysctls(sysctls, hook);
-    fake::FakeFlowDriver flows(kernel);
-    drivers::HookedFlowDriver hooked_flows(flows, hook);
+    testing::FakeDrivers bare(kernel);
+    testing::HookedDrivers hooked(bare, hook);
     Options options;
     options.deletion_threads = 0;
     options.plan = planner;
     TapReconciler loop(*ledger,
-                       {hooked_links, hooked_taps, hooked_qdiscs, hooked_identities, hooked_routes,
-                        hooked_sysctls, hooked_flows},
+                       {hooked.links, hooked.taps, hooked.qdiscs, hooked.identities, hooked.routes,
+                        hooked.sysctls, hooked.flows},
                        facts, vmms, options);
     if (world.newborn && !ledger->GetInterfaceByNumber(kNumber)) ClaimInterface(*ledger);
     try {

@@ -1,7 +1,7 @@
 // Goal: whatever happens at any call to the ledger, the storage, the hypervisor
 // or the store, the host ends as the objects say. Method: one script (fork a
 // running VM, wait until it is Ready, delete everything) is run once to count
-// its calls; then once per call and kind of trouble: the daemon dies before or
+// its calls; then once per call and kind of fault: the daemon dies before or
 // after the call, or the call fails before or after its effect.
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -14,14 +14,14 @@
 namespace forkplane::testing {
 namespace {
 
-enum class Trouble : std::uint8_t { kNone, kCrashBefore, kCrashAfter, kErrorBefore, kErrorAfter };
+enum class Fault : std::uint8_t { kNone, kCrashBefore, kCrashAfter, kErrorBefore, kErrorAfter };
 
 // Where the script is; survives the daemon.
 enum class Step : std::uint8_t { kMakeSource, kSource, kMakeFork, kFork, kDelete, kGone, kDone };
 
 class Script {
  public:
-  Script(Trouble trouble, int at) : trouble_(trouble), at_(at) {
+  Script(Fault fault, int at) : fault_(fault), at_(at) {
     world_.door = [this](const std::string& operation, bool after) {
       return Meet(operation, after);
     };
@@ -33,7 +33,7 @@ class Script {
     while (step_ != Step::kDone) {
       try {
         const std::string problem = Go();
-        if (!problem.empty()) return problem + " (trouble at " + met_ + ")";
+        if (!problem.empty()) return problem + " (fault at " + met_ + ")";
       } catch (const SimulatedCrash&) {
         world_.KillDaemon();
         world_.StartDaemon();
@@ -42,7 +42,7 @@ class Script {
     return world_.LeftOver();
   }
   int calls() const { return calls_; }
-  bool troubled() const { return done_; }
+  bool injected() const { return done_; }
 
  private:
   std::optional<Error> Meet(const std::string& operation, bool after) {
@@ -53,14 +53,14 @@ class Script {
     if (operation == "vmm.Launch" || operation == "vmm.Resume") CheckOneRun(operation, after);
     if (!after) ++calls_;
     if (calls_ != at_ || done_) return std::nullopt;
-    const bool before = trouble_ == Trouble::kCrashBefore || trouble_ == Trouble::kErrorBefore;
-    if (trouble_ == Trouble::kNone || before == after) return std::nullopt;
+    const bool before = fault_ == Fault::kCrashBefore || fault_ == Fault::kErrorBefore;
+    if (fault_ == Fault::kNone || before == after) return std::nullopt;
     done_ = true;
     met_ = operation + (after ? " after" : " before");
-    if (trouble_ == Trouble::kCrashBefore || trouble_ == Trouble::kCrashAfter) {
+    if (fault_ == Fault::kCrashBefore || fault_ == Fault::kCrashAfter) {
       throw SimulatedCrash();
     }
-    return Unavailable("trouble");
+    return Unavailable("fault");
   }
 
   void CheckOneRun(const std::string& operation, bool after) {
@@ -72,7 +72,7 @@ class Script {
     switch (step_) {
       case Step::kMakeSource:
         next(Step::kSource);
-        return Say(world_.Apply("VirtualMachine", "source", "{}"));
+        return TextOf(world_.Apply("VirtualMachine", "source", "{}"));
       case Step::kSource:
         if (!world_.Until([this] { return world_.Ready("VirtualMachine", "source"); })) {
           return "the source is not Ready: " + world_.Explain("source");
@@ -81,7 +81,7 @@ class Script {
         return {};
       case Step::kMakeFork:
         next(Step::kFork);
-        return Say(
+        return TextOf(
             world_.Apply("Fork", "f", R"({"source":{"kind":"VirtualMachine","name":"source"}})"));
       case Step::kFork:
         if (!world_.Until([this] { return world_.Ready("Fork", "f"); })) {
@@ -97,7 +97,7 @@ class Script {
           return uid != source;
         };
         static_cast<void>(world_.Delete("Fork", "f"));
-        return Say(world_.Delete("VirtualMachine", "source"));
+        return TextOf(world_.Delete("VirtualMachine", "source"));
       case Step::kGone:
         if (!world_.Until([this] { return world_.LeftOver().empty(); })) {
           return "left over: " + world_.LeftOver();
@@ -110,10 +110,12 @@ class Script {
     return {};
   }
 
-  static std::string Say(const Status& status) { return status.ok() ? "" : status.error().message; }
+  static std::string TextOf(const Status& status) {
+    return status.ok() ? "" : status.error().message;
+  }
 
   World world_;
-  Trouble trouble_;
+  Fault fault_;
   int at_;
   int calls_ = 0;
   bool done_ = false;
@@ -123,15 +125,15 @@ class Script {
 
 int Stride() { return convergence::Depth() < 1 ? 5 : 1; }
 
-class TroubleTest : public ::testing::TestWithParam<Trouble> {
+class FaultTest : public ::testing::TestWithParam<Fault> {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "VM directories belong to leased uids: needs root";
   }
 };
 
-TEST_P(TroubleTest, AtAnyCallConverges) {
-  Script plain(Trouble::kNone, 0);
+TEST_P(FaultTest, AtAnyCallConverges) {
+  Script plain(Fault::kNone, 0);
   ASSERT_EQ(plain.Run(), "");
   const int calls = plain.calls();
   ASSERT_GE(calls, 25) << "the script does too little to mean anything";
@@ -139,29 +141,29 @@ TEST_P(TroubleTest, AtAnyCallConverges) {
   for (int at = 1; at <= calls; at += Stride()) {
     Script script(GetParam(), at);
     ASSERT_EQ(script.Run(), "") << "call " << at << " of " << calls;
-    ASSERT_TRUE(script.troubled()) << "call " << at << " of " << calls << " was never made";
+    ASSERT_TRUE(script.injected()) << "call " << at << " of " << calls << " was never made";
   }
 }
 
-std::string NameOf(const ::testing::TestParamInfo<Trouble>& info) {
+std::string NameOf(const ::testing::TestParamInfo<Fault>& info) {
   switch (info.param) {
-    case Trouble::kNone:
+    case Fault::kNone:
       return "None";
-    case Trouble::kCrashBefore:
+    case Fault::kCrashBefore:
       return "CrashBefore";
-    case Trouble::kCrashAfter:
+    case Fault::kCrashAfter:
       return "CrashAfter";
-    case Trouble::kErrorBefore:
+    case Fault::kErrorBefore:
       return "ErrorBefore";
-    case Trouble::kErrorAfter:
+    case Fault::kErrorAfter:
       return "ErrorAfter";
   }
   return "Unknown";
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, TroubleTest,
-                         ::testing::Values(Trouble::kCrashBefore, Trouble::kCrashAfter,
-                                           Trouble::kErrorBefore, Trouble::kErrorAfter),
+INSTANTIATE_TEST_SUITE_P(Every, FaultTest,
+                         ::testing::Values(Fault::kCrashBefore, Fault::kCrashAfter,
+                                           Fault::kErrorBefore, Fault::kErrorAfter),
                          NameOf);
 
 }  // namespace

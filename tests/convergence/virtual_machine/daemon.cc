@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "controller/runtime/typed_object.h"
+
 namespace forkplane::testing {
 namespace {
 
@@ -9,7 +11,7 @@ constexpr const char* kHost = "here";
 
 template <typename T>
 runtime::InformerOptions Of() {
-  return {{std::string(crd::kGroup), std::string(T::kPlural)}};
+  return {.resource = runtime::ResourceOf<T>()};
 }
 
 template <typename T>
@@ -35,25 +37,10 @@ Daemon::Daemon(World& w)
       hosts(store, Of<crd::Host>(), Decode<crd::Host>),
       statuses(store, w.clock, w.registry, Unmerged()),
       events(store, "forkplane", kHost, w.clock, w.rng, w.registry),
-      vm_loop({store,
-               ledger,
-               storage,
-               w.holder,
-               taps,
-               {&hypervisor},
-               vms,
-               networks,
-               snapshots,
-               hosts,
-               interface_facts,
-               vmm_facts,
-               alias_facts,
-               compute,
-               statuses,
-               events,
-               w.clock,
-               kHost,
-               {4, std::int64_t{1} << 30}}),
+      vm_loop({store,           ledger,    storage,     w.holder,     taps,
+               {&hypervisor},   vms,       networks,    snapshots,    hosts,
+               interface_facts, vmm_facts, alias_facts, uplink_facts, compute,
+               statuses,        events,    w.clock,     kHost,        {4, std::int64_t{1} << 30}}),
       snapshot_loop({store,
                      ledger,
                      storage,

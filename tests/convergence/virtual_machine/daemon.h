@@ -46,6 +46,7 @@ struct Daemon {
   runtime::InterfaceFactBoard interface_facts;
   runtime::VmmFactBoard vmm_facts;
   runtime::AliasFactBoard alias_facts;
+  runtime::UplinkFactBoard uplink_facts;
   runtime::OrphanFactBoard orphan_facts;
   runtime::ComputeBudget compute;
   runtime::Informer<crd::VirtualMachine> vms;

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "controller/ledger/ledger.h"
-#include "controller/store/object_store.h"
 #include "drivers/storage_driver.h"
 #include "drivers/vmm/hypervisor.h"
+#include "tests/support/forwarding_store.h"
 
 namespace forkplane::testing {
 
@@ -238,46 +238,35 @@ class HypervisorDoor final : public vmm::Hypervisor {
 
 // Operations are named "store.Create virtualmachines" and so on; status writes
 // apart.
-class StoreDoor final : public store::ObjectStore {
+class StoreDoor final : public ForwardingStore {
  public:
-  StoreDoor(store::ObjectStore& next, Door door) : next_(next), door_(std::move(door)) {}
+  StoreDoor(store::ObjectStore& next, Door door) : ForwardingStore(next), door_(std::move(door)) {}
+  using ForwardingStore::Create;
+  using ForwardingStore::Delete;
+  using ForwardingStore::Modify;
+  using ForwardingStore::Update;
 
-  Result<store::ObjectPtr> Get(const store::ObjectKey& key) override { return next_.Get(key); }
-  Result<store::ListResult> List(const store::GroupResource& resource,
-                                 const store::ListOptions& options) override {
-    return next_.List(resource, options);
-  }
-  Result<std::unique_ptr<store::Watch>> OpenWatch(const store::GroupResource& resource,
-                                                  const store::WatchOptions& options) override {
-    return next_.OpenWatch(resource, options);
-  }
   Result<store::WriteResult> Create(const store::GroupResource& resource, const std::string& ns,
                                     const std::string& text,
                                     const store::WriteOptions& options) override {
     return Through(door_, ("store.Create " + resource.plural).c_str(),
-                   [&] { return next_.Create(resource, ns, text, options); });
+                   [&] { return ForwardingStore::Create(resource, ns, text, options); });
   }
   Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
                                     const store::UpdateOptions& options) override {
     return Through(door_, UpdateName(key, options).c_str(),
-                   [&] { return next_.Update(key, text, options); });
+                   [&] { return ForwardingStore::Update(key, text, options); });
   }
   Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
                                     const store::UpdateOptions& options) override {
     return Through(door_, UpdateName(key, options).c_str(),
-                   [&] { return next_.Modify(key, edit, options); });
+                   [&] { return ForwardingStore::Modify(key, edit, options); });
   }
   Result<store::DeleteResult> Delete(const store::ObjectKey& key,
                                      const store::DeleteOptions& options) override {
     return Through(door_, ("store.Delete " + key.resource.plural).c_str(),
-                   [&] { return next_.Delete(key, options); });
+                   [&] { return ForwardingStore::Delete(key, options); });
   }
-  Result<store::Revision> CurrentRevision() override { return next_.CurrentRevision(); }
-  Status AwaitRevision(store::Revision revision, std::chrono::milliseconds patience,
-                       const std::stop_token& stop) override {
-    return next_.AwaitRevision(revision, patience, stop);
-  }
-  std::string Identity() const override { return next_.Identity(); }
 
  private:
   // Modify writes what Update writes: a fault at one of them is a fault at both.
@@ -287,7 +276,6 @@ class StoreDoor final : public store::ObjectStore {
     return what + key.resource.plural;
   }
 
-  store::ObjectStore& next_;
   Door door_;
 };
 

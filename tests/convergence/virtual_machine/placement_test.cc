@@ -129,6 +129,43 @@ TEST_F(PlacementTest, NoMoreIsPromisedThanOvercommitAllows) {
   EXPECT_TRUE(Running("c")) << Message("c", "Scheduled");
 }
 
+TEST_F(PlacementTest, MoreUploadThanTheUplinkHasIsNotPromised) {
+  world_.SetUplink(100'000'000);
+  const auto with = [](const char* rate, const std::string& more = "") {
+    return R"({"interfaces":[{"name":"eth0","bandwidth":{"upload":{"rate":")" + std::string(rate) +
+           R"("}}}])" + more + "}";
+  };
+  Make("a", with("80M"));
+  ASSERT_TRUE(Running("a"));
+  Make("free");
+  ASSERT_TRUE(Running("free")) << "it asks for nothing";
+  Make("b", with("60M"));
+  Make("hasty", with("60M", R"(,"admissionPolicy":"FailFast")"));
+  world_.Run(seconds(3));
+  EXPECT_EQ(Why("b", "Scheduled"), "InsufficientUpload");
+  EXPECT_EQ(Why("b"), "InsufficientUpload");
+  EXPECT_THAT(Message("b", "Scheduled"),
+              HasSubstr("upload: needs 60 Mbit/s, of 100 Mbit/s that may "
+                        "be promised 80 Mbit/s are"));
+  EXPECT_FALSE(world_.ledger->GetVm(world_.Vm("b")->metadata.uid)) << "it holds nothing";
+  EXPECT_EQ(world_.Condition("VirtualMachine", "b", "Stalled"), "") << "it waits";
+  EXPECT_EQ(world_.Condition("VirtualMachine", "hasty", "Stalled"), "True");
+  // The default of its Network counts as its own.
+  ASSERT_TRUE(world_.Delete("VirtualMachine", "hasty").ok());
+  ASSERT_TRUE(
+      world_.ApplySpec("VirtualMachine", "a", with("30M")).ok());  // applies at once, to what runs
+  EXPECT_TRUE(Running("b")) << Message("b", "Scheduled");
+  // What runs is not stopped by an operator who promises less; what is new is.
+  SetHost(R"({"overcommit":{"network":1.5}})");
+  Make("c", with("50M"));
+  EXPECT_TRUE(Running("c")) << Message("c", "Scheduled");
+  SetHost(R"({"overcommit":{"network":1}})");
+  Make("d", with("1M"));
+  world_.Run(seconds(3));
+  EXPECT_TRUE(world_.Ready("VirtualMachine", "c"));
+  EXPECT_EQ(Why("d", "Scheduled"), "InsufficientUpload");
+}
+
 TEST_F(PlacementTest, WhatRunsIsCountedAfterARestartToo) {
   SetHost(R"({"overcommit":{"cpu":1}})");
   Make("a", R"({"cpus":4})");

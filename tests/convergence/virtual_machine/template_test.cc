@@ -142,7 +142,7 @@ TEST_F(TemplateTest, ASetIsNotReadyBeforeItsForksHaveTheTemplate) {
   Make("ForkSet", "s",
        R"({"replicas":2,"template":{"spec":{"source":{"kind":"Snapshot","name":"snap"}}}})");
   world_.door = [&](const std::string& operation, bool after) -> std::optional<Error> {
-    if (!after && operation == "store.Update virtualmachines") return Unavailable("trouble");
+    if (!after && operation == "store.Update virtualmachines") return Unavailable("fault");
     return std::nullopt;
   };
   Edit("ForkSet", "s", R"({"template":{"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}}})");

@@ -108,6 +108,10 @@ void World::StartDaemon() { daemon_ = std::make_unique<Daemon>(*this); }
 
 void World::KillDaemon() { daemon_.reset(); }
 
+void World::SetUplink(std::int64_t bits_per_second) {
+  daemon_->uplink_facts.Publish("here", {bits_per_second});
+}
+
 void World::Agent() {
   for (const ledger::VmLease& vm : ledger->ListAll().vms) {
     for (const ledger::InterfaceLease& lease : vm.interfaces) {

@@ -64,6 +64,8 @@ class World {
 
   void StartDaemon();
   void KillDaemon();
+  // What the host loop says of the uplink, to this daemon.
+  void SetUplink(std::int64_t bits_per_second);
   // Turns the clock until the predicate holds; false after `patience` of
   // simulated time.
   bool Until(const std::function<bool()>& predicate,

@@ -144,7 +144,10 @@ def unknown_uplinks(world):
     told(world, "a rate above the uplink's", "vm/bad", "NetworkShaped", "RateAboveCapacity",
          ["interface eth0", "100000000 bit/s", "spec.uplinks[0].capacity.upload"])
     world.report.line(world.kubectl.wait("vm/bad", "condition=Ready", PATIENCE), "it is Ready with what there is")
-    world.kubectl("delete", "vm/bad", "--timeout=10s")
+    world.apply(machine("late", interfaces=[interface(bandwidth={"upload": {"rate": "1M"}})]))
+    told(world, "an upload rate that the uplink has no room for", "vm/late", "Scheduled", "InsufficientUpload",
+         ["needs 1 Mbit/s", "of 100 Mbit/s", "100 Mbit/s are", "spec.overcommit"])
+    world.kubectl("delete", "vm/bad", "vm/late", "--timeout=10s")
     world.apply(limits(upload={"rate": "8k", "burst": "5Gi"}))
     told(world, "a burst that the kernel cannot keep", "vm/bad", "NetworkShaped", "RateBounded",
          ["interface eth0", "274 s", "8000 to 8000 bit/s"])

@@ -28,6 +28,7 @@ BULK_BYTES = 4 << 20
 A, B = "alpha", "beta"
 LIVE = ("10M", "40M", "10M")
 CAPACITY, SHARE = 20e6, 5e6
+FIRST, SECOND = 16e6, 12e6  # more than CAPACITY together
 FLOODED = 10e6
 FLOOD_SECONDS = 5
 ASKED_TIMES = 15
@@ -43,6 +44,7 @@ def run(world):
     bulk(world)
     live_change(world)
     borrowing(world)
+    oversold(world)
     hijack(world)
     flood(world)
     world.kubectl("delete", "vm", "--all", "--timeout=60s")
@@ -108,6 +110,27 @@ def borrowing(world):
             both = lab.rates([first, second], RATE_SECONDS)
     world.report.line(min(both) >= SHARE, "both at once have their shares", megabits(both))
     world.report.line(sum(both) <= CAPACITY * (1 + TOLERANCE), "together not more than the uplink", megabits([sum(both)]))
+    set_uplinks(world)
+    for name in (A, B):
+        shape(world, name, None)
+
+
+def oversold(world):
+    """Both run already and ask for more than there is: who came first keeps what it was promised."""
+    set_uplinks(world, {"interface": UPLINK, "capacity": {"upload": str(int(CAPACITY))}})
+    for name, rate in ((A, FIRST), (B, SECOND)):
+        shape(world, name, {"upload": {"rate": str(int(rate))}})
+    told = world.condition("vm", B, "NetworkShaped")
+    left = f"{int(CAPACITY - FIRST)} bit/s"
+    world.report.line(told["reason"] == "GuaranteeShort" and left in told["message"],
+                      "a rate that the uplink has no room for is told, with what is left", told["message"])
+    with lab.Upload(world.address(A), "/files/zeros") as first, lab.Upload(world.address(B), "/files/zeros") as second:
+        both = lab.rates([first, second], RATE_SECONDS)
+    world.report.line(sum(both) <= CAPACITY * (1 + TOLERANCE), "oversold, the uplink carries what it can", megabits([sum(both)]))
+    world.report.line(both[0] >= 0.9 * FIRST, "who came first has its rate", megabits(both))
+    shape(world, A, {"upload": {"rate": str(int(CAPACITY - SECOND))}})
+    objects.wait(f"{B} has what {A} gave back",
+                 lambda: world.condition("vm", B, "NetworkShaped").get("reason") == "Shaped")
     set_uplinks(world)
     for name in (A, B):
         shape(world, name, None)

@@ -109,7 +109,7 @@ TEST_F(DoctorKernelTest, FindsEveryNetworkFeature) {
   EXPECT_THAT(
       seen, ::testing::ElementsAre("bridge", "IFB", "TAP", "port isolation", "HTB", "TBF", "clsact",
                                    "leaf queue", "BPF programs", "upload redirect", "nftables",
-                                   "connection tracking", "forwarding probe"));
+                                   "policy routing", "connection tracking", "forwarding probe"));
 }
 
 TEST_F(DoctorKernelTest, BothForcedWaysAreTried) {

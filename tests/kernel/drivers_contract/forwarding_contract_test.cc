@@ -36,7 +36,7 @@ TEST_P(DriversContract, WhatDoesNotReachTheForwardHookIsNotCalledBlocked) {
     world.add_uplink();
     world.drop_forwarding(true);
     EXPECT_EQ(Ask(world), Forwarding::kUnknown) << "forwarding is off";
-    ASSERT_OK(world.sysctls->EnableIpv4Forwarding());
+    ASSERT_OK(world.sysctls->SwitchOn("fkbr0", LinkSwitch::kForwarding));
     EXPECT_EQ(Ask(world), Forwarding::kBlocked);
   });
 }
@@ -44,7 +44,7 @@ TEST_P(DriversContract, WhatDoesNotReachTheForwardHookIsNotCalledBlocked) {
 TEST_P(DriversContract, WithoutADefaultRouteNothingIsKnownOfForwarding) {
   OnHost([](World& world) {
     MakeBridge(world);
-    ASSERT_OK(world.sysctls->EnableIpv4Forwarding());
+    ASSERT_OK(world.sysctls->SwitchOn("fkbr0", LinkSwitch::kForwarding));
     EXPECT_EQ(Ask(world), Forwarding::kUnknown);
   });
 }
@@ -53,7 +53,7 @@ TEST_P(DriversContract, ATableOfAnotherThatDropsIsNamedForAsLongAsItDoes) {
   OnHost([](World& world) {
     MakeBridge(world);
     world.add_uplink();
-    ASSERT_OK(world.sysctls->EnableIpv4Forwarding());
+    ASSERT_OK(world.sysctls->SwitchOn("fkbr0", LinkSwitch::kForwarding));
     EXPECT_EQ(Ask(world), Forwarding::kOpen);
     world.drop_forwarding(true);
     const ForwardingVerdict blocked = {

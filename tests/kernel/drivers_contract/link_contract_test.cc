@@ -220,8 +220,24 @@ TEST_P(DriversContract, Ipv6IsSwitchedOffPerLink) {
     EXPECT_TRUE(*world.sysctls->Ipv6Disabled(TapName(kNumber)));
     EXPECT_CODE(world.sysctls->DisableIpv6(BridgeName(9)), Code::kNotFound);
     EXPECT_CODE(world.sysctls->Ipv6Disabled(BridgeName(9)), Code::kNotFound);
-    EXPECT_OK(world.sysctls->EnableIpv4Forwarding());
-    EXPECT_TRUE(*world.sysctls->Ipv4Forwarding());
+  });
+}
+
+TEST_P(DriversContract, LinksOfOthersForwardOrDoNot) {
+  OnHost([](World& world) {
+    EXPECT_FALSE(*world.sysctls->Ipv4Forwarding());
+    ASSERT_OK(world.taps->Create(SpecOf(kNumber)));
+    EXPECT_TRUE(world.sysctls->ForeignForwarding()->empty()) << "ours and the loopback are none";
+    world.add_uplink();
+    EXPECT_FALSE(world.sysctls->ForeignForwarding()->at("up0"));
+    EXPECT_OK(world.sysctls->SetForeignForwarding("up0", true));
+    EXPECT_TRUE(world.sysctls->ForeignForwarding()->at("up0"));
+    EXPECT_FALSE(*world.sysctls->Ipv4Forwarding());
+    EXPECT_OK(world.sysctls->SetForeignForwarding("up0", false));
+    EXPECT_FALSE(world.sysctls->ForeignForwarding()->at("up0"));
+    EXPECT_CODE(world.sysctls->SetForeignForwarding("up9", true), Code::kNotFound);
+    EXPECT_CODE(world.sysctls->SetForeignForwarding("lo", true), Code::kInvalid);
+    EXPECT_CODE(world.sysctls->SetForeignForwarding(TapName(kNumber), true), Code::kInvalid);
   });
 }
 

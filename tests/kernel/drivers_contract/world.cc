@@ -77,6 +77,7 @@ World OpenKernel(RedirectMode mode) {
 void AddUplink(fake::FakeKernel& kernel) {
   kernel.Change([](fake::State& state) {
     state.uplink = Uplink{};
+    state.foreign_forwarding["up0"] = false;
     return true;
   });
 }

@@ -161,7 +161,7 @@ std::string Filters() {
 
 std::string Sysctls() {
   return Look(
-      "sysctl net.ipv4.ip_forward net.ipv6.conf.fkbr0.disable_ipv6 "
+      "sysctl net.ipv4.ip_forward net.ipv4.conf.up0.forwarding net.ipv6.conf.fkbr0.disable_ipv6 "
       "net.ipv4.conf.fkbr0.forwarding net.ipv4.conf.fkbr0.rp_filter "
       "net.ipv4.conf.fkbr0.src_valid_mark "
       "net.ipv6.conf.fkifb0.disable_ipv6 net.ipv6.conf.fk46000001.disable_ipv6");

@@ -57,7 +57,7 @@ Told ToldBy(const drivers::LinkEvent& event) {
       return Told::kRoute;
     case LinkEventKind::kNeighbour:
       return Told::kNeighbour;
-    case LinkEventKind::kForwardingOff:
+    case LinkEventKind::kForwarding:
     case LinkEventKind::kSwitch:
       return Told::kSwitch;
     case LinkEventKind::kFirewall:
@@ -237,10 +237,6 @@ const std::vector<Sabotage> kOfUplink = {
       "tc class add dev fkifb0 parent 7f00:500 classid 7f00:501 htb rate 1mbit quantum 20000"},
      kOfClasses,
      Told::kTc},
-    {"forwarding switched off",
-     {"sysctl -w net.ipv4.ip_forward=0"},
-     {Part::kSysctls},
-     Told::kSwitch},
     {"pins deleted", {"rm {pins}/identities {pins}/to_guest"}, {Part::kEntries}, Told::kResync},
     {"IFB speaks IPv6",
      {"sysctl -w net.ipv6.conf.fkifb0.disable_ipv6=0"},
@@ -268,6 +264,14 @@ const std::vector<Sabotage> kOfNetwork = {
      {"ip addr del 10.77.0.1/24 dev fkbr0", "ip addr add 10.77.0.9/24 dev fkbr0"},
      kOfAddresses,
      Told::kAddress},
+    {"a link of others does not forward",
+     {"sysctl -w net.ipv4.conf.up0.forwarding=0"},
+     {Part::kSysctls},
+     Told::kSwitch},
+    {"every link forwards, then none",
+     {"sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv4.ip_forward=0"},
+     {Part::kSysctls},
+     Told::kSwitch},
     {"bridge does not forward",
      {"sysctl -w net.ipv4.conf.fkbr0.forwarding=0"},
      {Part::kSysctls},

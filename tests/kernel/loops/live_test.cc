@@ -135,6 +135,52 @@ void RunSlowUplinks() {
   }
 }
 
+// Goal: whatever is asked for under running guests, the classes are together sure of no more than
+// the uplink has. Method: two interfaces, of which the first holds what it was promised.
+void RunOversold() {
+  Live live;
+  live.loops.host_object = std::make_shared<crd::Host>(HostOf("100M"));
+  auto& interfaces = live.loops.objects.vm_.spec.interfaces;
+  interfaces.resize(2);
+  const auto ask = [&](const char* first, const char* second) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      interfaces[i].bandwidth.emplace().upload.emplace().rate =
+          crd::Quantity::Of(i == 0 ? first : second);
+    }
+  };
+  ask("80M", "10M");
+  const auto second = live.loops.Claim("b", 2).interfaces.at(1);
+  EXPECT_TRUE(live.loops.ledger_->Release("uid-a").ok());
+  const auto first = live.loops.ledger_->GetVm("uid-b")->interfaces.at(0);
+  const auto rates = [&] {
+    live.loops.Pass();
+    live.loops.ShapingPass();
+    std::vector<std::uint64_t> found;
+    for (const auto& lease : {first, second}) {
+      const auto facts = *live.loops.facts.Get(ledger::KeyOf(lease.id));
+      EXPECT_TRUE(facts.shaped) << facts.shaped_reason;
+      found.push_back(facts.upload_rate_bits_per_second / 1'000'000);
+    }
+    return found;
+  };
+  using ::testing::ElementsAre;
+  EXPECT_THAT(rates(), ElementsAre(80, 10));
+  ask("80M", "60M");
+  EXPECT_THAT(rates(), ElementsAre(80, 20));
+  EXPECT_TRUE(live.loops.facts.Get(ledger::KeyOf(second.id))->short_of_guarantee);
+  ask("90M", "60M");
+  EXPECT_THAT(rates(), ElementsAre(80, 20)) << "nothing is taken away for another";
+  live.loops.RestartShaping();
+  EXPECT_THAT(rates(), ElementsAre(80, 20)) << "nor after a restart";
+  ask("30M", "60M");
+  EXPECT_THAT(rates(), ElementsAre(30, 60));
+  EXPECT_FALSE(live.loops.facts.Get(ledger::KeyOf(second.id))->short_of_guarantee);
+  live.loops.host_object = std::make_shared<crd::Host>(HostOf("50M"));
+  EXPECT_THAT(rates(), ElementsAre(30, 20)) << "of a slower uplink";
+  live.loops.objects.overcommit_ = 2;
+  EXPECT_THAT(rates(), ElementsAre(15, 25)) << "half of what is asked for, of 50 at most";
+}
+
 struct Case {
   const char* name;
   void (*run)();
@@ -150,7 +196,8 @@ TEST_P(LiveChangeTest, ReachesTheKernelInPlace) {
 
 constexpr Case kCases[] = {{"Capacity", RunCapacity}, {"DefaultBandwidth", RunDefaultBandwidth},
                            {"Mtu", RunMtu},           {"Isolation", RunIsolation},
-                           {"Extremes", RunExtremes}, {"SlowUplinks", RunSlowUplinks}};
+                           {"Extremes", RunExtremes}, {"SlowUplinks", RunSlowUplinks},
+                           {"Oversold", RunOversold}};
 INSTANTIATE_TEST_SUITE_P(Specs, LiveChangeTest, ::testing::ValuesIn(kCases),
                          [](const auto& param) { return param.param.name; });
 

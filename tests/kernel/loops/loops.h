@@ -8,7 +8,7 @@
 #include "controller/base/mutex.h"
 #include "controller/base/rng.h"
 #include "drivers/bpf/identity.h"
-#include "drivers/hooked_network.h"
+#include "drivers/hooked/network.h"
 #include "drivers/netlink/flow.h"
 #include "drivers/netlink/link.h"
 #include "drivers/netlink/qdisc.h"
@@ -57,8 +57,11 @@ class Objects final : public network::Objects, public shaping::Specs {
   }
   void Report(const crd::Network&, const crd::NetworkStatus& status) override { status_ = status; }
 
+  double Overcommit() const override { return overcommit_; }
+
   crd::Network network_;
   crd::VirtualMachine vm_;
+  double overcommit_ = 1;
   crd::NetworkStatus status_;
 };
 
@@ -94,9 +97,7 @@ class Loops {
         *ledger_, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
         host::Options{
             .host_name = "h", .object = [this] { return host_object; }, .known = {}, .report = {}});
-    network_ = std::make_unique<network::NetworkReconciler>(
-        *ledger_, objects,
-        network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h");
+    RestartNetwork();
     tap::Options tap_options;
     tap_options.deletion_threads = deletion_threads;
     tap_options.bucket = [this](const auto& lease) { return shaping_->BucketOf(lease); };
@@ -106,8 +107,7 @@ class Loops {
         tap::Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_,
                      hooked_routes_, hooked_sysctls_, hooked_flows_},
         facts, vmms_, tap_options);
-    shaping_ = std::make_unique<shaping::ShapingReconciler>(*ledger_, objects, *qdiscs, facts,
-                                                            shaping::Options{});
+    RestartShaping();
   }
 
   // One pass of every loop; shaping before the TAPs, as in a fork, and after them.
@@ -126,6 +126,23 @@ class Loops {
   }
   void TapPass() {
     for (const auto& key : tap_->AllKeys()) Must(tap_->Reconcile(key, {}), "tap");
+  }
+
+  // A new daemon's.
+  void RestartNetwork() {
+    network_ = std::make_unique<network::NetworkReconciler>(
+        *ledger_, objects,
+        network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h");
+  }
+  void RulesPass() { Must(network_->Reconcile(network::kRulesKey, {}), "rules"); }
+
+  // What a daemon does before its loops start.
+  Status FindUplink() { return host_->FindUplink(); }
+
+  // A new daemon's: what was promised it sees in the kernel.
+  void RestartShaping() {
+    shaping_ = std::make_unique<shaping::ShapingReconciler>(*ledger_, objects, *qdiscs, facts,
+                                                            shaping::Options{});
   }
 
   // As if the tap loop had been there and could make none.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include "tests/kernel/healing/commands.h"
 #include "tests/kernel/loops/loops.h"
 #include "tests/kernel/traffic/guest.h"
 
@@ -59,6 +60,13 @@ class Machines {
     for (const char* name : {"a", "b"}) leases.push_back(loops.Claim(name).interfaces.at(0));
     loops.Pass();
   }
+  // Whether the host answers for the second when the first asks for it, and how soon.
+  bool IsAnsweredFor() {
+    const Guest first = GuestOf(0);
+    CHECK(first.Send(traffic::ArpRequest(kMac, kInner, leases[1].address)));
+    const auto answer = first.Receive(IsArp, kQuietMilliseconds);
+    return answer && std::equal(kGatewayMac.bytes.begin(), kGatewayMac.bytes.end(), &(*answer)[22]);
+  }
   Guest GuestOf(std::size_t i) { return Guest(*loops.taps->Dup(leases[i].number)); }
   // Whether a datagram of the first reaches the second by the gateway.
   bool Reaches() {
@@ -101,11 +109,20 @@ void RunRouted() {
       << "that of the forwarding probe";
 
   EXPECT_FALSE(machines.Reaches());
+  EXPECT_FALSE(machines.IsAnsweredFor());
   loops.objects.network_.spec.isolation = false;
   loops.Pass();
   EXPECT_TRUE(machines.Reaches());
+  EXPECT_TRUE(machines.IsAnsweredFor()) << "a guest asks for its neighbours by ARP";
 
   // What others take comes back.
+  const std::string tap = TapName(machines.leases[0].number);
+  for (const char* line : {"sysctl -qw net.ipv4.conf.{}.proxy_arp=0",
+                           "sysctl -qw net.ipv4.neigh.{}.proxy_delay=1000"}) {
+    ASSERT_TRUE(healing::RunAll({fmt::format(fmt::runtime(line), tap)}).ok());
+    loops.Pass();
+    EXPECT_TRUE(machines.IsAnsweredFor()) << line;
+  }
   ASSERT_TRUE(loops.links->SetMac(TapIndex(machines.leases[0].number), OuterMac(9)).ok());
   ASSERT_TRUE(loops.links->Delete(TapIndex(machines.leases[1].number)).ok());
   loops.Pass();

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,6 +12,7 @@
 
 #include "tests/convergence/support.h"
 #include "tests/kernel/loops/loops.h"
+#include "tests/kernel/traffic/guest.h"
 
 namespace forkplane {
 namespace {
@@ -42,6 +44,32 @@ void ReleaseAll(Loops& loops) {
   ASSERT_TRUE(loops.ledger_->ListAll().vms.empty());
 }
 
+// Guests who may reach one another ask by ARP, whichever bridge they stand on: who is not on
+// theirs is answered for by the host.
+void ExpectAnswersAcrossBridges(Loops& loops) {
+  using traffic::Guest;
+  loops.objects.network_.spec.isolation = false;
+  loops.Pass();
+  const auto first = loops.ledger_->GetVm("uid-vm-0")->interfaces.at(0);
+  const auto last = loops.ledger_->GetVm("uid-vm-1099")->interfaces.at(0);
+  ASSERT_EQ((*loops.links->Observe(TapIndex(last.number)))->master, BridgeIndex(1));
+  const Guest guest(*loops.taps->Dup(first.number));
+  const Guest other(*loops.taps->Dup(last.number));
+  const Ipv4 inner = InnerAddress(ParseCidr("10.77.0.0/20").value());
+  ASSERT_TRUE(guest.Send(traffic::ArpRequest(InnerMac(0), inner, last.address)));
+  const auto answer = guest.Receive(
+      [](const traffic::Bytes& frame) { return traffic::Read16(frame, 12) == 0x0806; }, 300);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(std::equal(kGatewayMac.bytes.begin(), kGatewayMac.bytes.end(), &(*answer)[22]));
+  ASSERT_TRUE(guest.Send(
+      traffic::Packet(InnerMac(0), inner, last.address, IPPROTO_UDP, traffic::Udp(7, 5000, 99))));
+  const auto is_udp = [](const traffic::Bytes& frame) {
+    return frame.size() > traffic::kTransport && traffic::Read16(frame, 12) == 0x0800 &&
+           frame[traffic::kIp + 9] == IPPROTO_UDP;
+  };
+  EXPECT_TRUE(other.Receive(is_udp, 300).has_value());
+}
+
 void RunWide() {
   constexpr int kTaps = 1100;
   Loops loops({}, kDeletionThreads);
@@ -65,6 +93,7 @@ void RunWide() {
   loops.NetworkPass();
   EXPECT_THAT(loops.objects.status_.hosts.at(0).bridges, ElementsAre("fkbr0", "fkbr1"));
   EXPECT_EQ(loops.objects.status_.hosts.at(0).ports, kTaps);
+  ExpectAnswersAcrossBridges(loops);
 
   ReleaseAll(loops);
   loops.NetworkPass();

@@ -213,5 +213,44 @@ TEST(UplinkTest, BackOnIfbsNothingIsLeftOnTheUplink) {
   });
 }
 
+// Without a default route a new daemon finds the classes where the last one left them: it would
+// take those of released interfaces for gone, and lease their numbers again.
+TEST(UplinkTest, ANewDaemonShapesWhereTheLastOneDid) {
+  InNamespace([] {
+    const UplinkHost host;
+    Must({"ip route del default"});
+    Loops next{UplinkHost::OneDomain(), 0, drivers::RedirectMode::kMark};
+    EXPECT_FALSE(next.qdiscs->ObserveUplink(IfbIndex(0)).ok()) << "it does not know";
+    ASSERT_TRUE(next.FindUplink().ok());
+    const auto uplink = *next.qdiscs->ObserveUplink(IfbIndex(0));
+    ASSERT_TRUE(uplink.root.has_value());
+    EXPECT_EQ(uplink.root->handle, kHtbHandle);
+    EXPECT_TRUE(std::any_of(uplink.classes.begin(), uplink.classes.end(),
+                            [&](const auto& is) { return is.htb.minor == host.MinorOfGuest(0); }));
+  });
+}
+
+// A default route of several next hops (ECMP) leads out too.
+void RunSeveralHops() {
+  Must({"ip link add up0 type veth peer name up1", "ip link set up0 up", "ip link set up1 up",
+        "ip link add up2 type veth peer name up3", "ip link set up2 up", "ip link set up3 up",
+        "ip addr add 198.51.100.1/24 dev up0", "ip addr add 203.0.113.1/24 dev up2"});
+  const auto routes = *netlink::NetlinkRouteDriver::Open();
+  EXPECT_FALSE(routes->DefaultUplink()->has_value());
+  Must({"ip route add default nexthop via 203.0.113.2 dev up2 nexthop via 198.51.100.2 dev up0"});
+  EXPECT_EQ(routes->DefaultUplink()->value().name, "up2");
+  // An object of its own, of which routes know but the number.
+  Must({"ip route flush exact 0.0.0.0/0", "ip nexthop add id 1 via 198.51.100.2 dev up0",
+        "ip nexthop add id 2 via 203.0.113.2 dev up2", "ip nexthop add id 3 group 1/2",
+        "ip route add default nhid 3"});
+  EXPECT_EQ(routes->DefaultUplink()->value().name, "up0");
+}
+
+TEST(UplinkTest, ADefaultRouteOfSeveralNextHopsIsOne) {
+  const std::string why = testing::WhyNoNetworkNamespace();
+  if (!why.empty()) GTEST_SKIP() << why;
+  testing::RunInNetworkNamespace(RunSeveralHops);
+}
+
 }  // namespace
 }  // namespace forkplane

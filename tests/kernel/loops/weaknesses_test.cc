@@ -292,12 +292,12 @@ TEST_F(WeaknessTest, AGuestReachesNoOtherThroughTheGateway) {  // W20
   });
 }
 
-TEST_F(WeaknessTest, Ipv6IsDroppedAndCountedAndForwardingSwitchedOn) {  // W22
+TEST_F(WeaknessTest, Ipv6IsDroppedAndCountedAndBridgesForward) {  // W22
   InNamespace([] {
     Loops loops;
     ASSERT_TRUE(healing::RunAll({"sysctl -qw net.ipv4.ip_forward=0"}).ok());
     loops.Pass();
-    EXPECT_EQ(*healing::RunLine("sysctl -n net.ipv4.ip_forward"), "1\n");
+    EXPECT_EQ(*healing::RunLine("sysctl -n net.ipv4.conf.fkbr0.forwarding"), "1\n");
     const auto lease = Raise(loops, "a");
     Settle(loops, lease);
     Bytes frame = traffic::Ethernet(kGatewayMac, kMac, 0x86dd);

@@ -5,11 +5,13 @@
 #include <netinet/in.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "controller/base/network_names.h"
 #include "drivers/netlink/flow.h"
 #include "tests/kernel/forwarding/world.h"
+#include "tests/kernel/healing/commands.h"
 
 namespace forkplane::forwarding {
 namespace {
@@ -69,6 +71,40 @@ TEST(BoundsTest, OneGuestCannotFillTheTableOfConnections) {
     ASSERT_NE(told, nullptr);
     EXPECT_NE(told->message.find(ToString(greedy.address)), std::string::npos) << told->message;
     EXPECT_EQ(told->message.find(ToString(modest.address)), std::string::npos) << told->message;
+  });
+}
+
+// Of IPv4, whatever their state.
+std::size_t Neighbours() {
+  const auto text = healing::RunLine("ip -4 neigh show nud all");
+  EXPECT_TRUE(text.ok());
+  return static_cast<std::size_t>(std::count(text->begin(), text->end(), '\n'));
+}
+
+// Where guests may talk to each other, the host looks for whom they call.
+TEST(BoundsTest, OneGuestCannotFillTheTableOfNeighbours) {
+  InNamespace([] {
+    World world;
+    world.objects.network.spec.isolation = false;
+    world.Pass();
+    const auto greedy = world.Claim("greedy");
+    const traffic::Guest attacker = world.GuestOf(greedy);
+    const std::size_t before = Neighbours();
+    const auto cidr = ParseCidr(world.objects.network.spec.cidr).value();
+    const int tried = 250;
+    for (int host = 0; host < tried; ++host) {
+      const Ipv4 target{cidr.base.value + 5 + static_cast<std::uint32_t>(host)};
+      ASSERT_NE(target, greedy.address);
+      const auto call =
+          traffic::Packet(InnerMac(0), kInner, target, IPPROTO_UDP, traffic::Udp(7, kPort, 20));
+      while (!attacker.Send(call)) poll(nullptr, 0, 1);
+      while (!attacker.Send(traffic::ArpRequest(InnerMac(0), kInner, target))) poll(nullptr, 0, 1);
+    }
+    poll(nullptr, 0, 100);  // the last ones are on their way
+    const std::size_t after = Neighbours();
+    std::printf("attack: %d addresses called and asked for, %zu neighbours before, %zu after\n",
+                tried, before, after);
+    EXPECT_LE(after, before + 2) << "its own, and that of whoever it really reached";
   });
 }
 

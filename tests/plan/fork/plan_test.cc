@@ -12,7 +12,7 @@ namespace {
 
 struct Row {
   const char* name;
-  Sight sight;
+  Observed observed;
   const char* plan;
 };
 
@@ -41,7 +41,9 @@ std::vector<Row> Rows() {
 
 class ForkPlan : public testing::TestWithParam<Row> {};
 
-TEST_P(ForkPlan, IsAsWritten) { EXPECT_EQ(ToString(MakePlan(GetParam().sight)), GetParam().plan); }
+TEST_P(ForkPlan, IsAsWritten) {
+  EXPECT_EQ(ToString(MakePlan(GetParam().observed)), GetParam().plan);
+}
 
 INSTANTIATE_TEST_SUITE_P(Table, ForkPlan, testing::ValuesIn(Rows()),
                          [](const testing::TestParamInfo<Row>& row) { return row.param.name; });
@@ -49,21 +51,24 @@ INSTANTIATE_TEST_SUITE_P(Table, ForkPlan, testing::ValuesIn(Rows()),
 TEST(ForkPlanTest, InvariantsHoldInEveryWorld) {
   for (unsigned bits = 0; bits < (1U << 9U); ++bits) {
     const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
-    const Sight sight{bit(0), bit(1), bit(2), bit(3),          bit(4),
-                      bit(5), bit(6), bit(7), bit(6) && bit(8)};
-    for (const Action& action : MakePlan(sight).actions) {
-      EXPECT_FALSE(sight.gone) << ToString(action);
+    const Observed observed{bit(0), bit(1), bit(2), bit(3),          bit(4),
+                            bit(5), bit(6), bit(7), bit(6) && bit(8)};
+    for (const Action& action : MakePlan(observed).actions) {
+      EXPECT_FALSE(observed.gone) << ToString(action);
       if (std::holds_alternative<CreateVm>(action)) {
-        EXPECT_TRUE(sight.snapshot_ready && !sight.vm && !sight.blocked && !sight.expired);
+        EXPECT_TRUE(observed.snapshot_ready && !observed.vm && !observed.blocked &&
+                    !observed.expired);
       }
       if (std::holds_alternative<UpdateVm>(action)) {
-        EXPECT_TRUE(sight.vm && sight.vm_outdated && !sight.vm_terminating && !sight.expired);
+        EXPECT_TRUE(observed.vm && observed.vm_outdated && !observed.vm_terminating &&
+                    !observed.expired);
       }
       if (std::holds_alternative<CreateSnapshot>(action)) {
-        EXPECT_TRUE(sight.takes_snapshot && !sight.snapshot && !sight.vm && !sight.blocked);
+        EXPECT_TRUE(observed.takes_snapshot && !observed.snapshot && !observed.vm &&
+                    !observed.blocked);
       }
       if (std::holds_alternative<DeleteSelf>(action)) {
-        EXPECT_TRUE(sight.expired);
+        EXPECT_TRUE(observed.expired);
       }
     }
   }

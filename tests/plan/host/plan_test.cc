@@ -32,7 +32,7 @@ Observed Converged() {
       drivers::ObservedRoot{"htb", kHtbHandle, std::nullopt, kDefaultClassMinor, {}};
   domain.qdiscs.classes = {{want.Root(), std::nullopt, {}},
                            {want.Default(), want.DefaultLeaf(), {}}};
-  return {true, true, {{0, domain}}};
+  return {true, {{0, domain}}};
 }
 
 std::string Printed(const std::vector<Action>& plan) {
@@ -66,8 +66,7 @@ TEST_P(HostPlanTest, IsAsWritten) {
 const Case kCases[] = {
     {"converged", [](Observed&) {}, ""},
     {"nothing there", [](Observed& o) { o = {}; },
-     "CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild + "; EnableForwarding"},
-    {"forwarding switched off", [](Observed& o) { o.forwarding = false; }, "EnableForwarding"},
+     "CreateIfb fkifb0; DisableIpv6 fkifb0; " + kBuild},
     {"a pin deleted", [](Observed& o) { o.pinned = false; }, "PinPrograms"},
     {"no HTB: down first", [](Observed& o) { o.domains[0].qdiscs = {}; },
      "SetDown fkifb0; " + kBuild},
@@ -130,7 +129,6 @@ Observed ConvergedOnUplink() {
                            {want.Default(), want.DefaultLeaf(), {}}};
   uplink.classifier = drivers::ProgramState::kOurs;
   Observed observed;
-  observed.forwarding = true;
   observed.uplink = std::move(uplink);
   return observed;
 }

@@ -72,6 +72,39 @@ const Case kCases[] = {
     {"forwarding switched off",
      [](Desired&, Observed& o) { o.switches.erase(drivers::LinkSwitch::kForwarding); },
      "SwitchOn forwarding"},
+    {"guests may talk to each other",
+     [](Desired& d, Observed& o) {
+       d.isolated = false;
+       o.switches.erase(drivers::LinkSwitch::kProxyArp);
+     },
+     "SwitchOn proxy_arp"},
+    {"a link of others is opened when the rules close it to others",
+     [](Desired& d, Observed& o) {
+       d.firewall->opened = {"eth0", "gone0"};
+       o.foreign = {{"eth0", false}, {"lan0", false}};
+     },
+     "ReplaceFirewall, OpenLink eth0"},
+    {"somebody switched it off",
+     [](Desired& d, Observed& o) {
+       d.firewall->opened = o.firewall->opened = {"eth0", "lan0"};
+       o.foreign = {{"eth0", false}, {"lan0", true}};
+     },
+     "OpenLink eth0"},
+    {"the host has become a router: nothing is closed",
+     [](Desired&, Observed& o) {
+       o.firewall->opened = {"eth0"};
+       o.foreign = {{"eth0", true}};
+       o.host_forwards = true;
+     },
+     "ReplaceFirewall"},
+    {"the last Network goes: links are closed while the rules stand",
+     [](Desired& d, Observed& o) {
+       d.present = false;
+       d.firewall->networks.clear();
+       o.firewall->opened = {"eth0", "gone0", "lan0"};
+       o.foreign = {{"eth0", true}, {"lan0", false}};
+     },
+     "CloseLink eth0, RemoveFirewall, DeleteUnjudgedRule, DeleteLink, DeleteBlackhole"},
     {"rule of unjudged packets deleted: the table stays",
      [](Desired&, Observed& o) { o.unjudged_rule = false; }, "AddUnjudgedRule"},
     {"rule and table deleted",

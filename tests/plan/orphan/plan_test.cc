@@ -38,14 +38,15 @@ TEST(OrphanPlanTest, WhatTheStoreHasIsNone) {
 TEST(OrphanPlanTest, ALostVmIsToldOnceAndHeld) {
   Observed observed = Two();
   observed.known = {"u2"};
-  EXPECT_EQ(Planned(observed), "tell of default/a; hold [default/a]");
-  observed.told = {"u1"};
+  EXPECT_EQ(Planned(observed), "record event of default/a; hold [default/a]");
+  observed.recorded = {"u1"};
   observed.held = {"default/a"};
   EXPECT_EQ(Planned(observed), "");
 }
 
 TEST(OrphanPlanTest, ALostStoreHoldsEverythingInOrder) {
-  EXPECT_EQ(Planned(Two()), "tell of default/b; tell of default/a; hold [default/a, default/b]");
+  EXPECT_EQ(Planned(Two()),
+            "record event of default/b; record event of default/a; hold [default/a, default/b]");
 }
 
 TEST(OrphanPlanTest, WhatEndsByOurOwnHandIsNone) {
@@ -58,9 +59,9 @@ TEST(OrphanPlanTest, WhatEndsByOurOwnHandIsNone) {
 TEST(OrphanPlanTest, OneThatCameBackIsLetGo) {
   Observed observed = Two();
   observed.known = {"u1", "u2"};
-  observed.told = {"u1"};
+  observed.recorded = {"u1"};
   observed.held = {"default/a"};
-  EXPECT_EQ(Planned(observed), "forget u1; hold []");
+  EXPECT_EQ(Planned(observed), "forget event of u1; hold []");
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 
 struct Row {
   const char* name;
-  Sight sight;
+  Observed observed;
   const char* plan;
 };
 
@@ -44,7 +44,7 @@ std::vector<Row> Rows() {
 class SchedulerPlan : public testing::TestWithParam<Row> {};
 
 TEST_P(SchedulerPlan, IsAsWritten) {
-  EXPECT_EQ(ToString(MakePlan("here", GetParam().sight)), GetParam().plan);
+  EXPECT_EQ(ToString(MakePlan("here", GetParam().observed)), GetParam().plan);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, SchedulerPlan, testing::ValuesIn(Rows()),

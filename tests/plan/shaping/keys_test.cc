@@ -8,6 +8,7 @@
 #include "controller/base/rng.h"
 #include "drivers/fake/drivers.h"
 #include "reconcilers/shaping/reconciler.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::shaping {
 namespace {
@@ -28,10 +29,7 @@ class OneSpec final : public Specs {
 class ShapingKeysTest : public ::testing::Test {
  protected:
   ShapingKeysTest() {
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), RealClock(), rng_);
     loop_ = std::make_unique<ShapingReconciler>(*ledger_, specs_, qdiscs_, facts_, Options{});
   }
 
@@ -48,17 +46,7 @@ class ShapingKeysTest : public ::testing::Test {
   }
 
   // The number of the one interface that is leased.
-  std::uint32_t Lease() {
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = ParseCidr("10.0.0.0/24").value();
-    network.gateway = network.cidr.At(1);
-    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
-    ledger::VmClaim claim{.owner = {"uid", "default", "vm"}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    return ledger_->Claim(claim).value().interfaces.front().number;
-  }
+  std::uint32_t Lease() { return testing::ClaimOne(*ledger_, "uid", "vm").number; }
 
   SeededRng rng_{1};
   OneSpec specs_;

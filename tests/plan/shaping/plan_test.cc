@@ -117,7 +117,6 @@ const Case kCases[] = {
 INSTANTIATE_TEST_SUITE_P(Worlds, ShapingPlanTest, ::testing::ValuesIn(kCases));
 
 constexpr Surroundings kGigabit{125'000'000, drivers::LeafKind::kBfifo};
-
 TEST(RatesTest, BitsOnTheWireBecomeBytes) {
   crd::Bandwidth bandwidth;
   bandwidth.download = crd::DownloadLimit{crd::Quantity::Of("50M"), {}};
@@ -158,6 +157,36 @@ TEST(RatesTest, WithoutALimitTheUplinkIsTheLimit) {
   EXPECT_EQ(rates.tbf.rate_bytes_per_second, 125'000'000u);
 }
 
+TEST(RatesTest, WhatIsNotGrantedMayBeBorrowed) {
+  crd::Bandwidth bandwidth;
+  bandwidth.upload = crd::UploadLimit{crd::Quantity::Of("60M"), {}, {}};
+  EXPECT_EQ(ShareOf(bandwidth, 1500, kGigabit).rate, 7'500'000u);
+  EXPECT_FALSE(RatesOf(1, bandwidth, 1500, kGigabit).short_of_guarantee);
+  const Rates rates = RatesOf(1, bandwidth, 1500, kGigabit, 2'500'000);
+  EXPECT_TRUE(rates.short_of_guarantee);
+  EXPECT_EQ(rates.htb.rate_bytes_per_second, 2'500'000u);
+  EXPECT_EQ(rates.htb.ceil_bytes_per_second, 7'500'000u);
+  EXPECT_EQ(rates.htb.burst_bytes, 25'000u) << "10 ms of what it is sure of";
+  EXPECT_EQ(RatesOf(1, bandwidth, 1500, kGigabit, 0).htb.rate_bytes_per_second,
+            drivers::RateMin(1500));
+  // Nothing was promised to one without a rate.
+  EXPECT_FALSE(ShareOf({}, 1500, kGigabit).firm);
+  EXPECT_FALSE(RatesOf(1, {}, 1500, kGigabit, 0).short_of_guarantee);
+}
+
+TEST(RatesTest, OfAnOvercommittedUplinkARateIsWorthLess) {
+  Surroundings twice = kGigabit;
+  twice.overcommit = 2;
+  crd::Bandwidth bandwidth;
+  bandwidth.upload = crd::UploadLimit{crd::Quantity::Of("80M"), {}, {}};
+  const Rates rates = RatesOf(1, bandwidth, 1500, twice);
+  EXPECT_EQ(rates.htb.rate_bytes_per_second, 5'000'000u);
+  EXPECT_EQ(rates.htb.ceil_bytes_per_second, 10'000'000u);
+  EXPECT_FALSE(rates.short_of_guarantee);
+  EXPECT_FALSE(rates.above_capacity);
+  EXPECT_EQ(RatesOf(1, {}, 1500, twice).htb.rate_bytes_per_second, kUnlimitedShareBytesPerSecond);
+}
+
 TEST(RatesTest, ABurstBelowOneFrameIsRaised) {
   crd::Bandwidth bandwidth;
   bandwidth.download = crd::DownloadLimit{crd::Quantity::Of("8k"), crd::Quantity::Of("100")};
@@ -186,10 +215,10 @@ TEST(RatesTest, TheNetworksDefaultFillsWhatTheInterfaceLeavesOut) {
                      crd::UploadLimit{crd::Quantity::Of("2M"), {}, {}}};
   crd::Interface interface;
   interface.bandwidth = crd::Bandwidth{crd::DownloadLimit{crd::Quantity::Of("9M"), {}}, {}};
-  const crd::Bandwidth got = EffectiveBandwidth(interface, &network);
+  const crd::Bandwidth got = crd::EffectiveBandwidth(interface, &network);
   EXPECT_EQ(got.download->rate, crd::Quantity::Of("9M"));
   EXPECT_EQ(got.upload->rate, crd::Quantity::Of("2M"));
-  EXPECT_FALSE(EffectiveBandwidth(crd::Interface{}, nullptr).download.has_value());
+  EXPECT_FALSE(crd::EffectiveBandwidth(crd::Interface{}, nullptr).download.has_value());
 }
 
 }  // namespace

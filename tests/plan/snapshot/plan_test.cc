@@ -13,13 +13,13 @@ namespace {
 
 struct Row {
   const char* name;
-  Goal goal;
-  Sight sight;
+  Desired desired;
+  Observed observed;
   const char* plan;
 };
 
-constexpr Goal kHeld{.finalizer = true};
-constexpr Goal kGone{.gone = true, .finalizer = true};
+constexpr Desired kHeld{.finalizer = true};
+constexpr Desired kGone{.gone = true, .finalizer = true};
 
 std::vector<Row> Rows() {
   return {
@@ -59,7 +59,7 @@ std::vector<Row> Rows() {
 class SnapshotPlan : public testing::TestWithParam<Row> {};
 
 TEST_P(SnapshotPlan, IsAsWritten) {
-  EXPECT_EQ(ToString(MakePlan(GetParam().goal, GetParam().sight)), GetParam().plan);
+  EXPECT_EQ(ToString(MakePlan(GetParam().desired, GetParam().observed)), GetParam().plan);
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, SnapshotPlan, testing::ValuesIn(Rows()),
@@ -72,15 +72,17 @@ bool Has(const std::string& plan, const char* action) {
 TEST(SnapshotPlanTest, InvariantsHoldInEveryWorld) {
   for (unsigned bits = 0; bits < (1U << 11U); ++bits) {
     const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
-    const Goal goal{bit(0), bit(1), bit(2), bit(3)};
-    const Sight sight{bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10)};
-    const std::string plan = ToString(MakePlan(goal, sight));
+    const Desired desired{bit(0), bit(1), bit(2), bit(3)};
+    const Observed observed{bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10)};
+    const std::string plan = ToString(MakePlan(desired, observed));
     if (Has(plan, "capture")) {
-      EXPECT_TRUE(sight.source_ready && !sight.committed && !sight.damaged && !goal.gone) << plan;
+      EXPECT_TRUE(observed.source_ready && !observed.committed && !observed.damaged &&
+                  !desired.gone)
+          << plan;
       EXPECT_TRUE(Has(plan, "begin; capture; write down; commit")) << plan;
     }
     if (Has(plan, "remove") || Has(plan, "drop")) {
-      EXPECT_TRUE(goal.gone && !goal.pinned) << plan;
+      EXPECT_TRUE(desired.gone && !desired.pinned) << plan;
     }
   }
 }

@@ -5,8 +5,9 @@
 
 #include "controller/base/network_names.h"
 #include "controller/base/rng.h"
-#include "drivers/fake/drivers.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/fake_drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::tap {
 namespace {
@@ -20,38 +21,24 @@ class TapKeysTest : public ::testing::Test {
  protected:
   TapKeysTest() {
     ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
     options.ports_per_bridge = 3;
-    ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.77.0.0/16");
-    network.gateway = DefaultGateway(network.cidr);
-    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), RealClock(), rng_, options);
     for (const char* uid : {"a", "b"}) {
-      ledger::VmClaim claim{.owner = {uid, "default", uid}};
-      claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-      leases_.push_back(ledger_->Claim(claim)->interfaces.at(0));
+      leases_.push_back(testing::ClaimOne(*ledger_, uid, uid));
     }
     Options no_threads;
     no_threads.deletion_threads = 0;
     loop_ = std::make_unique<TapReconciler>(
-        *ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_, flows_}, facts_,
-        vmms_, no_threads);
+        *ledger_,
+        Drivers{drivers_.links, drivers_.taps, drivers_.qdiscs, drivers_.identities,
+                drivers_.routes, drivers_.sysctls, drivers_.flows},
+        facts_, vmms_, no_threads);
   }
 
   SeededRng rng_{1};
   std::unique_ptr<ledger::Ledger> ledger_;
   fake::FakeKernel kernel_;
-  fake::FakeLinkDriver links_{kernel_};
-  fake::FakeTapDriver taps_{kernel_};
-  fake::FakeQdiscDriver qdiscs_{kernel_};
-  fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
-  fake::FakeRouteDriver routes_{kernel_};
-  fake::FakeSysctlDriver sysctls_{kernel_};
-  fake::FakeFlowDriver flows_{kernel_};
+  testing::FakeDrivers drivers_{kernel_};
   runtime::InterfaceFactBoard facts_;
   runtime::VmmFactBoard vmms_;
   std::vector<ledger::InterfaceLease> leases_;
@@ -129,15 +116,16 @@ TEST_F(TapKeysTest, ANewIfbWakesAllOfItsDomainInMirredMode) {
   Options options;
   options.deletion_threads = 0;
   const TapReconciler loop(*ledger_,
-                           Drivers{links_, taps_, qdiscs_, mirred, routes_, sysctls_, flows_},
+                           Drivers{drivers_.links, drivers_.taps, drivers_.qdiscs, mirred,
+                                   drivers_.routes, drivers_.sysctls, drivers_.flows},
                            facts_, vmms_, options);
   EXPECT_THAT(loop.KeysOf(made), SizeIs(2));
 }
 
 // Its own creation is told under nobody's name; what others do to it meanwhile is not passed over.
 TEST_F(TapKeysTest, OfATapThatWaitsForItsFirstLookOnlyHarmWakes) {
-  ASSERT_TRUE(links_.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
-  ASSERT_TRUE(links_.SetUp(BridgeIndex(0), true).ok());
+  ASSERT_TRUE(drivers_.links.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
+  ASSERT_TRUE(drivers_.links.SetUp(BridgeIndex(0), true).ok());
   ledger::VmClaim claim{.owner = {"new", "default", "new"}};
   claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
   const auto lease = ledger_->Claim(claim)->interfaces.at(0);

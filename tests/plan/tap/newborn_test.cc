@@ -6,9 +6,9 @@
 
 #include "controller/base/network_names.h"
 #include "controller/base/rng.h"
-#include "drivers/fake/drivers.h"
-#include "drivers/hooked_network.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/fake_drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::tap {
 namespace {
@@ -34,34 +34,23 @@ class Recorder final : public drivers::CallHook {
 class NewbornTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.77.0.0/16");
-    network.gateway = DefaultGateway(network.cidr);
-    ASSERT_TRUE(ledger_->ClaimNetwork(network).ok());
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), RealClock(), rng_);
     old_ = Claim("old");
     Options no_threads;
     no_threads.deletion_threads = 0;
     loop_ = std::make_unique<TapReconciler>(
         *ledger_,
-        Drivers{hooked_links_, hooked_taps_, hooked_qdiscs_, hooked_identities_, hooked_routes_,
-                hooked_sysctls_, flows_},
+        Drivers{hooked_.links, hooked_.taps, hooked_.qdiscs, hooked_.identities, hooked_.routes,
+                hooked_.sysctls, drivers_.flows},
         facts_, vmms_, no_threads);
   }
 
   ledger::InterfaceLease Claim(const std::string& uid) {
-    ledger::VmClaim claim{.owner = {uid, "default", uid}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    return ledger_->Claim(claim)->interfaces.at(0);
+    return testing::ClaimOne(*ledger_, uid, uid);
   }
   void RaiseBridge() {
-    ASSERT_TRUE(links_.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
-    ASSERT_TRUE(links_.SetUp(BridgeIndex(0), true).ok());
+    ASSERT_TRUE(drivers_.links.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
+    ASSERT_TRUE(drivers_.links.SetUp(BridgeIndex(0), true).ok());
   }
   std::string Pass(const ledger::InterfaceLease& lease) {
     calls_ = Recorder();
@@ -75,19 +64,8 @@ class NewbornTest : public ::testing::Test {
   std::unique_ptr<ledger::Ledger> ledger_;
   fake::FakeKernel kernel_;
   Recorder calls_;
-  fake::FakeLinkDriver links_{kernel_};
-  fake::FakeTapDriver taps_{kernel_};
-  fake::FakeQdiscDriver qdiscs_{kernel_};
-  fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
-  fake::FakeRouteDriver routes_{kernel_};
-  fake::FakeSysctlDriver sysctls_{kernel_};
-  fake::FakeFlowDriver flows_{kernel_};
-  drivers::HookedLinkDriver hooked_links_{links_, calls_};
-  drivers::HookedTapDriver hooked_taps_{taps_, calls_};
-  drivers::HookedQdiscDriver hooked_qdiscs_{qdiscs_, calls_};
-  drivers::HookedIdentityDriver hooked_identities_{identities_, calls_};
-  drivers::HookedRouteDriver hooked_routes_{routes_, calls_};
-  drivers::HookedSysctlDriver hooked_sysctls_{sysctls_, calls_};
+  testing::FakeDrivers drivers_{kernel_};
+  testing::HookedDrivers hooked_{drivers_, calls_};
   runtime::InterfaceFactBoard facts_;
   runtime::VmmFactBoard vmms_;
   ledger::InterfaceLease old_;
@@ -131,10 +109,10 @@ TEST_F(NewbornTest, WhatAnEarlierDaemonMayHaveMadeIsLookedAt) {
 TEST_F(NewbornTest, WithoutABridgeItWaits) {
   const auto lease = Claim("a");
   EXPECT_EQ(Pass(lease), "WaitingForNetwork");
-  ASSERT_TRUE(links_.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
+  ASSERT_TRUE(drivers_.links.CreateBridge({0, kGatewayMac, "net", kMtuDefault}).ok());
   const auto second = Claim("b");
   EXPECT_EQ(Pass(second), "WaitingForNetwork") << "there and down";
-  ASSERT_TRUE(links_.SetUp(BridgeIndex(0), true).ok());
+  ASSERT_TRUE(drivers_.links.SetUp(BridgeIndex(0), true).ok());
   EXPECT_EQ(Pass(lease), "ready");
   EXPECT_EQ(Pass(second), "ready");
 }
@@ -142,10 +120,10 @@ TEST_F(NewbornTest, WithoutABridgeItWaits) {
 TEST_F(NewbornTest, AForeignLinkInItsPlaceIsFound) {
   RaiseBridge();
   const auto lease = Claim("a");
-  ASSERT_TRUE(taps_.Create({.number = lease.number, .alias = "other"}).ok());
+  ASSERT_TRUE(drivers_.taps.Create({.number = lease.number, .alias = "other"}).ok());
   EXPECT_EQ(Pass(lease), "ready");
   EXPECT_THAT(calls_.looks, Contains("link.observe"));
-  EXPECT_EQ(links_.Observe(TapIndex(lease.number))->value().alias, "a");
+  EXPECT_EQ(drivers_.links.Observe(TapIndex(lease.number))->value().alias, "a");
 }
 
 TEST_F(NewbornTest, AVmOnRecordIsNotGivenANewDevice) {
@@ -153,7 +131,7 @@ TEST_F(NewbornTest, AVmOnRecordIsNotGivenANewDevice) {
   const auto lease = Claim("a");
   ASSERT_TRUE(ledger_->SetVmm("a", {7, 8, "boot", "x"}).ok());
   EXPECT_EQ(Pass(lease), "WaitingForVmm");
-  EXPECT_EQ(links_.Observe(TapIndex(lease.number))->has_value(), false);
+  EXPECT_EQ(drivers_.links.Observe(TapIndex(lease.number))->has_value(), false);
 }
 
 }  // namespace

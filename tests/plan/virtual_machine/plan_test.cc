@@ -1,6 +1,6 @@
 // Goal: every situation of a VirtualMachine has the plan a person would write down, and the
 // invariants of plan.h hold in all of them. Method: a table of named situations, and a sweep over
-// every combination of goal and sight.
+// every combination of desired and observed.
 #include "reconcilers/virtual_machine/plan.h"
 
 #include <gtest/gtest.h>
@@ -19,122 +19,122 @@ using crd::RestartPolicy;
 using std::chrono::milliseconds;
 using vmm::MachineState;
 
-Goal Boots() {
-  Goal goal;
-  goal.power = Power::kRunning;
-  goal.finalizer = true;
-  goal.grace = milliseconds(10'000);
-  return goal;
+DesiredState Boots() {
+  DesiredState desired;
+  desired.power = Power::kRunning;
+  desired.finalizer = true;
+  desired.grace = milliseconds(10'000);
+  return desired;
 }
 
-Goal Restores() {
-  Goal goal = Boots();
-  goal.restore = true;
-  goal.discard_directory = true;
-  goal.restart = RestartPolicy::kNever;
-  return goal;
+DesiredState Restores() {
+  DesiredState desired = Boots();
+  desired.restore = true;
+  desired.discard_directory = true;
+  desired.restart = RestartPolicy::kNever;
+  return desired;
 }
 
-Goal With(Goal goal, Power power) {
-  goal.power = power;
-  return goal;
+DesiredState With(DesiredState desired, Power power) {
+  desired.power = power;
+  return desired;
 }
 
-Sight Leased() {
-  Sight sight;
-  sight.leased = true;
-  sight.claimed = true;
-  return sight;
+Observed Leased() {
+  Observed observed;
+  observed.leased = true;
+  observed.claimed = true;
+  return observed;
 }
 
-Sight Ready() {
-  Sight sight = Leased();
-  sight.network_ready = true;
-  return sight;
+Observed Ready() {
+  Observed observed = Leased();
+  observed.network_ready = true;
+  return observed;
 }
 
-Sight Granted() {
-  Sight sight = Ready();
-  sight.slot = true;
-  sight.slot_granted = true;
-  return sight;
+Observed Granted() {
+  Observed observed = Ready();
+  observed.slot = true;
+  observed.slot_granted = true;
+  return observed;
 }
 
-Sight Up() {
-  Sight sight = Ready();
-  sight.machine = MachineState::kRunning;
-  sight.watched = true;
-  sight.recorded = true;
-  sight.run_written = true;
-  return sight;
+Observed Up() {
+  Observed observed = Ready();
+  observed.machine = MachineState::kRunning;
+  observed.watched = true;
+  observed.recorded = true;
+  observed.run_written = true;
+  return observed;
 }
 
-Sight Booted() {
-  Sight sight = Up();
-  sight.run_boots = true;
-  return sight;
+Observed Booted() {
+  Observed observed = Up();
+  observed.run_boots = true;
+  return observed;
 }
 
 constexpr MonotonicTime kNow{std::chrono::hours(1)};
 
 // Asked so many milliseconds ago.
-Sight Stopping(Sight sight, int since) {
-  sight.now = kNow;
-  sight.stopping = kNow - milliseconds(since);
-  sight.asked = true;
-  return sight;
+Observed Stopping(Observed observed, int since) {
+  observed.now = kNow;
+  observed.stopping = kNow - milliseconds(since);
+  observed.asked = true;
+  return observed;
 }
 
-Sight Overdue(Sight sight) { return Stopping(sight, 3'600'000); }
+Observed Overdue(Observed observed) { return Stopping(observed, 3'600'000); }
 
-Sight Change(Sight sight, const std::function<void(Sight&)>& change) {
-  change(sight);
-  return sight;
+Observed Change(Observed observed, const std::function<void(Observed&)>& change) {
+  change(observed);
+  return observed;
 }
 
 struct Row {
   const char* name;
-  Goal goal;
-  Sight sight;
+  DesiredState desired;
+  Observed observed;
   const char* plan;
 };
 
 std::vector<Row> StartRows() {
-  Goal unheld = Boots();
+  DesiredState unheld = Boots();
   unheld.finalizer = false;
-  Goal blocked = Restores();
+  DesiredState blocked = Restores();
   blocked.blocked = true;
   return {
-      {"AUsersVmGetsItsFinalizerFirst", unheld, Sight{}, "add finalizer; claim; wait: claim"},
-      {"NothingIsClaimedForABlockedVm", blocked, Sight{}, "wait: blocked"},
+      {"AUsersVmGetsItsFinalizerFirst", unheld, Observed{}, "add finalizer; claim; wait: claim"},
+      {"NothingIsClaimedForABlockedVm", blocked, Observed{}, "wait: blocked"},
       {"ABlockedVmGivesItsSlotUp", blocked, Granted(), "free slot; wait: blocked"},
-      {"ARestoreClaimsItsSlotWithTheRest", Restores(), Sight{}, "claim with slot; wait: claim"},
-      {"ABootTakesNoSlot", Boots(), Sight{}, "claim; wait: claim"},
+      {"ARestoreClaimsItsSlotWithTheRest", Restores(), Observed{}, "claim with slot; wait: claim"},
+      {"ABootTakesNoSlot", Boots(), Observed{}, "claim; wait: claim"},
       {"NothingIsLaunchedBeforeTheNetwork", Boots(), Leased(), "wait: network"},
       {"ASlotIsNotHeldForALateNetwork", Restores(),
        Change(Granted(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.network_ready = false;
                 s.slot_overheld = true;
               }),
        "free slot; wait: network"},
       {"AFreedSlotIsAskedForAgain", Restores(), Ready(), "claim with slot; wait: claim"},
       {"ARestoreWaitsForItsTurn", Restores(),
-       Change(Granted(), [](Sight& s) { s.slot_granted = false; }), "wait: slot"},
+       Change(Granted(), [](Observed& s) { s.slot_granted = false; }), "wait: slot"},
       {"ABoot", Boots(), Ready(), "create directory; write boot; launch; set vmm"},
       {"ARestoreIsLoadedThenResumedThenRecorded", Restores(), Granted(),
        "create directory; launch; load; resume; free slot; write restore; set vmm"},
       {"AFailedStartGivesItsSlotUp", Restores(),
-       Change(Granted(), [](Sight& s) { s.backoff = true; }), "free slot; wait: backoff"},
+       Change(Granted(), [](Observed& s) { s.backoff = true; }), "free slot; wait: backoff"},
       {"InterfacesThatAreNotWantedGoFirst", Boots(),
        Change(Ready(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.claimed = false;
                 s.surplus = {7};
               }),
        "release interface 7; wait: claim"},
       {"LeasesBeingReleasedAreNotClaimed", Boots(),
-       Change(Leased(), [](Sight& s) { s.releasing = true; }), "wait: release"},
+       Change(Leased(), [](Observed& s) { s.releasing = true; }), "wait: release"},
   };
 }
 
@@ -142,63 +142,63 @@ std::vector<Row> MachineRows() {
   return {
       {"ARunningVmIsLeftAlone", Boots(), Up(), ""},
       {"ARunningVmIsAdoptedAfterARestart", Boots(),
-       Change(Up(), [](Sight& s) { s.watched = false; }), "adopt"},
+       Change(Up(), [](Observed& s) { s.watched = false; }), "adopt"},
       {"AResumedGuestWhoseRecordWasLostInACrash", Restores(),
        Change(Granted(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kRunning;
                 s.restored = true;
               }),
        "adopt; free slot; write restore; set vmm"},
       {"AGuestThatNeverRanIsBegunAnew", Restores(),
        Change(Granted(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kLoading;
                 s.restored = true;
               }),
        "quit; free slot"},
       {"ALoadedGuestThatWasNotResumedIsBegunAnew", Restores(),
        Change(Granted(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kPaused;
                 s.restored = true;
               }),
        "quit; free slot"},
       {"ASourceLeftPausedByACrashGoesOn", Boots(),
        Change(Up(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kPaused;
                 s.watched = false;
               }),
        "adopt; resume"},
       {"ACaptureIsLeftAlone", Boots(),
        Change(Up(),
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kPaused;
                 s.capturing = true;
               }),
        "wait: capture"},
       {"AShutdownIsRecordedBeforeItsProcessEnds", Boots(),
-       Change(Up(), [](Sight& s) { s.machine = MachineState::kShutdown; }), "record exit; quit"},
+       Change(Up(), [](Observed& s) { s.machine = MachineState::kShutdown; }), "record exit; quit"},
       {"AFailedVmmIsEnded", Boots(),
-       Change(Up(), [](Sight& s) { s.machine = MachineState::kFailed; }), "quit"},
+       Change(Up(), [](Observed& s) { s.machine = MachineState::kFailed; }), "quit"},
   };
 }
 
 std::vector<Row> EndRows() {
-  const auto ended = [](Sight& s) { s.machine = MachineState::kAbsent; };
-  const auto shut_down = [](Sight& s) {
+  const auto ended = [](Observed& s) { s.machine = MachineState::kAbsent; };
+  const auto shut_down = [](Observed& s) {
     s.machine = MachineState::kAbsent;
     s.exited_clean = true;
   };
-  Goal always = Boots();
+  DesiredState always = Boots();
   always.restart = RestartPolicy::kAlways;
-  Goal refork = Restores();
+  DesiredState refork = Restores();
   refork.restart = RestartPolicy::kAlways;
-  Goal boots_next = Restores();
+  DesiredState boots_next = Restores();
   boots_next.restore = false;
   boots_next.discard_directory = false;
-  const Sight booted = Booted();
+  const Observed booted = Booted();
   return {
       {"ACrashIsFollowedByAStart", Boots(), Change(booted, ended), "clear vmm"},
       {"AShutdownIsRespected", Boots(), Change(booted, shut_down), "wait: ended"},
@@ -207,7 +207,7 @@ std::vector<Row> EndRows() {
       {"AReforkThrowsTheOldDiskAway", refork, Change(Up(), ended), "clear vmm; remove directory"},
       {"ACrashWaitsForItsBackoff", Boots(),
        Change(booted,
-              [](Sight& s) {
+              [](Observed& s) {
                 s.machine = MachineState::kAbsent;
                 s.backoff = true;
               }),
@@ -221,30 +221,30 @@ std::vector<Row> EndRows() {
       {"OneThatEndedByItselfLeavesNothingBehind", With(Boots(), Power::kGone),
        Change(booted, shut_down), "quit; clear vmm; remove directory; release; wait: release"},
       {"AGuestThatNeverRanGetsNoGrace", With(Restores(), Power::kGone),
-       Change(Granted(), [](Sight& s) { s.machine = MachineState::kLoading; }),
+       Change(Granted(), [](Observed& s) { s.machine = MachineState::kLoading; }),
        "free slot; quit; remove directory; release; wait: release"},
       {"TheFinalizerWaitsForTheLeases", With(Boots(), Power::kGone),
-       Change(Leased(), [](Sight& s) { s.releasing = true; }), "wait: release"},
-      {"TheFinalizerFallsLast", With(Boots(), Power::kGone), Sight{}, "remove finalizer"},
+       Change(Leased(), [](Observed& s) { s.releasing = true; }), "wait: release"},
+      {"TheFinalizerFallsLast", With(Boots(), Power::kGone), Observed{}, "remove finalizer"},
       {"ADeletionWaitsForACapture", With(Boots(), Power::kGone),
-       Change(Up(), [](Sight& s) { s.capturing = true; }), "wait: capture"},
+       Change(Up(), [](Observed& s) { s.capturing = true; }), "wait: capture"},
   };
 }
 
 std::vector<Row> GraceRows() {
-  const Goal stopped = With(Boots(), Power::kStopped);
-  Goal no_grace = stopped;
+  const DesiredState stopped = With(Boots(), Power::kStopped);
+  DesiredState no_grace = stopped;
   no_grace.grace = milliseconds(0);
-  Goal longer = stopped;
+  DesiredState longer = stopped;
   longer.grace = milliseconds(60'000);
-  const auto unwatched = [](Sight& s) { s.watched = false; };
-  const auto unasked = [](Sight& s) { s.asked = false; };
-  const auto paused = [](Sight& s) { s.machine = MachineState::kPaused; };
-  const auto ended = [](Sight& s) {
+  const auto unwatched = [](Observed& s) { s.watched = false; };
+  const auto unasked = [](Observed& s) { s.asked = false; };
+  const auto paused = [](Observed& s) { s.machine = MachineState::kPaused; };
+  const auto ended = [](Observed& s) {
     s.machine = MachineState::kAbsent;
     s.exited_clean = true;
   };
-  Sight with_slot = Stopping(Booted(), 0);
+  Observed with_slot = Stopping(Booted(), 0);
   with_slot.slot = true;
   return {
       {"TheWaitIsOnRecordBeforeTheGuestIsAsked", stopped, Booted(),
@@ -271,7 +271,7 @@ std::vector<Row> GraceRows() {
 class PlanTable : public testing::TestWithParam<Row> {};
 
 TEST_P(PlanTable, IsAsWritten) {
-  EXPECT_EQ(ToString(MakePlan(GetParam().goal, GetParam().sight)), GetParam().plan);
+  EXPECT_EQ(ToString(MakePlan(GetParam().desired, GetParam().observed)), GetParam().plan);
 }
 
 std::string NameOf(const testing::TestParamInfo<Row>& row) { return row.param.name; }
@@ -283,7 +283,7 @@ INSTANTIATE_TEST_SUITE_P(Grace, PlanTable, testing::ValuesIn(GraceRows()), NameO
 TEST(PlanTest, TheLoopIsToldWhenTheGracePeriodEnds) {
   const Plan first = MakePlan(With(Boots(), Power::kStopped), Up());
   EXPECT_EQ(first.until, Up().now + milliseconds(10'000));
-  const Sight later = Stopping(Up(), 3'000);
+  const Observed later = Stopping(Up(), 3'000);
   EXPECT_EQ(MakePlan(With(Boots(), Power::kStopped), later).until, later.now + milliseconds(7'000));
 }
 
@@ -302,26 +302,26 @@ bool InOrder(const Plan& plan) {
 }
 
 struct World {
-  Goal goal;
-  Sight sight;
+  DesiredState desired;
+  Observed observed;
 };
 
-constexpr unsigned kGoalBits = 5;
-constexpr unsigned kSightBits = 14;
+constexpr unsigned kDesiredBits = 5;
+constexpr unsigned kObservedBits = 14;
 
 World WorldOf(Power power, MachineState machine, unsigned goal_bits, unsigned bits) {
-  const auto goal_bit = [goal_bits](unsigned n) { return (goal_bits >> n & 1U) != 0; };
+  const auto desired_bit = [goal_bits](unsigned n) { return (goal_bits >> n & 1U) != 0; };
   const auto bit = [bits](unsigned n) { return (bits >> n & 1U) != 0; };
   World world;
-  world.goal.power = power;
-  world.goal.finalizer = goal_bit(0);
-  world.goal.blocked = goal_bit(1);
-  world.goal.restore = goal_bit(2);
-  world.goal.discard_directory = goal_bit(2);
-  world.goal.restart = goal_bit(3)   ? RestartPolicy::kAlways
-                       : goal_bit(4) ? RestartPolicy::kNever
-                                     : RestartPolicy::kOnFailure;
-  Sight& s = world.sight;
+  world.desired.power = power;
+  world.desired.finalizer = desired_bit(0);
+  world.desired.blocked = desired_bit(1);
+  world.desired.restore = desired_bit(2);
+  world.desired.discard_directory = desired_bit(2);
+  world.desired.restart = desired_bit(3)   ? RestartPolicy::kAlways
+                          : desired_bit(4) ? RestartPolicy::kNever
+                                           : RestartPolicy::kOnFailure;
+  Observed& s = world.observed;
   s.machine = machine;
   s.restored = bit(0);
   s.capturing = bit(1) && machine != MachineState::kAbsent;
@@ -343,11 +343,11 @@ World WorldOf(Power power, MachineState machine, unsigned goal_bits, unsigned bi
 enum class Stop : std::uint8_t { kNone, kBegun, kAsked, kOver };
 
 void SetStop(Stop stop, World& world) {
-  world.goal.grace = milliseconds(10'000);
-  world.sight.now = kNow;
+  world.desired.grace = milliseconds(10'000);
+  world.observed.now = kNow;
   if (stop == Stop::kNone) return;
-  world.sight.stopping = kNow - milliseconds(stop == Stop::kOver ? 10'000 : 9'999);
-  world.sight.asked = stop == Stop::kAsked;
+  world.observed.stopping = kNow - milliseconds(stop == Stop::kOver ? 10'000 : 9'999);
+  world.observed.asked = stop == Stop::kAsked;
 }
 
 void CheckOrder(const Plan& plan) {
@@ -364,45 +364,45 @@ void CheckOrder(const Plan& plan) {
 
 void CheckIdentity(const World& world, const Plan& plan) {
   if (At<Launch>(plan) >= 0) {
-    EXPECT_TRUE(world.sight.network_ready);
-    EXPECT_TRUE(!world.goal.restore || world.sight.slot_granted);
-    EXPECT_EQ(world.sight.machine, MachineState::kAbsent);
-    EXPECT_FALSE(world.goal.blocked);
+    EXPECT_TRUE(world.observed.network_ready);
+    EXPECT_TRUE(!world.desired.restore || world.observed.slot_granted);
+    EXPECT_EQ(world.observed.machine, MachineState::kAbsent);
+    EXPECT_FALSE(world.desired.blocked);
   } else if (At<Resume>(plan) >= 0) {
-    EXPECT_EQ(world.sight.machine, MachineState::kPaused);
-    EXPECT_TRUE(world.sight.recorded || !world.sight.restored) << "resumed twice";
+    EXPECT_EQ(world.observed.machine, MachineState::kPaused);
+    EXPECT_TRUE(world.observed.recorded || !world.observed.restored) << "resumed twice";
   }
 }
 
 void CheckEnds(const World& world, const Plan& plan) {
   if (At<Release>(plan) >= 0 || At<RemoveFinalizer>(plan) >= 0) {
-    EXPECT_EQ(world.goal.power, Power::kGone);
+    EXPECT_EQ(world.desired.power, Power::kGone);
   }
   if (At<RemoveFinalizer>(plan) >= 0) {
-    EXPECT_FALSE(world.sight.leased);
+    EXPECT_FALSE(world.observed.leased);
   }
   if (At<Release>(plan) >= 0) {
     EXPECT_GE(At<Quit>(plan), 0) << "a process that ended by itself leaves its cgroup";
   }
-  if (world.sight.capturing && world.sight.machine == MachineState::kPaused) {
+  if (world.observed.capturing && world.observed.machine == MachineState::kPaused) {
     EXPECT_LT(At<Quit>(plan), 0) << "a capture is left alone";
     EXPECT_LT(At<Resume>(plan), 0) << "a capture is left alone";
   }
-  const bool up = world.sight.machine == MachineState::kRunning;
-  if (world.goal.power == Power::kRunning && up && world.sight.slot) {
+  const bool up = world.observed.machine == MachineState::kRunning;
+  if (world.desired.power == Power::kRunning && up && world.observed.slot) {
     EXPECT_GE(At<FreeSlot>(plan), 0) << "a slot is kept by a running guest";
   }
 }
 
 // A running guest is not ended before its period is over, and no longer after it.
 void CheckGrace(const World& world, const Plan& plan) {
-  const bool runs = world.sight.machine == MachineState::kRunning;
-  const std::optional<MonotonicTime>& begun = world.sight.stopping;
-  const bool over = begun && world.sight.now - *begun >= world.goal.grace;
+  const bool runs = world.observed.machine == MachineState::kRunning;
+  const std::optional<MonotonicTime>& begun = world.observed.stopping;
+  const bool over = begun && world.observed.now - *begun >= world.desired.grace;
   if (runs && At<Quit>(plan) >= 0) {
     EXPECT_TRUE(over);
   }
-  if (runs && over && !world.sight.capturing) {
+  if (runs && over && !world.observed.capturing) {
     EXPECT_GE(At<Quit>(plan), 0);
   }
   EXPECT_EQ(plan.until.has_value(), plan.waiting == Waiting::kGrace);
@@ -416,11 +416,11 @@ void CheckGrace(const World& world, const Plan& plan) {
 void CheckEveryWorld(Power power, MachineState state, Stop stop) {
   // Under sanitizers, a seventeenth of them: odd, so that every bit is seen in both states.
   const unsigned step = convergence::Depth() == 0 ? 17 : 1;
-  for (unsigned goal = 0; goal < (1U << kGoalBits); ++goal) {
-    for (unsigned sight = goal % step; sight < (1U << kSightBits); sight += step) {
-      World world = WorldOf(power, state, goal, sight);
+  for (unsigned desired = 0; desired < (1U << kDesiredBits); ++desired) {
+    for (unsigned observed = desired % step; observed < (1U << kObservedBits); observed += step) {
+      World world = WorldOf(power, state, desired, observed);
       SetStop(stop, world);
-      const Plan plan = MakePlan(world.goal, world.sight);
+      const Plan plan = MakePlan(world.desired, world.observed);
       CheckOrder(plan);
       CheckIdentity(world, plan);
       CheckEnds(world, plan);

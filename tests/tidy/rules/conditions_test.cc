@@ -32,11 +32,10 @@ std::set<std::string> WordsBetween(char mark, const std::string& text) {
   return words;
 }
 
-// Names of actions are literals too: they are printed by NameOf and by Printer's operator(), and
-// explain.cc is for people who debug.
+// Names of actions are literals too, in their kName or Text(); explain.cc is for people who debug.
 bool PrintsActions(const File& file, const std::string& line) {
-  return file.path.ends_with("/explain.cc") || line.find("NameOf(") != std::string::npos ||
-         line.find("operator()(") != std::string::npos;
+  return file.path.ends_with("/explain.cc") || line.find(" kName = ") != std::string::npos ||
+         line.find("::Text() const {") != std::string::npos;
 }
 
 std::set<std::string> ReasonsOfTheCode() {

@@ -1,5 +1,6 @@
 #include "controller/apiserver/loops/gc.h"
 
+#include "tests/support/forwarding_store.h"
 #include "tests/unit/apiserver/api_fixture.h"
 
 namespace forkplane::apiserver::testing {
@@ -188,46 +189,18 @@ TEST_F(GcTest, AProtectedNamespaceWithoutItsOwnerStays) {
 // The collector alone, on a store in which something happens just before a deletion.
 class GcJudgementTest : public ApiTest {
  protected:
-  class MeddlingStore final : public store::ObjectStore {
+  class MeddlingStore final : public forkplane::testing::ForwardingStore {
    public:
     MeddlingStore(store::ObjectStore& inner, std::function<void()> before_delete)
-        : inner_(inner), before_delete_(std::move(before_delete)) {}
-    Result<store::ObjectPtr> Get(const store::ObjectKey& key) override { return inner_.Get(key); }
-    Result<store::ListResult> List(const store::GroupResource& resource,
-                                   const store::ListOptions& options) override {
-      return inner_.List(resource, options);
-    }
-    Result<std::unique_ptr<store::Watch>> OpenWatch(const store::GroupResource& resource,
-                                                    const store::WatchOptions& options) override {
-      return inner_.OpenWatch(resource, options);
-    }
-    Result<store::WriteResult> Create(const store::GroupResource& resource, const std::string& ns,
-                                      const std::string& text,
-                                      const store::WriteOptions& options) override {
-      return inner_.Create(resource, ns, text, options);
-    }
-    Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
-                                      const store::UpdateOptions& options) override {
-      return inner_.Update(key, text, options);
-    }
-    Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
-                                      const store::UpdateOptions& options) override {
-      return inner_.Modify(key, edit, options);
-    }
+        : ForwardingStore(inner), before_delete_(std::move(before_delete)) {}
+    using ForwardingStore::Delete;
     Result<store::DeleteResult> Delete(const store::ObjectKey& key,
                                        const store::DeleteOptions& options) override {
       before_delete_();
-      return inner_.Delete(key, options);
+      return ForwardingStore::Delete(key, options);
     }
-    Result<store::Revision> CurrentRevision() override { return inner_.CurrentRevision(); }
-    Status AwaitRevision(store::Revision revision, std::chrono::milliseconds patience,
-                         const std::stop_token& stop) override {
-      return inner_.AwaitRevision(revision, patience, stop);
-    }
-    std::string Identity() const override { return inner_.Identity(); }
 
    private:
-    store::ObjectStore& inner_;
     std::function<void()> before_delete_;
   };
 

@@ -9,6 +9,7 @@
 #include "controller/base/network_names.h"
 #include "controller/base/rng.h"
 #include "drivers/fake/drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::app {
 namespace {
@@ -20,16 +21,7 @@ using ::testing::Not;
 class InterfaceMetricsTest : public ::testing::Test {
  protected:
   InterfaceMetricsTest() {
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, clock_, rng_)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.77.0.0/16");
-    network.gateway = DefaultGateway(network.cidr);
-    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), clock_, rng_);
     EXPECT_TRUE(fake::FakeLinkDriver(kernel_).CreateIfb({0, "host"}).ok());
     EXPECT_TRUE(qdiscs_.AddHtb(IfbIndex(0), kDefaultClassMinor).ok());
   }
@@ -37,9 +29,7 @@ class InterfaceMetricsTest : public ::testing::Test {
   // A VM with one interface, its class and its TAP, which have passed and dropped as many.
   ledger::InterfaceLease Claim(const std::string& uid, const std::string& name,
                                std::uint64_t passed) {
-    ledger::VmClaim claim{.owner = {uid, "default", name}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    ledger::InterfaceLease lease = ledger_->Claim(claim).value().interfaces.front();
+    ledger::InterfaceLease lease = testing::ClaimOne(*ledger_, uid, name);
     drivers::TapSpec spec;
     spec.number = lease.number;
     EXPECT_TRUE(fake::FakeTapDriver(kernel_).Create(spec).ok());

@@ -15,6 +15,7 @@
 #include "controller/store/local_object_store.h"
 #include "crd/type_registry.h"
 #include "drivers/fake/drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::app {
 namespace {
@@ -45,10 +46,7 @@ class LoopMetricsTest : public ::testing::Test {
     drivers_.identities = &identities_;
     drivers_.firewall = &firewall_;
     drivers_.events = &events_;
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, clock_, rng_)).value();
+    ledger_ = testing::MemoryLedger(clock_, rng_);
     statuses_ = std::make_unique<runtime::StatusWriter>(*store_, clock_, metrics_,
                                                         runtime::StatusWriter::Options{});
     informers_ = std::make_unique<Informers>(*store_);
@@ -185,17 +183,19 @@ TEST_F(LoopMetricsTest, WhatIsMadeOrChangedOrReleasedIsNoRepair) {
 }
 
 TEST_F(LoopMetricsTest, WhatOthersBrokeIsARepairOfEachPart) {
+  kernel_.Change([](fake::State& state) { return state.foreign_forwarding["eth0"] = false; });
   const auto lease = Raise();
+  Heal();  // the new link is opened
   const std::uint32_t tap = TapIndex(lease.number);
   ASSERT_TRUE(qdiscs_.DeleteClass(IfbIndex(0), MinorOf(lease.number)).ok());
   ASSERT_TRUE(routes_.DeleteHostRoute(BridgeIndex(0), lease.address).ok());
   ASSERT_TRUE(identities_.DeleteEntry(tap).ok());
   ASSERT_TRUE(links_.SetAlias(tap, "mine").ok());
   ASSERT_TRUE(firewall_.Remove().ok());
-  kernel_.Change([](fake::State& state) { return state.ipv4_forwarding = false; });
+  kernel_.Change([](fake::State& state) { return state.foreign_forwarding["eth0"] = false; });
   Heal();
   EXPECT_THAT(Repairs(),
-              ElementsAre(Pair(Of("host", "forwarding"), 1), Pair(Of("network", "rules"), 1),
+              ElementsAre(Pair(Of("network", "forwarding"), 1), Pair(Of("network", "rules"), 1),
                           Pair(Of("shaping", "class"), 1), Pair(Of("tap", "entry"), 1),
                           Pair(Of("tap", "route"), 1), Pair(Of("tap", "tap"), 1)));
   Heal();

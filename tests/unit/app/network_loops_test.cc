@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "drivers/fake/drivers.h"
+#include "tests/support/memory_ledger.h"
 #include "tests/support/store_world.h"
 
 namespace forkplane::app {
@@ -23,16 +24,7 @@ class NetworkLoopsTest : public ::testing::Test {
     drivers_.flows = &flows_;
     drivers_.forwarding = &forwarding_;
     drivers_.events = &events_;
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, world_.clock, world_.rng)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.77.0.0/16");
-    network.gateway = DefaultGateway(network.cidr);
-    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), world_.clock, world_.rng);
     statuses_ = std::make_unique<runtime::StatusWriter>(*world_.store, world_.clock, metrics_,
                                                         runtime::StatusWriter::Options{});
     informers_ = std::make_unique<Informers>(*world_.store);

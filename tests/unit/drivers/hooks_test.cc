@@ -4,7 +4,7 @@
 
 #include "drivers/fake/drivers.h"
 #include "drivers/fault/fault.h"
-#include "drivers/hooked_network.h"
+#include "drivers/hooked/network.h"
 #include "drivers/trace/trace.h"
 
 namespace forkplane::drivers {

@@ -49,7 +49,7 @@ class RefusedTest : public ::testing::Test {
   // The Ready condition's reason, status and message; the reason of what goes with it.
   template <typename T>
   std::string Shown(const std::string& name) {
-    const store::ObjectKey key{{"forkplane.dev", std::string(T::kPlural)}, "default", name};
+    const store::ObjectKey key = runtime::KeyOf<T>("default", name);
     const T object = T::FromText((*store_->Get(key))->text).value();
     std::string text;
     for (const crd::Condition& one : object.status.conditions) {

@@ -1,6 +1,7 @@
 // Goal: 25 threads that claim and let go at the same time never hold the same thing, and share
 // commits. Method: each thread walks its own random path by a printed seed; whoever holds a number
 // or an address marks it in a table of atomics that must have been unmarked.
+#include <semaphore>
 #include <thread>
 
 #include "tests/unit/ledger/fixture.h"
@@ -90,6 +91,28 @@ TEST_F(BurstTest, ABurstSharesCommits) {
   }
   EXPECT_EQ(ledger_->ListAll().vms.size(), static_cast<std::size_t>(kThreads));
   EXPECT_LT(commits.load() - 1, kThreads);
+}
+
+// A subscriber that takes its time holds up whoever asked for that commit, and nobody else.
+TEST_F(BurstTest, OthersCommitWhileASubscriberHears) {
+  AddNetwork(SmallNetwork("net-1", "default", "10.0.0.0/16"));
+  std::binary_semaphore hears(0);
+  std::binary_semaphore go_on(0);
+  std::atomic<bool> answered = false;
+  const auto handle = ledger_->Subscribe([&](const Change& change) {
+    if (change.owner_uid != "uid-slow" || change.kind != Change::Kind::kVm) return;
+    hears.release();
+    go_on.acquire();
+  });
+  std::jthread slow([&] {
+    EXPECT_TRUE(ledger_->Claim(ClaimOf("slow")).ok());
+    answered = true;
+  });
+  hears.acquire();
+  EXPECT_TRUE(ledger_->GetVm("uid-slow").has_value()) << "it is committed";
+  EXPECT_TRUE(ledger_->Claim(ClaimOf("other")).ok());
+  EXPECT_FALSE(answered.load()) << "who asked is answered after the subscribers have heard";
+  go_on.release();
 }
 
 }  // namespace

@@ -7,8 +7,9 @@
 
 #include "controller/base/rng.h"
 #include "drivers/fake/drivers.h"
-#include "drivers/hooked_network.h"
+#include "drivers/hooked/network.h"
 #include "reconcilers/host/reconciler.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::host {
 namespace {
@@ -33,10 +34,7 @@ class Refusal final : public drivers::CallHook {
 class HostStatusTest : public ::testing::Test {
  protected:
   HostStatusTest() {
-    ledger::Options ledger_options;
-    ledger_options.path = ":memory:";
-    ledger_options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(ledger_options, RealClock(), rng_)).value();
+    ledger_ = testing::MemoryLedger(RealClock(), rng_);
     Open(identities_);
     kernel_.Change([](fake::State& state) {
       state.uplink = drivers::Uplink{2, "eth0", 10'000'000'000};
@@ -86,25 +84,6 @@ class HostStatusTest : public ::testing::Test {
   int moved_ = 0;
   std::unique_ptr<HostReconciler> loop_;
 };
-
-TEST_F(HostStatusTest, ForwardingThatIsRefusedNamesTheSwitchAndTheCommand) {
-  refusal_.op = "enable_ipv4_forwarding";
-  refusal_.error = EROFS;
-  EXPECT_FALSE(Pass()) << "tried again, with backoff";
-  const crd::Condition condition = Of(crd::condition::kNetworkReady);
-  EXPECT_EQ(condition.status, crd::ConditionStatus::kFalse);
-  EXPECT_EQ(condition.reason, "ForwardingOff");
-  EXPECT_THAT(condition.message, HasSubstr("net.ipv4.ip_forward is 0 and cannot be set"));
-  EXPECT_THAT(condition.message, HasSubstr("Read-only file system"));
-  EXPECT_THAT(condition.message, HasSubstr("sysctl -w net.ipv4.ip_forward=1"));
-  EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kFalse);
-  EXPECT_TRUE(IfbIsUp()) << "guests are bounded and reach the host all the same";
-  // Somebody does what the message says; the daemon still may not.
-  kernel_.Change([](fake::State& state) { return state.ipv4_forwarding = true; });
-  EXPECT_TRUE(Pass());
-  EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Converged");
-  EXPECT_EQ(Of(crd::condition::kReady).status, crd::ConditionStatus::kTrue);
-}
 
 TEST_F(HostStatusTest, AnUplinkThatIsNotThereIsNamed) {
   object_.spec.uplinks = {{"eth0", {}}, {"eth9", {}}};

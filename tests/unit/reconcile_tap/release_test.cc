@@ -4,8 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "controller/base/rng.h"
-#include "drivers/fake/drivers.h"
 #include "reconcilers/tap/reconciler.h"
+#include "tests/support/fake_drivers.h"
+#include "tests/support/memory_ledger.h"
 
 namespace forkplane::tap {
 namespace {
@@ -33,19 +34,8 @@ class Flows final : public drivers::FlowDriver {
 class ReleaseTest : public ::testing::Test {
  protected:
   ReleaseTest() {
-    ledger::Options options;
-    options.path = ":memory:";
-    options.boot_id = "boot";
-    ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), rng_)).value();
-    ledger::NetworkParameters network;
-    network.uid = "net";
-    network.name = "default";
-    network.cidr = *ParseCidr("10.0.0.0/24");
-    network.gateway = network.cidr.At(1);
-    EXPECT_TRUE(ledger_->ClaimNetwork(network).ok());
-    ledger::VmClaim claim{.owner = {"uid-a", "default", "a"}};
-    claim.interfaces = {{.ordinal = 0, .name = "eth0", .network_uid = "net"}};
-    lease_ = ledger_->Claim(claim)->interfaces.at(0);
+    ledger_ = testing::MemoryLedgerWith(testing::NetworkOf(), RealClock(), rng_);
+    lease_ = testing::ClaimOne(*ledger_, "uid-a", "a");
     kernel_.Change([&](fake::State& state) {
       state.flows.push_back({lease_.address, kPeer, kPeer, kPeer});
       return true;
@@ -58,8 +48,10 @@ class ReleaseTest : public ::testing::Test {
       changed_.NotifyAll();
     };
     loop_ = std::make_unique<TapReconciler>(
-        *ledger_, Drivers{links_, taps_, qdiscs_, identities_, routes_, sysctls_, flows_}, facts_,
-        vmms_, loop_options);
+        *ledger_,
+        Drivers{drivers_.links, drivers_.taps, drivers_.qdiscs, drivers_.identities,
+                drivers_.routes, drivers_.sysctls, flows_},
+        facts_, vmms_, loop_options);
   }
 
   Result<runtime::Next> Pass() { return loop_->Reconcile(ledger::KeyOf(lease_.id), {}); }
@@ -74,12 +66,7 @@ class ReleaseTest : public ::testing::Test {
   std::unique_ptr<ledger::Ledger> ledger_;
   ledger::InterfaceLease lease_;
   fake::FakeKernel kernel_;
-  fake::FakeLinkDriver links_{kernel_};
-  fake::FakeTapDriver taps_{kernel_};
-  fake::FakeQdiscDriver qdiscs_{kernel_};
-  fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
-  fake::FakeRouteDriver routes_{kernel_};
-  fake::FakeSysctlDriver sysctls_{kernel_};
+  testing::FakeDrivers drivers_{kernel_};
   Flows flows_{kernel_};
   runtime::InterfaceFactBoard facts_;
   runtime::VmmFactBoard vmms_;

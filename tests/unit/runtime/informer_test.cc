@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "controller/store/limits.h"
+#include "tests/support/forwarding_store.h"
 #include "tests/support/store_world.h"
 
 namespace forkplane::runtime {
@@ -107,15 +108,14 @@ TEST_F(InformerTest, AnObjectThatCannotBeDecodedKeepsItsLastGoodState) {
 }
 
 // Gives watches that end after a few events, and says Expired when told to.
-class Flaky final : public store::ObjectStore {
+class Flaky final : public testing::ForwardingStore {
  public:
-  explicit Flaky(store::ObjectStore& inner) : inner_(inner) {}
-  Result<store::ObjectPtr> Get(const store::ObjectKey& key) override { return inner_.Get(key); }
+  using ForwardingStore::ForwardingStore;
   Result<store::ListResult> List(const store::GroupResource& resource,
                                  const store::ListOptions& options) override {
     ++lists;
     if (down) return Unavailable("down");
-    return inner_.List(resource, options);
+    return ForwardingStore::List(resource, options);
   }
   Result<std::unique_ptr<store::Watch>> OpenWatch(const store::GroupResource& resource,
                                                   const store::WatchOptions& options) override {
@@ -123,38 +123,12 @@ class Flaky final : public store::ObjectStore {
     if (down) return Unavailable("down");
     store::WatchOptions small = options;
     small.queue_events_max = 2;
-    return inner_.OpenWatch(resource, small);
+    return ForwardingStore::OpenWatch(resource, small);
   }
-  Result<store::WriteResult> Create(const store::GroupResource& resource, const std::string& ns,
-                                    const std::string& text,
-                                    const store::WriteOptions& options) override {
-    return inner_.Create(resource, ns, text, options);
-  }
-  Result<store::WriteResult> Update(const store::ObjectKey& key, const std::string& text,
-                                    const store::UpdateOptions& options) override {
-    return inner_.Update(key, text, options);
-  }
-  Result<store::WriteResult> Modify(const store::ObjectKey& key, const store::Edit& edit,
-                                    const store::UpdateOptions& options) override {
-    return inner_.Modify(key, edit, options);
-  }
-  Result<store::DeleteResult> Delete(const store::ObjectKey& key,
-                                     const store::DeleteOptions& options) override {
-    return inner_.Delete(key, options);
-  }
-  Result<store::Revision> CurrentRevision() override { return inner_.CurrentRevision(); }
-  Status AwaitRevision(store::Revision revision, std::chrono::milliseconds patience,
-                       const std::stop_token& stop) override {
-    return inner_.AwaitRevision(revision, patience, stop);
-  }
-  std::string Identity() const override { return inner_.Identity(); }
 
   int lists = 0;
   int watches = 0;
   bool down = false;
-
- private:
-  store::ObjectStore& inner_;
 };
 
 TEST_F(InformerTest, AClosedWatchIsResumedWithoutAList) {

@@ -1,5 +1,6 @@
-// What a loop last said about each object, so that an Event is written when something begins and
-// not at every look. Forgotten with the daemon: a restart says it once more.
+// What a loop last reported about each object, so that it records an Event when something begins
+// and not in every pass. The memory ends with the daemon: after a restart an Event is recorded once
+// more.
 #pragma once
 
 #include <map>
@@ -10,9 +11,9 @@
 namespace forkplane::runtime {
 
 // NOTE Threading: from anywhere.
-class Told {
+class LastReported {
  public:
-  // True: `what` is not what was last said about the object.
+  // True: `what` differs from what was last reported about the object.
   bool IsNew(const std::string& uid, const std::string& what) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     std::string& last = last_[uid];
@@ -20,7 +21,7 @@ class Told {
     last = what;
     return true;
   }
-  // It is over, or the object is gone.
+  // The reported state has ended, or the object is gone.
   void Forget(const std::string& uid) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     last_.erase(uid);
