@@ -8,12 +8,12 @@ target_compile_options(forkplane_options INTERFACE
   # Not for a release: the optimizer's own warnings differ from compiler to compiler, and must not keep a user from building.
   $<$<NOT:$<CONFIG:RelWithDebInfo>>:-Werror>)
 target_include_directories(forkplane_options INTERFACE ${CMAKE_SOURCE_DIR})
-# In a unity build another file includes ours, so that what is nobody else's seems to be in a header.
-if(CMAKE_UNITY_BUILD)
-  target_compile_options(forkplane_options INTERFACE -Wno-subobject-linkage)
-endif()
 target_compile_definitions(forkplane_options INTERFACE FORKPLANE_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # In a unity build another file includes ours, so that what is nobody else's seems to be in a header.
+  if(CMAKE_UNITY_BUILD)
+    target_compile_options(forkplane_options INTERFACE -Wno-subobject-linkage)
+  endif()
   # g++ 12 sees overflows and foreign frees in the standard library that are not there once it inlines at -O2
   # (the former: gcc.gnu.org/PR105329, PR105651).
   target_compile_options(forkplane_options INTERFACE $<$<CONFIG:RelWithDebInfo>:-Wno-restrict

@@ -127,6 +127,7 @@ std::string ToString(const FirewallRules& rules) {
         Describe("ingress", network.ingress), Describe("services", network.services));
   }
   for (const std::string& link : rules.opened) text += fmt::format("opened {}\n", link);
+  for (const std::string& link : rules.unshaped) text += fmt::format("unshaped {}\n", link);
   for (const std::string& line : rules.unexpected) text += fmt::format("unexpected {}\n", line);
   return text;
 }
@@ -149,8 +150,10 @@ Status Validate(const FirewallRules& rules) {
     return Invalid(
         fmt::format("firewall for {}: overlaps {}", ToString(cidrs[i]), ToString(cidrs[i - 1])));
   }
-  for (const std::string& name : rules.opened) {
-    if (!CanNameLink(name)) return Invalid(fmt::format("link name '{}' cannot be used", name));
+  for (const auto* names : {&rules.opened, &rules.unshaped}) {
+    for (const std::string& name : *names) {
+      if (!CanNameLink(name)) return Invalid(fmt::format("link name '{}' cannot be used", name));
+    }
   }
   return OkStatus();
 }

@@ -5,7 +5,8 @@
 // The rules are constant (drivers/nftables/table.h): a Network, a switch or an opening is an
 // element of a set, and what no element opens is closed.
 //
-//   from guests   a source that the host would not answer to on that link: dropped before
+//   from guests   by a link of `unshaped` nothing, not even of established connections
+//                 a source that the host would not answer to on that link: dropped before
 //                 connection tracking, as are other protocols than IPv4
 //                 to another link of ours: within one Network that is not isolated
 //                 to others: `allow`, then `egress`; masqueraded whatever link they leave by
@@ -77,6 +78,8 @@ struct FirewallRules {
   // Names of links whose forwarding is switched on for guests alone: nothing passes from them to
   // links of others.
   std::set<std::string> opened = {};
+  // Names of links by which nothing of guests leaves: their rates would not hold there.
+  std::set<std::string> unshaped = {};
   // Observed only: lines of the table that are not ours, or ours that are missing. Not empty means
   // drift; Replace removes it.
   std::vector<std::string> unexpected = {};
@@ -86,7 +89,7 @@ struct FirewallRules {
 // Link names may hold almost any byte; those that the quoting of nft cannot are Invalid in rules.
 bool CanNameLink(const std::string& name);
 
-// For people: one line for each Network, opened link and unexpected line.
+// For people: one line for each Network, opened or unshaped link and unexpected line.
 std::string ToString(const FirewallRules& rules);
 
 // More boxes than that of one Network are refused.

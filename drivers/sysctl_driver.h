@@ -52,6 +52,11 @@ class SysctlDriver {
  public:
   virtual ~SysctlDriver() = default;
 
+  // net.bridge.bridge-nf-call-iptables: frames between the ports of any bridge go through
+  // everybody's IP rules. Of the network namespace, and on in a new one (Linux 6.18). False where
+  // br_netfilter is not loaded.
+  virtual Result<bool> BridgedFramesMeetIpRules() = 0;
+
   // net.ipv4.ip_forward: this host is a router between all of its links. Whoever writes it sets
   // forwarding of every link to the same.
   virtual Result<bool> Ipv4Forwarding() = 0;

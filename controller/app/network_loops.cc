@@ -98,7 +98,7 @@ NetworkLoops::NetworkLoops(LoopNeeds needs)
       network_loop_(needs.ledger, *network_objects_,
                     {*needs.drivers.links, *needs.drivers.routes, *needs.drivers.sysctls,
                      *needs.drivers.firewall, *needs.drivers.forwarding, *needs.drivers.flows},
-                    needs.options.host_name, needs.clock, &needs.metrics),
+                    needs.options.host_name, needs.clock, &needs.metrics, &needs.boards.uplinks),
       tap_loop_(needs.ledger,
                 {*needs.drivers.links, *needs.drivers.taps, *needs.drivers.qdiscs,
                  *needs.drivers.identities, *needs.drivers.routes, *needs.drivers.sysctls,
@@ -177,6 +177,7 @@ void NetworkLoops::AttachFacts() {
   const auto look_at_host = [this](const std::string&) { host_.Add(host::kKey); };
   needs_.boards.compute.Subscribe([this] { host_.AddMerged(host::kKey, kCountMergeWindow); });
   needs_.boards.orphans.Subscribe(look_at_host);
+  needs_.boards.uplinks.Subscribe([this](const std::string&) { network_.Add(network::kRulesKey); });
   needs_.boards.host_conditions.Subscribe(look_at_host);
 }
 

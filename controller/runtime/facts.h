@@ -130,6 +130,9 @@ using OrphanFactBoard = FactBoard<OrphanFacts>;
 // By host name; published by the host loop.
 struct UplinkFacts {
   std::int64_t upload_bits_per_second = 0;  // that the uplink carries, or is taken to carry
+  // A link by which uploads would pass unshaped, as long as they cannot be shaped there (--redirect
+  // mark); "": none.
+  std::string unshaped = {};
   bool operator==(const UplinkFacts&) const = default;
 };
 using UplinkFactBoard = FactBoard<UplinkFacts>;

@@ -157,7 +157,8 @@ class FakeFlowDriver final : public drivers::FlowDriver {
 class FakeForwardingProbe final : public drivers::ForwardingProbe {
  public:
   explicit FakeForwardingProbe(FakeKernel& kernel) : kernel_(kernel) {}
-  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
+  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source,
+                                           const std::vector<Ipv4>& targets) override;
 
  private:
   FakeKernel& kernel_;
@@ -166,6 +167,7 @@ class FakeForwardingProbe final : public drivers::ForwardingProbe {
 class FakeSysctlDriver final : public drivers::SysctlDriver {
  public:
   explicit FakeSysctlDriver(FakeKernel& kernel) : kernel_(kernel) {}
+  Result<bool> BridgedFramesMeetIpRules() override;
   Result<bool> Ipv4Forwarding() override;
   Result<std::map<std::string, bool>> ForeignForwarding() override;
   Status SetForeignForwarding(const std::string& link, bool on) override;

@@ -195,6 +195,11 @@ Result<std::size_t> FakeFlowDriver::FlushIf(const std::function<bool(const drive
       [&](State& state) -> Result<std::size_t> { return std::erase_if(state.flows, ends); });
 }
 
+Result<bool> FakeSysctlDriver::BridgedFramesMeetIpRules() {
+  return kernel_.Change(
+      [](State& state) -> Result<bool> { return state.bridged_frames_meet_ip_rules; });
+}
+
 Result<bool> FakeSysctlDriver::Ipv4Forwarding() {
   return kernel_.Change([](State& state) -> Result<bool> { return state.ipv4_forwarding; });
 }

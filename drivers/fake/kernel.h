@@ -69,6 +69,7 @@ struct State {
   std::vector<drivers::RefusedFlows> refused = {};  // nothing flows here: tests put them in
   std::vector<FakeFlow> flows = {};
   std::vector<drivers::ForwardChain> forward_drops = {};  // of others
+  bool bridged_frames_meet_ip_rules = false;              // br_netfilter
   bool ipv4_forwarding = false;                           // of the host; ip_forward
   std::map<std::string, bool> foreign_forwarding = {};    // of links that are not ours
   bool pinned = true;                                     // programs and maps

@@ -145,13 +145,14 @@ class HookedForwardingProbe final : public Hooked<ForwardingProbe> {
  public:
   HookedForwardingProbe(ForwardingProbe& inner, CallHook& hook)
       : Hooked("forwarding", inner, hook) {}
-  FORKPLANE_HOOKED_LOOK(2, Probe, "probe")
+  FORKPLANE_HOOKED_LOOK(3, Probe, "probe")
 };
 static_assert(!std::is_abstract_v<HookedForwardingProbe>);
 
 class HookedSysctlDriver final : public Hooked<SysctlDriver> {
  public:
   HookedSysctlDriver(SysctlDriver& inner, CallHook& hook) : Hooked("sysctl", inner, hook) {}
+  FORKPLANE_HOOKED_LOOK(0, BridgedFramesMeetIpRules, "bridged_frames_meet_ip_rules")
   FORKPLANE_HOOKED_LOOK(0, Ipv4Forwarding, "ipv4_forwarding")
   FORKPLANE_HOOKED_LOOK(0, ForeignForwarding, "foreign_forwarding")
   FORKPLANE_HOOKED_CHANGE(2, SetForeignForwarding, "set_foreign_forwarding")

@@ -14,6 +14,7 @@ namespace forkplane::netlink {
 namespace {
 
 constexpr const char* kForwarding = "/proc/sys/net/ipv4/ip_forward";
+constexpr const char* kBridgedFrames = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 constexpr const char* kIpv4Folder = "/proc/sys/net/ipv4/conf";
 constexpr const char* kIpv6Folder = "/proc/sys/net/ipv6/conf";
 
@@ -67,6 +68,12 @@ std::string ProxyDelayPath(const std::string& link) {
 bool KernelHasIpv6() { return access(kIpv6Folder, F_OK) == 0; }
 
 }  // namespace
+
+Result<bool> ProcSysctlDriver::BridgedFramesMeetIpRules() {
+  auto on = ReadSwitch(kBridgedFrames);
+  if (!on.ok() && on.error().code == Code::kNotFound) return false;
+  return on;
+}
 
 Result<bool> ProcSysctlDriver::Ipv4Forwarding() { return ReadSwitch(kForwarding); }
 

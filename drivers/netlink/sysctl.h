@@ -9,6 +9,7 @@ namespace forkplane::netlink {
 
 class ProcSysctlDriver final : public drivers::SysctlDriver {
  public:
+  Result<bool> BridgedFramesMeetIpRules() override;
   Result<bool> Ipv4Forwarding() override;
   Result<std::map<std::string, bool>> ForeignForwarding() override;
   Status SetForeignForwarding(const std::string& link, bool on) override;

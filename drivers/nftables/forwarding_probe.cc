@@ -36,12 +36,14 @@ Result<std::unique_ptr<NftForwardingProbe>> NftForwardingProbe::Open(Inject inje
       new NftForwardingProbe(std::move(context), std::move(inject)));
 }
 
-Result<ForwardingVerdict> NftForwardingProbe::Probe(std::uint32_t bridge, Ipv4 source) {
+Result<ForwardingVerdict> NftForwardingProbe::Probe(std::uint32_t bridge, Ipv4 source,
+                                                    const std::vector<Ipv4>& targets) {
   if (!IsBridgeIndex(bridge)) {
     return Invalid(fmt::format("probe link {:#x}: not a bridge of ours", bridge));
   }
-  RETURN_IF_ERROR(context_->Run(ProbeTableCommands(source), "add the probe's table"));
-  Result<ForwardingVerdict> verdict = SendProbes(bridge, source);
+  CHECK(!targets.empty());
+  RETURN_IF_ERROR(context_->Run(ProbeTableCommands(source, targets), "add the probe's table"));
+  Result<ForwardingVerdict> verdict = SendProbes(bridge, source, targets);
   RETURN_IF_ERROR(
       context_->Run(OnTable("delete", "inet", kProbeTable), "remove the probe's table"));
   if (!verdict.ok() || verdict->forwarding != Forwarding::kBlocked) return verdict;
@@ -49,11 +51,11 @@ Result<ForwardingVerdict> NftForwardingProbe::Probe(std::uint32_t bridge, Ipv4 s
   return verdict;
 }
 
-Result<ForwardingVerdict> NftForwardingProbe::SendProbes(std::uint32_t bridge, Ipv4 source) {
+Result<ForwardingVerdict> NftForwardingProbe::SendProbes(std::uint32_t bridge, Ipv4 source,
+                                                         const std::vector<Ipv4>& targets) {
   ForwardingVerdict verdict;
-  // One after the other: the first usually tells. One may be an address of this host or have no
-  // route, or still be in another processor's queue (RPS).
-  for (const Ipv4 target : kProbeTargets) {
+  // The first usually tells. It may also still be in another processor's queue (RPS).
+  for (const Ipv4 target : targets) {
     const Status injected = inject_(bridge, MakeProbeFrame(source, target));
     if (!injected.ok() && injected.error().code == Code::kInvalid) {
       verdict.reason = injected.error().message;
@@ -72,7 +74,7 @@ Result<ForwardingVerdict> NftForwardingProbe::SendProbes(std::uint32_t bridge, I
   }
   if (verdict.forwarding == Forwarding::kUnknown) {
     verdict.reason = fmt::format("a packet to {} does not get as far as the forward hook",
-                                 ToString(kProbeTargets.front()));
+                                 ToString(targets.front()));
   }
   return verdict;
 }

@@ -17,12 +17,14 @@ class NftForwardingProbe final : public drivers::ForwardingProbe {
   using Inject = std::function<Status(std::uint32_t index, std::span<const std::uint8_t> frame)>;
   static Result<std::unique_ptr<NftForwardingProbe>> Open(Inject inject);
 
-  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source) override;
+  Result<drivers::ForwardingVerdict> Probe(std::uint32_t bridge, Ipv4 source,
+                                           const std::vector<Ipv4>& targets) override;
 
  private:
   NftForwardingProbe(std::unique_ptr<Context> context, Inject inject)
       : context_(std::move(context)), inject_(std::move(inject)) {}
-  Result<drivers::ForwardingVerdict> SendProbes(std::uint32_t bridge, Ipv4 source);
+  Result<drivers::ForwardingVerdict> SendProbes(std::uint32_t bridge, Ipv4 source,
+                                                const std::vector<Ipv4>& targets);
   Result<std::vector<drivers::ForwardChain>> FindSuspects();
 
   std::unique_ptr<Context> context_;

@@ -84,13 +84,13 @@ ProbeFrame MakeProbeFrame(Ipv4 source, Ipv4 target) {
   return frame;
 }
 
-std::string ProbeTableCommands(Ipv4 source) {
-  std::vector<std::string> targets;
-  targets.reserve(std::size(kProbeTargets));
-  for (const Ipv4 target : kProbeTargets) targets.push_back(ToString(target));
+std::string ProbeTableCommands(Ipv4 source, const std::vector<Ipv4>& targets) {
+  std::vector<std::string> listed;
+  listed.reserve(targets.size());
+  for (const Ipv4 target : targets) listed.push_back(ToString(target));
   const std::string probe =
       fmt::format("ip saddr {} ip daddr {{ {} }} udp sport {} udp dport {} counter",
-                  ToString(source), fmt::join(targets, ", "), kSourcePort, kTargetPort);
+                  ToString(source), fmt::join(listed, ", "), kSourcePort, kTargetPort);
   // Add before delete, so that the delete never fails: one may be left of a process that died.
   return fmt::format(
       "add table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n"

@@ -14,12 +14,6 @@
 
 namespace forkplane::nftables {
 
-// One of each block of documentation (RFC 5737), nobody's; three, because laboratories use them.
-inline constexpr std::array<Ipv4, 3> kProbeTargets = {{
-    {0xc0000201},  // 192.0.2.1
-    {0xc6336401},  // 198.51.100.1
-    {0xcb007101},  // 203.0.113.1
-}};
 inline constexpr std::size_t kProbeFrameBytes = 14 + 20 + 8;
 using ProbeFrame = std::array<std::uint8_t, kProbeFrameBytes>;
 
@@ -28,7 +22,7 @@ ProbeFrame MakeProbeFrame(Ipv4 source, Ipv4 target);
 
 // Commands that make the table: it counts that packet where it enters the forward hook, before any
 // other chain, and drops it where it has left it.
-std::string ProbeTableCommands(Ipv4 source);
+std::string ProbeTableCommands(Ipv4 source, const std::vector<Ipv4>& targets);
 
 struct ProbeCounts {
   std::uint64_t entered = 0;

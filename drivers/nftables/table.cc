@@ -44,6 +44,7 @@ const Parts& ConstantParts() {
       {"set pinned", kAddresses},
       {"set ways", {"type ipv4_addr . ifname", "flags interval"}},
       {"set opened", {"type ifname"}},
+      {"set unshaped", {"type ifname"}},
       {"map egress", kVerdicts},
       {"map classes", kVerdicts},
       {"set rates", kActive},
@@ -60,8 +61,9 @@ const Parts& ConstantParts() {
        {"type filter hook forward priority 0; policy accept;", "iifname \"fk*\" goto from_guest",
         "oifname \"fk*\" goto to_guest", "iifname @opened drop"}},
       {"chain from_guest",
-       {kStates, kBounds, "oifname \"fk*\" ip saddr . ip daddr @open accept",
-        "oifname \"fk*\" drop", "ip saddr @pinned ip saddr . oifname != @ways drop",
+       {"oifname @unshaped drop", kStates, kBounds,
+        "oifname \"fk*\" ip saddr . ip daddr @open accept", "oifname \"fk*\" drop",
+        "ip saddr @pinned ip saddr . oifname != @ways drop",
         "ip saddr . ip daddr . meta l4proto . th dport @allow accept", "ip saddr vmap @egress",
         "drop"}},
       {"chain internet",
@@ -184,6 +186,7 @@ Table TableOf(const FirewallRules& rules) {
     AddNetwork(network, table.elements);
   }
   for (const std::string& name : rules.opened) table.elements["opened"].insert(Quoted(name));
+  for (const std::string& name : rules.unshaped) table.elements["unshaped"].insert(Quoted(name));
   return table;
 }
 

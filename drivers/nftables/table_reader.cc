@@ -157,6 +157,7 @@ class Builder {
     FirewallRules rules;
     for (auto& [text, network] : networks_) rules.networks.push_back(std::move(network));
     for (const std::string& name : Of("opened")) rules.opened.insert(Unquoted(name));
+    for (const std::string& name : Of("unshaped")) rules.unshaped.insert(Unquoted(name));
     return drivers::Canonical(std::move(rules));
   }
 

@@ -74,7 +74,6 @@ HostReconciler::HostReconciler(const ledger::Ledger& ledger, Drivers drivers,
 Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::stop_token& stop) {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
-  PublishCapacity(capacity);
   const Desired desired = Desire(object.get(), capacity);
   ShapeOn(desired.uplink);
   std::optional<Refusal> refusal;
@@ -90,6 +89,7 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
       stop);
   Outcome outcome;
   if (observed.ok()) {
+    PublishUplink(capacity, !Blocker(desired, *observed).empty());
     ASSIGN_OR_RETURN(outcome, JudgeUplinks(object.get()));
     if (outcome.reason == kConverged) outcome = JudgeShaping(desired, *observed, capacity);
   } else {

@@ -100,7 +100,8 @@ class HostReconciler final : public runtime::Reconciler {
   static void NameCause(const Refusal& refusal, Outcome& outcome);
   Result<Outcome> JudgeUplinks(const crd::Host* object);
   Result<Capacity> UploadCapacity(const crd::Host* object);
-  void PublishCapacity(const Capacity& capacity);
+  // `taken`: its root qdisc is somebody else's.
+  void PublishUplink(const Capacity& capacity, bool taken);
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   bool ShapesOnUplink() const;
   Outcome JudgeShaping(const Desired& desired, const Observed& observed,

@@ -38,9 +38,15 @@ void HostReconciler::ShapeOn(std::uint32_t uplink) {
 Status HostReconciler::FindUplink() {
   const auto object = options_.object ? options_.object() : nullptr;
   ASSIGN_OR_RETURN(const Capacity capacity, UploadCapacity(object.get()));
-  PublishCapacity(capacity);
-  if (!ShapesOnUplink()) return OkStatus();
+  if (!ShapesOnUplink()) {
+    PublishUplink(capacity, false);
+    return OkStatus();
+  }
   ShapeOn(capacity.index);
+  const Desired desired = Desire(object.get(), capacity);
+  Observed observed;
+  RETURN_IF_ERROR(ObserveUplink(desired, observed));
+  PublishUplink(capacity, !Blocker(desired, observed).empty());
   if (shaped_on_ != 0) return OkStatus();
   // The default route has gone since: the classes stand where an earlier daemon made them.
   ASSIGN_OR_RETURN(const auto links, drivers_.qdiscs.ForeignLinksWithHtb());
@@ -48,10 +54,11 @@ Status HostReconciler::FindUplink() {
   return OkStatus();
 }
 
-void HostReconciler::PublishCapacity(const Capacity& capacity) {
+void HostReconciler::PublishUplink(const Capacity& capacity, bool taken) {
   if (options_.uplinks == nullptr) return;
   options_.uplinks->Publish(options_.host_name,
-                            {static_cast<std::int64_t>(capacity.bits_per_second)});
+                            {static_cast<std::int64_t>(capacity.bits_per_second),
+                             taken ? capacity.uplink : std::string()});
 }
 
 // With --redirect mark: whether there is an uplink, and whether its root is free.
@@ -66,10 +73,11 @@ HostReconciler::Outcome HostReconciler::JudgeShaping(const Desired& desired,
   }
   const std::string blocker = Blocker(desired, observed);
   if (blocker.empty()) return {};
-  return {"UplinkTaken",
-          fmt::format("{}: it is left alone, and uploads are not shaped: tc qdisc del dev {} root, "
-                      "or --redirect auto",
-                      blocker, capacity.uplink)};
+  return {
+      "UplinkTaken",
+      fmt::format("{}: it is left alone, uploads cannot be shaped, and nothing of guests leaves "
+                  "by {}: tc qdisc del dev {} root, or --redirect auto",
+                  blocker, capacity.uplink, capacity.uplink)};
 }
 
 // What the operator says; else what the uplink says; else a number nobody reaches, said aloud.

@@ -91,8 +91,18 @@ Result<drivers::FirewallRules> NetworkReconciler::DesireFirewall(const Observed&
   }
   if (!rules.networks.empty()) {
     ASSIGN_OR_RETURN(rules.opened, LinksToOpen(observed));
+    rules.unshaped = UnshapedLinks(observed);
   }
   return drivers::Canonical(std::move(rules));
+}
+
+// Until the host loop knows, what the last daemon closed stays closed.
+std::set<std::string> NetworkReconciler::UnshapedLinks(const Observed& observed) const {
+  if (uplinks_ == nullptr) return {};
+  const auto fact = uplinks_->Get(host_name_);
+  if (!fact) return observed.firewall ? observed.firewall->unshaped : std::set<std::string>();
+  if (!drivers::CanNameLink(fact->unshaped)) return {};
+  return {fact->unshaped};
 }
 
 // Every link of others, but those that forwarded by somebody's wish before we came: guests may

@@ -19,6 +19,7 @@ Json JsonOf(const Desired& desired) {
   if (desired.firewall) {
     json["firewallNetworks"] = desired.firewall->networks.size();
     json["openedLinks"] = desired.firewall->opened;
+    json["unshapedLinks"] = desired.firewall->unshaped;
   }
   return json;
 }

@@ -1,4 +1,5 @@
-// Whether something else on this host drops what the guests of a Network send out.
+// Whether something else on this host drops what the guests of a Network send out, or to each
+// other.
 //
 // NOTE Threading: as its loop's, one worker. NOTE Memory: what is remembered only says how long ago
 // was asked and what the answer was; after a restart it is asked again.
@@ -18,17 +19,29 @@ namespace forkplane::network {
 // Less than the resync's period, so that each resync asks, and passes between two of them do not.
 inline constexpr std::chrono::seconds kProbePeriod{20};
 
-// The condition's message: who may do it, and what to do about it.
-std::string BlockedMessage(const std::string& bridge,
+// What is asked of a Network that stands, on its first bridge.
+struct ForwardingQuestion {
+  std::uint32_t bridge = 0;
+  Ipv4 source = {};                   // an address of it that no guest has
+  bool many_links = false;            // its guests stand on others too
+  bool outwards = false;              // do they get out of this host?
+  std::vector<Ipv4> neighbours = {};  // of guests; not empty: do they get to each other?
+};
+
+enum class Way : std::uint8_t { kOutwards, kToNeighbours };
+
+// The condition's message: who may do it, and what to do about it. `links`: the name of a bridge,
+// or "fk*": all of ours.
+std::string BlockedMessage(Way way, const std::string& links,
                            const std::vector<drivers::ForwardChain>& suspects);
 
 class ForwardingWatch {
  public:
   ForwardingWatch(drivers::ForwardingProbe& probe, Clock& clock) : probe_(probe), clock_(clock) {}
 
-  // Of a Network that stands: BlockedMessage, or "" when its packets are forwarded or nobody can
-  // tell. Asks when `changed`, or when it is long enough ago; else tells what it knows.
-  std::string WhoBlocks(const std::string& uid, std::uint32_t bridge, Ipv4 source, bool changed);
+  // BlockedMessage, or "" when its packets are forwarded or nobody can tell. Asks when `changed`,
+  // or when it is long enough ago; else tells what it knows.
+  std::string WhoBlocks(const std::string& uid, const ForwardingQuestion& question, bool changed);
   void Forget(const std::string& uid) { known_.erase(uid); }
 
  private:
@@ -36,6 +49,9 @@ class ForwardingWatch {
     MonotonicTime since;
     std::string blocked;
   };
+
+  std::string Ask(const std::string& uid, const ForwardingQuestion& question, Way way,
+                  const std::vector<Ipv4>& targets);
 
   drivers::ForwardingProbe& probe_;
   Clock& clock_;

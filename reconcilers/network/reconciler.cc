@@ -8,6 +8,9 @@
 namespace forkplane::network {
 namespace {
 
+// One may be on its way out.
+constexpr std::size_t kNeighboursAsked = 3;
+
 Result<ledger::NetworkParameters> ParametersOf(const crd::Network& object) {
   ASSIGN_OR_RETURN(const Cidr cidr, ParseCidr(object.spec.cidr));
   ledger::NetworkParameters parameters;
@@ -45,11 +48,13 @@ crd::Condition Make(std::string_view type, crd::ConditionStatus status, std::str
 
 NetworkReconciler::NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
                                      std::string host_name, Clock& clock,
-                                     metrics::Registry* registry)
+                                     metrics::Registry* registry,
+                                     const runtime::UplinkFactBoard* uplinks)
     : ledger_(ledger),
       objects_(objects),
       drivers_(drivers),
       host_name_(std::move(host_name)),
+      uplinks_(uplinks),
       forwarding_(drivers.forwarding, clock),
       refusals_(drivers.firewall, clock, registry),
       bridge_repairs_(registry, "network", {kBridgePart}),
@@ -89,7 +94,7 @@ Result<runtime::Next> NetworkReconciler::Raise(const crd::Network& object,
     if (!converged.ok()) status = converged.error();
   }
   if (status.ok()) {
-    RETURN_IF_ERROR(JudgeWayOut(object, *lease, changed, outcome));
+    RETURN_IF_ERROR(JudgeForwarding(object, *lease, changed, outcome));
     Report(object, outcome);
     return runtime::Next::Done();
   }
@@ -157,18 +162,37 @@ Result<std::string> NetworkReconciler::UplinkName() {
   return uplink ? uplink->name : std::string();
 }
 
-// What keeps the guests of a Network that stands from getting out of the host.
-Status NetworkReconciler::JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease,
-                                      bool changed, Outcome& outcome) {
+// Frames between ports of one bridge are nobody's business but the bridge's, unless br_netfilter
+// shows them to the IP rules.
+Result<ForwardingQuestion> NetworkReconciler::AskOf(const ledger::NetworkLease& lease,
+                                                    bool outwards) {
+  const ledger::NetworkParameters& parameters = lease.parameters;
+  ForwardingQuestion question;
+  question.bridge = lease.bridge;
+  question.source = InnerAddress(parameters.cidr);
+  question.many_links = parameters.routed || !lease.further.empty();
+  question.outwards = outwards;
+  if (parameters.isolation) return question;
+  ASSIGN_OR_RETURN(const bool bridged, drivers_.sysctls.BridgedFramesMeetIpRules());
+  if (!bridged && !question.many_links) return question;
+  for (const ledger::InterfaceLease& guest : ledger_.InterfacesOfNetwork(parameters.uid)) {
+    if (question.neighbours.size() == kNeighboursAsked) break;
+    question.neighbours.push_back(guest.address);
+  }
+  return question;
+}
+
+// What keeps the guests of a Network that stands from getting out of the host, or to each other.
+Status NetworkReconciler::JudgeForwarding(const crd::Network& object,
+                                          const ledger::NetworkLease& lease, bool changed,
+                                          Outcome& outcome) {
   const ledger::NetworkParameters& parameters = lease.parameters;
   const std::string& named = object.spec.uplink.interface;
   ASSIGN_OR_RETURN(const std::string uplink, UplinkName());
   outcome.no_uplink = object.spec.nat == crd::Nat::kMasquerade && named.empty() && uplink.empty();
   if (outcome.no_uplink) outcome.message = "no default route: guests reach this host alone";
-  if (!uplink.empty()) {
-    outcome.blocked =
-        forwarding_.WhoBlocks(parameters.uid, lease.bridge, InnerAddress(parameters.cidr), changed);
-  }
+  ASSIGN_OR_RETURN(const ForwardingQuestion question, AskOf(lease, !uplink.empty()));
+  outcome.blocked = forwarding_.WhoBlocks(parameters.uid, question, changed);
   ASSIGN_OR_RETURN(outcome.bounded, refusals_.Describe(object.metadata.name, parameters.cidr));
   if (named.empty()) return OkStatus();
   ASSIGN_OR_RETURN(const auto link, drivers_.routes.UplinkByName(named));

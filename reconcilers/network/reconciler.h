@@ -5,8 +5,8 @@
 // further bridge is waited for; else merged, it is a count), a LinkEvent on our bridges and kLost
 // (KeysOf; merged unless the bridge is new, gone, or went up or down: each port that joins is an
 // event of its bridge), and a periodic resync of every Network and of kRulesKey. What happens to
-// our table or to a default route adds kRulesKey at once: a gap in the rules is as long as one
-// pass.
+// our table or to a default route, and a change of UplinkFacts, add kRulesKey at once: a gap in
+// the rules is as long as one pass.
 //
 // NOTE Forwarding: a Network that stands is probed when a pass changed something of it and at the
 // periodic resync (forwarding.h), never because of a port; it stays Ready when it is blocked, since
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "controller/ledger/ledger.h"
+#include "controller/runtime/facts.h"
 #include "controller/runtime/reconciler.h"
 #include "controller/runtime/repairs.h"
 #include "crd/network.h"
@@ -67,7 +68,8 @@ class NetworkReconciler final : public runtime::Reconciler {
  public:
   NetworkReconciler(ledger::Ledger& ledger, Objects& objects, Drivers drivers,
                     std::string host_name, Clock& clock = RealClock(),
-                    metrics::Registry* registry = nullptr);
+                    metrics::Registry* registry = nullptr,
+                    const runtime::UplinkFactBoard* uplinks = nullptr);
 
   Result<runtime::Next> Reconcile(const std::string& key, const std::stop_token& stop) override;
   Result<std::string> Explain(const std::string& key) override;
@@ -92,7 +94,7 @@ class NetworkReconciler final : public runtime::Reconciler {
     std::string message;
     std::string conflict;  // the overlapping route, or Network; "": none
     bool no_uplink = false;
-    std::string blocked;  // who drops what guests send out; "": nobody, as far as known
+    std::string blocked;  // who drops what guests send; "": nobody, as far as known
     std::string bounded;  // guests whose new connections were refused; "": none
   };
 
@@ -100,12 +102,14 @@ class NetworkReconciler final : public runtime::Reconciler {
   Result<runtime::Next> Remove(const crd::Network& object, const std::stop_token& stop);
   Result<std::string> OverlappingRoute(const Cidr& cidr);
   Result<std::string> UplinkName();
-  Status JudgeWayOut(const crd::Network& object, const ledger::NetworkLease& lease, bool changed,
-                     Outcome& outcome);
+  Result<ForwardingQuestion> AskOf(const ledger::NetworkLease& lease, bool outwards);
+  Status JudgeForwarding(const crd::Network& object, const ledger::NetworkLease& lease,
+                         bool changed, Outcome& outcome);
   Result<Desired> Desire(const ledger::NetworkLease& lease, const Bridge& bridge,
                          const Observed& observed);
   Result<drivers::FirewallRules> DesireFirewall(const Observed& observed);
   Result<std::set<std::string>> LinksToOpen(const Observed& observed);
+  std::set<std::string> UnshapedLinks(const Observed& observed) const;
   Result<std::set<std::string>> Routers(const Observed& observed);
   std::vector<Action> Plan(const Desired& desired, const Observed& observed);
   Status ConvergeRules(const std::stop_token& stop);
@@ -127,6 +131,7 @@ class NetworkReconciler final : public runtime::Reconciler {
   Objects& objects_;
   Drivers drivers_;
   const std::string host_name_;
+  const runtime::UplinkFactBoard* const uplinks_;  // null: uploads are always shaped
   ForwardingWatch forwarding_;
   RefusalWatch refusals_;
   // Since this daemon began, by the Network's uid: for a store that is lost while it runs.

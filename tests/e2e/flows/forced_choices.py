@@ -5,7 +5,7 @@ Method: every value in turn; the Host's status says what is in use, a simulated 
 
 import os
 
-from support.lab import namespaces
+from support.lab import namespaces, traffic
 from world import machine, network
 
 NEEDS = []
@@ -52,9 +52,12 @@ def somebodys_uplink(world):
          world.condition("host", "e2e", "NetworkReady").get("reason") == "UplinkTaken",
          "somebody's root qdisc there: the Host says so", world.condition("host", "e2e", "NetworkReady").get("message", ""))
     line(root().startswith("qdisc pfifo 9:"), "and it is left alone", root())
+    shut = lambda: namespaces.run("nft", "list", "set", "inet", "forkplane", "unshaped").stdout  # noqa: E731
+    line(traffic.until(lambda: f'"{namespaces.UPLINK}"' in shut(), PATIENCE) is not None,
+         "nothing that guests send leaves by it", shut())
     namespaces.run("tc", "qdisc", "del", "dev", namespaces.UPLINK, "root")
-    world.start("--redirect", "mark")
     line(world.kubectl.wait("host/e2e", "condition=NetworkReady", PATIENCE), "freed: it is ours", root())
+    line(traffic.until(lambda: namespaces.UPLINK not in shut(), PATIENCE) is not None, "and open again", shut())
     world.start()
     line(world.kubectl.wait("host/e2e", "condition=NetworkReady", PATIENCE) and "7f00:" not in root(),
          "back on an IFB nothing of ours is left on it", root())

@@ -71,6 +71,11 @@ World OpenKernel(RedirectMode mode) {
   world.drop_forwarding = [](bool drop) {
     EXPECT_OK(healing::RunLine(drop ? kDropForwarding : "nft delete table ip filter"));
   };
+  world.bridged_frames_meet_ip_rules = [](bool meet) {
+    return healing::RunLine(
+               fmt::format("sysctl -qw net.bridge.bridge-nf-call-iptables={}", meet ? 1 : 0))
+        .ok();
+  };
   return world;
 }
 
@@ -104,6 +109,12 @@ World OpenFake(fake::FakeKernel& kernel, RedirectMode mode) {
   world.forwarding = std::make_unique<fake::FakeForwardingProbe>(kernel);
   world.add_uplink = [&kernel] { AddUplink(kernel); };
   world.drop_forwarding = [&kernel](bool drop) { DropForwarding(kernel, drop); };
+  world.bridged_frames_meet_ip_rules = [&kernel](bool meet) {
+    return kernel.Change([&](fake::State& state) {
+      state.bridged_frames_meet_ip_rules = meet;
+      return true;
+    });
+  };
   world.add_flow = [&kernel](const fake::FakeFlow& flow) {
     kernel.Change([&](fake::State& state) {
       state.flows.push_back(flow);

@@ -40,6 +40,7 @@ struct World {
   std::function<void()> add_uplink;
   // A table ip filter whose chain FORWARD has policy drop comes, or goes.
   std::function<void(bool)> drop_forwarding;
+  std::function<bool(bool)> bridged_frames_meet_ip_rules;  // false: no br_netfilter
 };
 
 enum class Host { kKernel, kFake };

@@ -187,6 +187,70 @@ TEST(BlockedTest, WithoutAnUplinkNothingIsProbed) {
   });
 }
 
+// Straight to the other's MAC, so that the bridge carries it.
+bool HearsItsNeighbour(BlockedWorld& blocked, const ledger::InterfaceLease& from,
+                       const ledger::InterfaceLease& to) {
+  const traffic::Guest sender = blocked.world.GuestOf(from);
+  const traffic::Guest receiver = blocked.world.GuestOf(to);
+  traffic::Bytes frame =
+      traffic::Packet(InnerMac(0), kInner, to.address, IPPROTO_UDP, traffic::Udp(7, kPort, 20));
+  const MacAddress mac = OuterMac(to.number);
+  std::copy(mac.bytes.begin(), mac.bytes.end(), frame.begin());
+  EXPECT_TRUE(sender.Send(frame));
+  return receiver
+      .Receive([](const traffic::Bytes& f) { return traffic::Read16(f, 12) == 0x0800; }, 500)
+      .has_value();
+}
+
+// br_netfilter shows everybody's IP rules what guests on one bridge send each other.
+TEST(BlockedTest, WhatGuestsSendToEachOtherIsToldWhereOthersDropIt) {
+  InNamespace([] {
+    if (!healing::RunLine("sysctl -qw net.bridge.bridge-nf-call-iptables=1").ok()) {
+      GTEST_SKIP() << "no br_netfilter";
+    }
+    BlockedWorld blocked;
+    blocked.world.objects.network.spec.isolation = false;
+    const auto from = blocked.world.Claim("a");
+    const auto to = blocked.world.Claim("b");
+    EXPECT_EQ(blocked.Message(), "");
+    EXPECT_TRUE(HearsItsNeighbour(blocked, from, to));
+
+    Say(kDocker);
+    Say("nft add rule ip filter FORWARD iifname fkbr0 oifname != fkbr0 accept");
+    EXPECT_THAT(blocked.Message(),
+                HasSubstr("what guests on fkbr0 send to each other is dropped in the forward hook: "
+                          "table ip filter, chain FORWARD has policy drop. Allow the bridge there: "
+                          "iptables -I FORWARD -i fkbr0 -o fkbr0 -j ACCEPT"));
+    EXPECT_FALSE(HearsItsNeighbour(blocked, from, to));
+    Say("ip route delete default");
+    EXPECT_THAT(blocked.Message(), HasSubstr("send to each other")) << "asked without an uplink";
+
+    Say("nft insert rule ip filter FORWARD iifname fkbr0 oifname fkbr0 accept");
+    EXPECT_EQ(blocked.Message(), "");
+    EXPECT_TRUE(HearsItsNeighbour(blocked, from, to));
+
+    Say("nft flush chain ip filter FORWARD");
+    EXPECT_NE(blocked.Message(), "");
+    Say("sysctl -qw net.bridge.bridge-nf-call-iptables=0");
+    EXPECT_EQ(blocked.Message(), "") << "the bridge alone decides";
+    EXPECT_TRUE(HearsItsNeighbour(blocked, from, to));
+  });
+}
+
+// In a routed Network everything goes through the forward hook, by links of other names.
+TEST(BlockedTest, TheRemedyOfARoutedNetworkNamesItsLinks) {
+  InNamespace([] {
+    BlockedWorld blocked;
+    blocked.world.objects.network.spec.mode = crd::NetworkMode::kRouted;
+    Say(kDocker);
+    EXPECT_THAT(blocked.Message(),
+                HasSubstr("Allow these links there: iptables -I FORWARD -i fk+ "));
+    Say("nft insert rule ip filter FORWARD iifname 'fk*' accept");
+    Say("nft insert rule ip filter FORWARD oifname 'fk*' ct state established,related accept");
+    EXPECT_EQ(blocked.Message(), "");
+  });
+}
+
 // Everything stands, and waits for a link that may come.
 TEST(BlockedTest, AnUplinkThatIsNotThereIsNamedUntilItIs) {
   InNamespace([] {

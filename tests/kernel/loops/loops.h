@@ -95,8 +95,11 @@ class Loops {
     ledger_ = std::move(ledger::Ledger::Open(options, RealClock(), SystemRng())).value();
     host_ = std::make_unique<host::HostReconciler>(
         *ledger_, host::Drivers{*links, *qdiscs, *routes, sysctls, *identities}, orphans_,
-        host::Options{
-            .host_name = "h", .object = [this] { return host_object; }, .known = {}, .report = {}});
+        host::Options{.host_name = "h",
+                      .object = [this] { return host_object; },
+                      .known = {},
+                      .report = {},
+                      .uplinks = &uplinks_});
     RestartNetwork();
     tap::Options tap_options;
     tap_options.deletion_threads = deletion_threads;
@@ -132,11 +135,13 @@ class Loops {
   void RestartNetwork() {
     network_ = std::make_unique<network::NetworkReconciler>(
         *ledger_, objects,
-        network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h");
+        network::Drivers{*links, *routes, sysctls, *firewall, *forwarding, *flows}, "h",
+        RealClock(), nullptr, &uplinks_);
   }
   void RulesPass() { Must(network_->Reconcile(network::kRulesKey, {}), "rules"); }
 
   // What a daemon does before its loops start.
+  void ForgetUplink() { uplinks_.Retract("h"); }
   Status FindUplink() { return host_->FindUplink(); }
 
   // A new daemon's: what was promised it sees in the kernel.
@@ -196,6 +201,7 @@ class Loops {
   drivers::HookedSysctlDriver hooked_sysctls_{sysctls, calls};
   drivers::HookedFlowDriver hooked_flows_{*flows, calls};
   runtime::OrphanFactBoard orphans_;
+  runtime::UplinkFactBoard uplinks_;
   std::unique_ptr<host::HostReconciler> host_;
   std::unique_ptr<tap::TapReconciler> tap_;
   std::unique_ptr<shaping::ShapingReconciler> shaping_;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tests/kernel/healing/commands.h"
@@ -84,6 +85,13 @@ class UplinkHost {
     ADD_FAILURE() << "class " << minor << " is missing, or never empty";
     return 0;
   }
+  // Packets that left by the uplink since the last call, a moment after they were sent.
+  std::uint64_t SentOut() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const auto link = nlohmann::json::parse(*RunLine("ip -j -s link show dev up0")).at(0);
+    const std::uint64_t all = link.at("stats64").at("tx").at("packets");
+    return all - std::exchange(sent_, all);
+  }
   std::uint32_t MinorOfGuest(std::size_t i) const { return MinorOf(leases[i].number); }
 
   static ledger::Options OneDomain() {
@@ -96,6 +104,9 @@ class UplinkHost {
   Loops loops{OneDomain(), 0, drivers::RedirectMode::kMark};
   std::uint32_t index = 0;
   std::vector<ledger::InterfaceLease> leases;
+
+ private:
+  std::uint64_t sent_ = 0;
 };
 
 void InNamespace(const std::function<void()>& body) {
@@ -196,8 +207,20 @@ TEST(UplinkTest, SomebodysRootQdiscIsLeftAlone) {
     EXPECT_THAT(*RunLine("tc qdisc show dev up0"), ::testing::HasSubstr("pfifo 1: root"));
     const auto fact = host.loops.facts.Get(ledger::KeyOf(host.leases[0].id));
     EXPECT_EQ(fact->shaped_reason, "WaitingForUplink");
+    host.SentOut();
+    host.SendFrom(0, 5);
+    EXPECT_EQ(host.SentOut(), 0u) << "its rate would not hold";
+    // A new daemon knows nothing of the uplink before its first look, and opens nothing.
     Must({"tc qdisc del dev up0 root"});
+    host.loops.RestartNetwork();
+    host.loops.ForgetUplink();
+    host.loops.NetworkPass();
+    host.SendFrom(0, 5);
+    EXPECT_EQ(host.SentOut(), 0u);
+
     host.loops.Pass();
+    host.SendFrom(0, 5);
+    EXPECT_EQ(host.SentOut(), 5u);
     EXPECT_TRUE(host.loops.facts.Get(ledger::KeyOf(host.leases[0].id))->shaped);
   });
 }

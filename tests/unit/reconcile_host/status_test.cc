@@ -49,6 +49,7 @@ class HostStatusTest : public ::testing::Test {
     options.report = [this](const crd::Host&, const crd::HostStatus& status) { status_ = status; };
     options.moved = [this] { ++moved_; };
     options.conditions = &conditions_;
+    options.uplinks = &uplinks_;
     loop_ = std::make_unique<HostReconciler>(
         *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities}, orphans_, options);
   }
@@ -79,6 +80,7 @@ class HostStatusTest : public ::testing::Test {
   fake::FakeIdentityDriver identities_{kernel_, drivers::RedirectMode::kBpf};
   runtime::OrphanFactBoard orphans_;
   runtime::HostConditionBoard conditions_;
+  runtime::UplinkFactBoard uplinks_;
   crd::Host object_;
   crd::HostStatus status_;
   int moved_ = 0;
@@ -149,6 +151,7 @@ TEST_F(HostStatusTest, AnUplinkToShapeOnIsMissedTakenAndFollowed) {
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkTaken");
   EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("fq 8001:"));
   EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("tc qdisc del dev eth0 root"));
+  EXPECT_EQ(uplinks_.Get("h")->unshaped, "eth0") << "nothing of guests may leave there";
   EXPECT_EQ(moved_, 2);
   change([](fake::State& state) {
     EXPECT_FALSE(state.links[2].root.has_value()) << "the former uplink is left as it was";
@@ -158,6 +161,7 @@ TEST_F(HostStatusTest, AnUplinkToShapeOnIsMissedTakenAndFollowed) {
   // Without a route the last link stays shaped: some guests may still use it.
   change([](fake::State& state) { state.links[3].root.reset(); });
   EXPECT_TRUE(Pass());
+  EXPECT_EQ(uplinks_.Get("h")->unshaped, "");
   change([](fake::State& state) { state.uplink.reset(); });
   EXPECT_TRUE(Pass());
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");

@@ -2,6 +2,7 @@
 // message names every suspect and a command for the first; nft's listings are read as printed.
 #include "reconcilers/network/forwarding.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "drivers/nftables/probe_text.h"
@@ -15,19 +16,22 @@ using drivers::ForwardingVerdict;
 
 class Answers final : public drivers::ForwardingProbe {
  public:
-  Result<ForwardingVerdict> Probe(std::uint32_t, Ipv4) override {
+  Result<ForwardingVerdict> Probe(std::uint32_t, Ipv4, const std::vector<Ipv4>& targets) override {
     ++asked;
+    if (targets != drivers::kOutsideTargets) return between;
     return answer;
   }
   int asked = 0;
   Result<ForwardingVerdict> answer = ForwardingVerdict{Forwarding::kOpen, {}, {}};
+  Result<ForwardingVerdict> between = ForwardingVerdict{Forwarding::kOpen, {}, {}};
 };
 
 class ForwardingWatchTest : public ::testing::Test {
  protected:
   std::string Ask(bool changed = false, const std::string& uid = "net") {
-    return watch_.WhoBlocks(uid, 0, Ipv4{0x0a000002}, changed);
+    return watch_.WhoBlocks(uid, question_, changed);
   }
+  ForwardingQuestion question_{.source = {0x0a000002}, .outwards = true};
   Answers probe_;
   ManualClock clock_;
   ForwardingWatch watch_{probe_, clock_};
@@ -66,24 +70,47 @@ TEST_F(ForwardingWatchTest, WhatCannotBeToldIsNotCalledBlocked) {
   EXPECT_EQ(Ask(true), "");
 }
 
+TEST_F(ForwardingWatchTest, WhatGuestsSendToEachOtherIsAskedWhereItCanBeDropped) {
+  probe_.between = ForwardingVerdict{Forwarding::kBlocked, {}, {{"ip", "filter", "FORWARD", true}}};
+  EXPECT_EQ(Ask(), "");
+  EXPECT_EQ(probe_.asked, 1);
+  question_.neighbours = {Ipv4{0x0a000003}};
+  EXPECT_EQ(Ask(true),
+            "what guests on fkbr0 send to each other is dropped in the forward hook: table ip "
+            "filter, chain FORWARD has policy drop. Allow the bridge there: iptables -I FORWARD -i "
+            "fkbr0 -o fkbr0 -j ACCEPT");
+  question_.many_links = true;
+  EXPECT_THAT(Ask(true), ::testing::HasSubstr("Allow these links there: iptables -I FORWARD -i fk+ "
+                                              "-o fk+ -j ACCEPT"));
+  probe_.answer = ForwardingVerdict{Forwarding::kBlocked, {}, {{"inet", "fw", "fwd", true}}};
+  EXPECT_THAT(Ask(true),
+              ::testing::HasSubstr("what guests on fk* send out is dropped in the forward "
+                                   "hook: table inet fw, chain fwd has policy drop. Allow "
+                                   "these links there: nft insert rule inet fw fwd "
+                                   "iifname 'fk*' accept; "))
+      << "one message is enough";
+}
+
 TEST(BlockedMessageTest, NamesEverySuspectAndACommandForTheFirst) {
-  EXPECT_EQ(BlockedMessage("fkbr3", {{"ip", "filter", "FORWARD", true},
-                                     {"inet", "firewalld", "filter_FORWARD", false}}),
+  EXPECT_EQ(BlockedMessage(Way::kOutwards, "fkbr3",
+                           {{"ip", "filter", "FORWARD", true},
+                            {"inet", "firewalld", "filter_FORWARD", false}}),
             "what guests on fkbr3 send out is dropped in the forward hook: table ip filter, chain "
             "FORWARD has policy drop; table inet firewalld, chain filter_FORWARD leads to a rule "
             "that drops. Allow the bridge there: iptables -I FORWARD -i fkbr3 -j ACCEPT; iptables "
             "-I FORWARD -o fkbr3 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
   EXPECT_EQ(
-      BlockedMessage("fkbr0", {{"inet", "fw", "fwd", true}}),
+      BlockedMessage(Way::kOutwards, "fkbr0", {{"inet", "fw", "fwd", true}}),
       "what guests on fkbr0 send out is dropped in the forward hook: table inet fw, chain fwd "
       "has policy drop. Allow the bridge there: nft insert rule inet fw fwd iifname fkbr0 "
       "accept; nft insert rule inet fw fwd oifname fkbr0 ct state established,related accept");
-  EXPECT_EQ(BlockedMessage("fkbr0", {{"iptables-legacy", "filter", "FORWARD", false}}),
-            "what guests on fkbr0 send out is dropped in the forward hook: table filter of "
-            "iptables-legacy may drop it. Allow the bridge there: iptables-legacy -I FORWARD -i "
-            "fkbr0 -j ACCEPT; iptables-legacy -I FORWARD -o fkbr0 -m conntrack --ctstate "
-            "RELATED,ESTABLISHED -j ACCEPT");
-  EXPECT_EQ(BlockedMessage("fkbr0", {}),
+  EXPECT_EQ(
+      BlockedMessage(Way::kOutwards, "fkbr0", {{"iptables-legacy", "filter", "FORWARD", false}}),
+      "what guests on fkbr0 send out is dropped in the forward hook: table filter of "
+      "iptables-legacy may drop it. Allow the bridge there: iptables-legacy -I FORWARD -i "
+      "fkbr0 -j ACCEPT; iptables-legacy -I FORWARD -o fkbr0 -m conntrack --ctstate "
+      "RELATED,ESTABLISHED -j ACCEPT");
+  EXPECT_EQ(BlockedMessage(Way::kOutwards, "fkbr0", {}),
             "what guests on fkbr0 send out is dropped in the forward hook; no table of nftables or "
             "iptables that does it was found");
 }
