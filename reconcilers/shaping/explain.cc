@@ -25,9 +25,9 @@ Json JsonOf(const drivers::Tbf& tbf) {
           {"limitBytes", tbf.limit_bytes}};
 }
 
-Json JsonOf(const Wish& wish) {
-  Json json = {{"tap", TapName(wish.number)}};
-  switch (wish.intent) {
+Json JsonOf(const DesiredShape& shape) {
+  Json json = {{"tap", TapName(shape.number)}};
+  switch (shape.intent) {
     case Intent::kRelease:
       json["intent"] = "Release";
       break;
@@ -36,9 +36,9 @@ Json JsonOf(const Wish& wish) {
       break;
     case Intent::kShape:
       json["intent"] = "Shape";
-      json["upload"] = JsonOf(wish.rates.htb);
-      json["leafBytes"] = wish.rates.leaf.limit_bytes;
-      json["download"] = JsonOf(wish.rates.tbf);
+      json["upload"] = JsonOf(shape.rates.htb);
+      json["leafBytes"] = shape.rates.leaf.limit_bytes;
+      json["download"] = JsonOf(shape.rates.tbf);
       break;
   }
   return json;
@@ -47,11 +47,11 @@ Json JsonOf(const Wish& wish) {
 }  // namespace
 
 std::string ExplainText(const Desired& desired, const Observed& observed) {
-  Json wishes = Json::array();
+  Json shapes = Json::array();
   Json classes = Json::array();
   Json buckets = Json::object();
   Json plan = Json::array();
-  for (const Wish& wish : desired.wishes) wishes.push_back(JsonOf(wish));
+  for (const DesiredShape& shape : desired.shapes) shapes.push_back(JsonOf(shape));
   for (const auto& [minor, is] : observed.classes) {
     Json json = JsonOf(is.htb);
     json["leafBytes"] = is.leaf ? Json(is.leaf->limit_bytes) : Json();
@@ -59,7 +59,7 @@ std::string ExplainText(const Desired& desired, const Observed& observed) {
   }
   for (const auto& [number, tbf] : observed.tbfs) buckets[TapName(number)] = JsonOf(tbf);
   for (const Action& action : MakePlan(desired, observed)) plan.push_back(ToString(action));
-  return crd::DumpJson({{"desired", std::move(wishes)},
+  return crd::DumpJson({{"desired", std::move(shapes)},
                         {"observed",
                          {{"ready", observed.ready},
                           {"capacityBytesPerSecond", observed.capacity_bytes_per_second},

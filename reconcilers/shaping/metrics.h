@@ -1,10 +1,10 @@
 // How far shaping is behind: forkplane_shaping_unshaped_interfaces{reason} and
 // forkplane_shaping_lag_seconds.
 //
-// The lag is that of one interface and one wish: from Learn (its lease was committed, or the spec
-// of its VM or Network has changed) to the pass that saw the kernel equal to the wish. What was
+// The lag is that of one interface and one shape: from Learn (its lease was committed, or the spec
+// of its VM or Network has changed) to the pass that saw the kernel equal to the shape. What was
 // learned changed nothing when the interface was seen equal to the very same rates before: that is
-// no lag. Of several wishes that none was seen for, the first counts.
+// no lag. Of several shapes that none was seen for, the first counts.
 //
 // NOTE Restart: a lease that is there at the start was not learned; its first pass is no lag.
 // NOTE Threading: thread-safe.

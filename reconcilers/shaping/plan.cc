@@ -38,14 +38,14 @@ int DepthOf(const Observed& observed, std::uint32_t minor) {
   return depth;
 }
 
-void PlanDeletes(const std::map<std::uint32_t, const Wish*>& wishes, const Observed& observed,
-                 std::vector<Action>& plan) {
+void PlanDeletes(const std::map<std::uint32_t, const DesiredShape*>& shapes,
+                 const Observed& observed, std::vector<Action>& plan) {
   std::multimap<int, std::uint32_t, std::greater<>> deepest_first;
   for (const auto& [minor, is] : observed.classes) {
-    const auto wish = wishes.find(minor);
-    const bool wanted = wish != wishes.end() && wish->second->intent != Intent::kRelease;
-    const bool reborn = wanted && wish->second->intent == Intent::kShape &&
-                        MustBeBornAgain(wish->second->rates.htb, is.htb);
+    const auto shape = shapes.find(minor);
+    const bool wanted = shape != shapes.end() && shape->second->intent != Intent::kRelease;
+    const bool reborn = wanted && shape->second->intent == Intent::kShape &&
+                        MustBeBornAgain(shape->second->rates.htb, is.htb);
     if (!wanted || reborn) deepest_first.emplace(DepthOf(observed, minor), minor);
   }
   for (const auto& [depth, minor] : deepest_first) plan.emplace_back(DeleteClass{minor});
@@ -93,34 +93,34 @@ PartOfInterface PartOf(const Action& action) {
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed) {
   std::vector<Action> plan;
-  std::map<std::uint32_t, const Wish*> wishes;
-  for (const Wish& wish : desired.wishes) wishes[MinorOf(wish.number)] = &wish;
-  PlanDeletes(wishes, observed, plan);
-  for (const Wish& wish : desired.wishes) {
-    if (wish.intent != Intent::kShape) continue;
-    if (observed.ready) PlanClass(wish.rates, observed, plan);
-    const auto tbf = observed.tbfs.find(wish.number);
-    if (tbf != observed.tbfs.end() && !Equivalent(wish.rates.tbf, tbf->second)) {
-      const bool narrower = wish.rates.tbf.burst_bytes < tbf->second.burst_bytes;
-      plan.emplace_back(ChangeTbf{wish.number, wish.rates.tbf,
+  std::map<std::uint32_t, const DesiredShape*> shapes;
+  for (const DesiredShape& shape : desired.shapes) shapes[MinorOf(shape.number)] = &shape;
+  PlanDeletes(shapes, observed, plan);
+  for (const DesiredShape& shape : desired.shapes) {
+    if (shape.intent != Intent::kShape) continue;
+    if (observed.ready) PlanClass(shape.rates, observed, plan);
+    const auto tbf = observed.tbfs.find(shape.number);
+    if (tbf != observed.tbfs.end() && !Equivalent(shape.rates.tbf, tbf->second)) {
+      const bool narrower = shape.rates.tbf.burst_bytes < tbf->second.burst_bytes;
+      plan.emplace_back(ChangeTbf{shape.number, shape.rates.tbf,
                                   narrower ? drivers::Queue::kDrop : drivers::Queue::kKeep});
     }
   }
   return plan;
 }
 
-std::string Shortfall(const Wish& wish, const Observed& observed) {
-  if (wish.intent == Intent::kRelease) return "Releasing";
-  if (wish.intent == Intent::kKeep) return "VirtualMachineUnknown";
+std::string Shortfall(const DesiredShape& shape, const Observed& observed) {
+  if (shape.intent == Intent::kRelease) return "Releasing";
+  if (shape.intent == Intent::kKeep) return "VirtualMachineUnknown";
   if (!observed.ready) return "WaitingForUplink";
-  const auto is = observed.classes.find(wish.rates.htb.minor);
-  if (is == observed.classes.end() || !Equivalent(wish.rates.htb, is->second.htb) ||
-      is->second.leaf != wish.rates.leaf) {
+  const auto is = observed.classes.find(shape.rates.htb.minor);
+  if (is == observed.classes.end() || !Equivalent(shape.rates.htb, is->second.htb) ||
+      is->second.leaf != shape.rates.leaf) {
     return "ClassDiffers";
   }
-  const auto tbf = observed.tbfs.find(wish.number);
+  const auto tbf = observed.tbfs.find(shape.number);
   if (tbf == observed.tbfs.end()) return "WaitingForTap";
-  return Equivalent(wish.rates.tbf, tbf->second) ? "" : "BucketDiffers";
+  return Equivalent(shape.rates.tbf, tbf->second) ? "" : "BucketDiffers";
 }
 
 }  // namespace forkplane::shaping

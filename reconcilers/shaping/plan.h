@@ -58,14 +58,14 @@ enum class Intent : std::uint8_t {
   kRelease,  // class gone; the TAP is the tap loop's to delete
 };
 
-struct Wish {
+struct DesiredShape {
   Intent intent = Intent::kShape;
   std::uint32_t number = 0;
   Rates rates;
 };
 
 struct Desired {
-  std::vector<Wish> wishes;  // by number; no two with the same minor
+  std::vector<DesiredShape> shapes;  // by number; no two with the same minor
 };
 
 struct Observed {
@@ -109,7 +109,7 @@ PartOfInterface PartOf(const Action& action);
 
 std::vector<Action> MakePlan(const Desired& desired, const Observed& observed);
 
-// Why the wish is not fulfilled in this observation; empty: class, leaf and TBF are as wished.
-std::string Shortfall(const Wish& wish, const Observed& observed);
+// Why the shape is not fulfilled in this observation; empty: class, leaf and TBF are as wished.
+std::string Shortfall(const DesiredShape& shape, const Observed& observed);
 
 }  // namespace forkplane::shaping

@@ -66,8 +66,8 @@ Result<Observed> ShapingReconciler::Shape(Pass& pass, std::optional<Observed> as
       [&](const Observed& is) {
         const AskedAll asked = AskedOf(pass, is);
         AskForGuarantees(pass, asked, is);
-        pass.wishes = WishesOf(pass, asked);
-        const Desired desired = Desire(pass.wishes, is);
+        pass.shapes = DesiredShapesOf(pass, asked);
+        const Desired desired = Desire(pass.shapes, is);
         Want(desired);
         return options_.plan(desired, is);
       },
@@ -143,19 +143,19 @@ Result<runtime::Next> ShapingReconciler::Reconcile(const std::string& key,
 void ShapingReconciler::Report(const Pass& pass, const Observed& observed) {
   for (std::size_t i = 0; i < pass.leases.size(); ++i) {
     if (pass.unborn.contains(pass.leases[i].id)) continue;
-    const Wish& wish = pass.wishes[i];
-    const std::string shortfall = Shortfall(wish, observed);
-    Publish(pass.leases[i], wish, shortfall, observed);
-    Note(pass.leases[i], wish, shortfall, pass.looked);
+    const DesiredShape& shape = pass.shapes[i];
+    const std::string shortfall = Shortfall(shape, observed);
+    Publish(pass.leases[i], shape, shortfall, observed);
+    Note(pass.leases[i], shape, shortfall, pass.looked);
   }
 }
 
 std::optional<drivers::Tbf> ShapingReconciler::BucketOf(const ledger::InterfaceLease& lease) const {
   const auto capacity = CapacityOf(IfbOf(lease.number));
   if (!capacity) return std::nullopt;
-  const Wish wish = WishOf(lease, AskedFor(lease, SharedOf(lease), *capacity));
-  if (wish.intent != Intent::kShape) return std::nullopt;
-  return wish.rates.tbf;
+  const DesiredShape shape = DesiredShapeOf(lease, AskedFor(lease, SharedOf(lease), *capacity));
+  if (shape.intent != Intent::kShape) return std::nullopt;
+  return shape.rates.tbf;
 }
 
 // What was just made need not be looked for, nor what nobody had before: the plan is that of a
@@ -209,49 +209,50 @@ void ShapingReconciler::Fail(const Leases& leases) {
   }
 }
 
-// An unknown wish takes nothing away.
+// An unknown shape takes nothing away.
 void ShapingReconciler::Want(const Desired& desired) {
-  for (const Wish& wish : desired.wishes) {
-    if (wish.intent == Intent::kShape) repairs_.Want(wish.number, wish.rates);
-    if (wish.intent == Intent::kRelease) repairs_.Forget(wish.number);
+  for (const DesiredShape& shape : desired.shapes) {
+    if (shape.intent == Intent::kShape) repairs_.Want(shape.number, shape.rates);
+    if (shape.intent == Intent::kRelease) repairs_.Forget(shape.number);
   }
 }
 
-void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const Wish& wish,
+void ShapingReconciler::Note(const ledger::InterfaceLease& lease, const DesiredShape& shape,
                              const std::string& shortfall, MonotonicTime looked) {
-  if (wish.intent == Intent::kRelease) return metrics_.Forget(lease.id);
-  metrics_.Saw(lease.id, wish.rates, shortfall, looked);
-  if (shortfall.empty()) repairs_.Saw(lease.number, wish.rates);
+  if (shape.intent == Intent::kRelease) return metrics_.Forget(lease.id);
+  metrics_.Saw(lease.id, shape.rates, shortfall, looked);
+  if (shortfall.empty()) repairs_.Saw(lease.number, shape.rates);
 }
 
-Wish ShapingReconciler::WishOf(const ledger::InterfaceLease& lease,
-                               const std::optional<Asked>& asked) const {
-  Wish wish{Intent::kRelease, lease.number, {}};
-  if (lease.state != ledger::InterfaceState::kActive) return wish;
-  wish.intent = asked ? Intent::kShape : Intent::kKeep;
-  if (!asked) return wish;
-  wish.rates = RatesOf(lease.number, asked->bandwidth, asked->mtu, asked->surroundings,
-                       guarantees_.Granted(lease.number));
-  return wish;
+DesiredShape ShapingReconciler::DesiredShapeOf(const ledger::InterfaceLease& lease,
+                                               const std::optional<Asked>& asked) const {
+  DesiredShape shape{Intent::kRelease, lease.number, {}};
+  if (lease.state != ledger::InterfaceState::kActive) return shape;
+  shape.intent = asked ? Intent::kShape : Intent::kKeep;
+  if (!asked) return shape;
+  shape.rates = RatesOf(lease.number, asked->bandwidth, asked->mtu, asked->surroundings,
+                        guarantees_.Granted(lease.number));
+  return shape;
 }
 
-std::vector<Wish> ShapingReconciler::WishesOf(const Pass& pass, const AskedAll& asked) const {
-  std::vector<Wish> wishes;
-  wishes.reserve(pass.leases.size());
+std::vector<DesiredShape> ShapingReconciler::DesiredShapesOf(const Pass& pass,
+                                                             const AskedAll& asked) const {
+  std::vector<DesiredShape> shapes;
+  shapes.reserve(pass.leases.size());
   for (std::size_t i = 0; i < pass.leases.size(); ++i) {
     const auto& lease = pass.leases[i];
-    wishes.push_back(pass.unborn.contains(lease.id) ? Wish{Intent::kKeep, lease.number, {}}
-                                                    : WishOf(lease, asked[i]));
+    shapes.push_back(pass.unborn.contains(lease.id) ? DesiredShape{Intent::kKeep, lease.number, {}}
+                                                    : DesiredShapeOf(lease, asked[i]));
   }
-  return wishes;
+  return shapes;
 }
 
-Desired ShapingReconciler::Desire(std::vector<Wish> wishes, const Observed& observed) {
-  for (Wish& wish : wishes) {
+Desired ShapingReconciler::Desire(std::vector<DesiredShape> shapes, const Observed& observed) {
+  for (DesiredShape& shape : shapes) {
     // Without the uplink's capacity nothing can be said about an unlimited direction.
-    if (!observed.ready && wish.intent == Intent::kShape) wish.intent = Intent::kKeep;
+    if (!observed.ready && shape.intent == Intent::kShape) shape.intent = Intent::kKeep;
   }
-  return {std::move(wishes)};
+  return {std::move(shapes)};
 }
 
 void ShapingReconciler::NoteClasses(const std::vector<drivers::ObservedClass>& classes,
@@ -317,16 +318,16 @@ bool ShapingReconciler::IsLeasedSince(const Pass& pass, std::uint32_t number) co
                       [&](const auto& known) { return known.id == lease->id; });
 }
 
-void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const Wish& wish,
+void ShapingReconciler::Publish(const ledger::InterfaceLease& lease, const DesiredShape& shape,
                                 const std::string& shortfall, const Observed& observed) {
   const auto tbf = observed.tbfs.find(lease.number);
   const auto is = observed.classes.find(MinorOf(lease.number));
   Amend(lease, [&](runtime::InterfaceFacts& facts) {
     facts.shaped = shortfall.empty();
     facts.shaped_reason = shortfall;
-    facts.above_capacity = wish.intent == Intent::kShape && wish.rates.above_capacity;
-    facts.short_of_guarantee = wish.intent == Intent::kShape && wish.rates.short_of_guarantee;
-    facts.beyond_kernel = wish.intent == Intent::kShape && wish.rates.beyond_kernel;
+    facts.above_capacity = shape.intent == Intent::kShape && shape.rates.above_capacity;
+    facts.short_of_guarantee = shape.intent == Intent::kShape && shape.rates.short_of_guarantee;
+    facts.beyond_kernel = shape.intent == Intent::kShape && shape.rates.beyond_kernel;
     const drivers::Tbf down = tbf == observed.tbfs.end() ? drivers::Tbf{} : tbf->second;
     facts.download_rate_bits_per_second = down.rate_bytes_per_second * drivers::kBitsPerByte;
     facts.download_burst_bytes = down.burst_bytes;
@@ -368,7 +369,7 @@ Result<std::string> ShapingReconciler::Explain(const std::string& key) {
   pass.scope = scope;
   TakeLeases(pass);
   ASSIGN_OR_RETURN(const Observed observed, Observe(scope, pass.leases));
-  return ExplainText(Desire(WishesOf(pass, AskedOf(pass, observed)), observed), observed);
+  return ExplainText(Desire(DesiredShapesOf(pass, AskedOf(pass, observed)), observed), observed);
 }
 
 }  // namespace forkplane::shaping

@@ -112,7 +112,7 @@ class ShapingReconciler final : public runtime::Reconciler {
     bool newborn = false;              // of ShapeNewborn: its lease is given
     Leases leases;                     // as they were before the last look
     std::set<ledger::LeaseId> unborn;  // of them: kept, and nothing is said of them
-    std::vector<Wish> wishes;          // by the last look; one for each lease
+    std::vector<DesiredShape> shapes;  // by the last look; one for each lease
     // What the last look found and each action since has made of it; none after one that failed.
     std::optional<Observed> known;
     MonotonicTime looked;  // when that began
@@ -129,7 +129,7 @@ class ShapingReconciler final : public runtime::Reconciler {
   bool IsLeasedSince(const Pass& pass, std::uint32_t number) const;
   void TakeLeases(Pass& pass) const;
   std::optional<std::uint64_t> CapacityOf(std::uint32_t ifb) const EXCLUDES(mu_);
-  static Desired Desire(std::vector<Wish> wishes, const Observed& observed);
+  static Desired Desire(std::vector<DesiredShape> shapes, const Observed& observed);
   Shared SharedOf(const ledger::InterfaceLease& lease) const;
   // What the spec asks for; nullopt: it is not known.
   struct Asked {
@@ -143,8 +143,9 @@ class ShapingReconciler final : public runtime::Reconciler {
   using AskedAll = std::vector<std::optional<Asked>>;
   AskedAll AskedOf(const Pass& pass, const Observed& observed) const;
   // With what is granted so far.
-  Wish WishOf(const ledger::InterfaceLease& lease, const std::optional<Asked>& asked) const;
-  std::vector<Wish> WishesOf(const Pass& pass, const AskedAll& asked) const;
+  DesiredShape DesiredShapeOf(const ledger::InterfaceLease& lease,
+                              const std::optional<Asked>& asked) const;
+  std::vector<DesiredShape> DesiredShapesOf(const Pass& pass, const AskedAll& asked) const;
   // Of a daemon's first look at a domain: what the classes hold was granted by an earlier one.
   Status LearnGuarantees(const Scope& scope, const Observed& observed);
   void AskForGuarantees(const Pass& pass, const AskedAll& asked, const Observed& observed);
@@ -162,10 +163,10 @@ class ShapingReconciler final : public runtime::Reconciler {
              const std::function<void(runtime::InterfaceFacts&)>& change);
   void Fail(const Leases& leases);
   void Want(const Desired& desired);
-  void Note(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
-            MonotonicTime looked);
-  void Publish(const ledger::InterfaceLease& lease, const Wish& wish, const std::string& shortfall,
-               const Observed& observed);
+  void Note(const ledger::InterfaceLease& lease, const DesiredShape& shape,
+            const std::string& shortfall, MonotonicTime looked);
+  void Publish(const ledger::InterfaceLease& lease, const DesiredShape& shape,
+               const std::string& shortfall, const Observed& observed);
   // False: of some it is too early.
   Result<bool> ConfirmReleased(const Pass& pass, const Observed& observed);
 

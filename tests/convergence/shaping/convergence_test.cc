@@ -343,15 +343,15 @@ std::vector<Action> OnlyKnownDeleted(const Desired& desired, const Observed& obs
 
 std::vector<Action> ReleasedKept(const Desired& desired, const Observed& observed) {
   Desired kept = desired;
-  for (Wish& wish : kept.wishes) {
-    if (wish.intent == Intent::kRelease) wish.intent = Intent::kKeep;
+  for (DesiredShape& shape : kept.shapes) {
+    if (shape.intent == Intent::kRelease) shape.intent = Intent::kKeep;
   }
   return MakePlan(kept, observed);
 }
 
 std::vector<Action> HalfTheRate(const Desired& desired, const Observed& observed) {
   Desired half = desired;
-  for (Wish& wish : half.wishes) wish.rates.htb.rate_bytes_per_second /= 2;
+  for (DesiredShape& shape : half.shapes) shape.rates.htb.rate_bytes_per_second /= 2;
   return MakePlan(half, observed);
 }
 
@@ -377,7 +377,7 @@ std::vector<Action> QueuesKept(const Desired& desired, const Observed& observed)
 
 std::vector<Action> FirstOnly(const Desired& desired, const Observed& observed) {
   Desired first = desired;
-  if (first.wishes.size() > 1) first.wishes[1].intent = Intent::kKeep;
+  if (first.shapes.size() > 1) first.shapes[1].intent = Intent::kKeep;
   return MakePlan(first, observed);
 }
 

@@ -225,5 +225,21 @@ TEST_F(PlacementTest, ARestoredMachineWithoutInterfacesTakesThoseOfItsSnapshot) 
   }
 }
 
+// A clone starts with what its snapshot has, each time.
+TEST_F(PlacementTest, ASizeThatASnapshotSetsIsNotPromisedForTheNextStart) {
+  Make("source");
+  ASSERT_TRUE(Running("source"));
+  TakeSnapshot("source");
+  Make("clone", R"({"restoreFrom":{"snapshotName":"snap"},"restartMode":"Refork"})");
+  ASSERT_TRUE(Running("clone"));
+  ASSERT_TRUE(world_.ApplySpec("VirtualMachine", "clone", R"({"cpus":2})").ok());
+  ASSERT_TRUE(world_.Until([&] { return Why("clone", "RestartRequired") == "SetBySnapshot"; }))
+      << Why("clone", "RestartRequired");
+  EXPECT_THAT(Message("clone", "RestartRequired"),
+              HasSubstr("cpus: each start restores what the snapshot has: set it back, or use "
+                        "spec.restartMode Boot"));
+  EXPECT_EQ(world_.Vm("clone")->status.cpus, 1);
+}
+
 }  // namespace
 }  // namespace forkplane::testing

@@ -1,5 +1,6 @@
-// Goal: the lag is counted from the moment a wish was known, once for each wish, and the gauge says
-// at any moment how many interfaces are unshaped and why. Method: a clock that is turned by hand.
+// Goal: the lag is counted from the moment a shape was known, once for each shape, and the gauge
+// says at any moment how many interfaces are unshaped and why. Method: a clock that is turned by
+// hand.
 #include "reconcilers/shaping/metrics.h"
 
 #include <gmock/gmock.h>

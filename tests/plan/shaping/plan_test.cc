@@ -22,11 +22,11 @@ struct World {
   Desired desired;
   Observed observed;
 
-  Wish& WishOf(std::uint32_t number) {
-    for (Wish& wish : desired.wishes) {
-      if (wish.number == number) return wish;
+  DesiredShape& DesiredShapeOf(std::uint32_t number) {
+    for (DesiredShape& shape : desired.shapes) {
+      if (shape.number == number) return shape;
     }
-    return desired.wishes.emplace_back(Wish{Intent::kShape, number, RatesFor(number)});
+    return desired.shapes.emplace_back(DesiredShape{Intent::kShape, number, RatesFor(number)});
   }
 };
 
@@ -35,7 +35,7 @@ World Converged() {
   world.observed.ready = true;
   world.observed.capacity_bytes_per_second = 125'000'000;
   for (std::uint32_t number : {1u, 2u}) {
-    const Rates rates = world.WishOf(number).rates;
+    const Rates rates = world.DesiredShapeOf(number).rates;
     world.observed.classes[number] = {rates.htb, rates.leaf, {}};
     world.observed.tbfs[number] = rates.tbf;
   }
@@ -65,7 +65,7 @@ TEST_P(ShapingPlanTest, IsAsWritten) {
   World world = Converged();
   GetParam().change(world);
   EXPECT_EQ(Printed(world), GetParam().plan);
-  EXPECT_EQ(Shortfall(world.WishOf(1), world.observed), GetParam().shortfall_of_1);
+  EXPECT_EQ(Shortfall(world.DesiredShapeOf(1), world.observed), GetParam().shortfall_of_1);
 }
 
 constexpr const char* kClass1 = "7f00:1 rate=1000000 ceil=1000000 burst=20000 cburst=20000";
@@ -99,20 +99,20 @@ const Case kCases[] = {
      [](World& w) {
        w.observed.classes.erase(1);
        w.observed.classes[9] = w.observed.classes[2];
-       w.WishOf(2).intent = Intent::kRelease;
+       w.DesiredShapeOf(2).intent = Intent::kRelease;
      },
      std::string("DeleteClass 7f00:2; DeleteClass 7f00:9; AddClass ") + kClass1 +
          "; SetLeaf 7f00:1 bfifo limit=65536",
      "ClassDiffers"},
     {"unknown intent changes nothing",
      [](World& w) {
-       w.WishOf(1).intent = Intent::kKeep;
+       w.DesiredShapeOf(1).intent = Intent::kKeep;
        w.observed.classes[1].htb.rate_bytes_per_second = 5;
        w.observed.tbfs[1].rate_bytes_per_second = 5;
      },
      "", "VirtualMachineUnknown"},
-    {"released", [](World& w) { w.WishOf(1).intent = Intent::kRelease; }, "DeleteClass 7f00:1",
-     "Releasing"},
+    {"released", [](World& w) { w.DesiredShapeOf(1).intent = Intent::kRelease; },
+     "DeleteClass 7f00:1", "Releasing"},
 };
 INSTANTIATE_TEST_SUITE_P(Worlds, ShapingPlanTest, ::testing::ValuesIn(kCases));
 

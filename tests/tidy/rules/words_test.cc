@@ -46,6 +46,7 @@ TEST(WordsTest, LoopsNameThingsAsTheOthersDo) {
                                         Word{"Sight", "Observed"},
                                         Word{"Scene", "Context"},
                                         Word{"Trouble", "Obstacle"},
+                                        Word{"Wish", "a Desired thing's name"},
                                         Word{"Say", "WriteStatus"},
                                         Word{"Tell", "RecordEvent"},
                                         Word{"goal", "desired"},

@@ -50,6 +50,8 @@ class HostStatusTest : public ::testing::Test {
     options.moved = [this] { ++moved_; };
     options.conditions = &conditions_;
     options.uplinks = &uplinks_;
+    options.known = [this] { return known_; };
+    options.compute = &budget_;
     loop_ = std::make_unique<HostReconciler>(
         *ledger_, Drivers{links_, qdiscs_, routes_, sysctls_, identities}, orphans_, options);
   }
@@ -81,6 +83,8 @@ class HostStatusTest : public ::testing::Test {
   runtime::OrphanFactBoard orphans_;
   runtime::HostConditionBoard conditions_;
   runtime::UplinkFactBoard uplinks_;
+  runtime::ComputeBudget budget_;
+  crd::HostStatus known_;
   crd::Host object_;
   crd::HostStatus status_;
   int moved_ = 0;
@@ -167,6 +171,46 @@ TEST_F(HostStatusTest, AnUplinkToShapeOnIsMissedTakenAndFollowed) {
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "UplinkNotFound");
   EXPECT_EQ(qdiscs_.ObserveUplink(IfbIndex(0))->classes.size(), 3u);
   EXPECT_EQ(moved_, 2);
+}
+
+TEST_F(HostStatusTest, WhatMayBePromisedIsShownBesideWhatIs) {
+  known_.capacity["cpu"] = crd::Quantity::FromDecimal(4);
+  known_.capacity["memory"] = crd::Quantity::FromBytes(1 << 30);
+  object_.spec.overcommit.cpu = 1.5;
+  object_.spec.overcommit.network = 2;
+  budget_.Hold("uid", {3, 1 << 20, 80'000'000});
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(status_.allocatable["cpu"].Text(), "6");
+  EXPECT_EQ(status_.allocatable["upload"].Value(), 20'000'000'000) << "twice the uplink";
+  EXPECT_FALSE(status_.allocatable.contains("memory")) << "not bounded";
+  EXPECT_EQ(status_.allocated["cpu"].Text(), "3");
+  EXPECT_EQ(status_.allocated["memory"].Text(), "1Mi");
+  EXPECT_EQ(status_.allocated["upload"].Value(), 80'000'000);
+}
+
+TEST_F(HostStatusTest, WhoTakesNoMachinesSaysSoAndHowManyAreLeft) {
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kSchedulable).status, crd::ConditionStatus::kTrue);
+  EXPECT_EQ(Of(crd::condition::kDrained).type, "") << "nobody asked for it";
+
+  object_.spec.unschedulable = true;
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kSchedulable).reason, "HostUnschedulable");
+  EXPECT_EQ(Of(crd::condition::kSchedulable).status, crd::ConditionStatus::kFalse);
+
+  object_.spec.drain = crd::Drain::kStop;
+  budget_.Hold("one", {1, 1, 0});
+  budget_.Hold("two", {1, 1, 0});
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kSchedulable).reason, "HostDrained");
+  EXPECT_EQ(Of(crd::condition::kDrained).status, crd::ConditionStatus::kFalse);
+  EXPECT_EQ(Of(crd::condition::kDrained).message, "2 machines are still to be stopped");
+  budget_.Free("two");
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kDrained).message, "1 machine is still to be stopped");
+  budget_.Free("one");
+  EXPECT_TRUE(Pass());
+  EXPECT_EQ(Of(crd::condition::kDrained).status, crd::ConditionStatus::kTrue);
 }
 
 TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
