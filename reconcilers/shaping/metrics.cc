@@ -24,7 +24,7 @@ Metrics::Metrics(metrics::Registry* registry, const Clock& clock) : clock_(clock
   if (registry == nullptr) return;
   lag_ = registry->AddHistogram(
       "forkplane_shaping_lag_seconds",
-      "from the moment a shape was known to the pass that saw it fulfilled in the kernel", {},
+      "from the moment a shape was asked for to the pass that saw it fulfilled in the kernel", {},
       LagBuckets());
 }
 
