@@ -60,8 +60,16 @@ constexpr std::uint8_t kHostPrefixLength = 32;
 Status RaiseBridge(Drivers& drivers, std::uint32_t n, std::uint8_t prefix_length) {
   RETURN_IF_ERROR(drivers.links->CreateBridge({n, kGatewayMac, kNetworkUid, kMtuDefault}));
   RETURN_IF_ERROR(drivers.sysctls.DisableIpv6(BridgeName(n)));
+  RETURN_IF_ERROR(drivers.sysctls.SwitchOn(BridgeName(n), drivers::LinkSwitch::kForwarding));
   RETURN_IF_ERROR(drivers.routes->AddAddress(BridgeIndex(n), {kGateway, prefix_length}));
   return drivers.links->SetUp(BridgeIndex(n), true);
+}
+
+// Answers to guests come in by them.
+Status OpenLinks(netlink::ProcSysctlDriver& sysctls) {
+  ASSIGN_OR_RETURN(const auto links, sysctls.ForeignForwarding());
+  for (const auto& [name, on] : links) RETURN_IF_ERROR(sysctls.SetForeignForwarding(name, true));
+  return OkStatus();
 }
 
 }  // namespace
@@ -83,7 +91,9 @@ Status RaiseHost(Drivers& drivers, const ledger::Ledger& ledger, std::uint64_t c
       {*drivers.links, *drivers.qdiscs, *drivers.routes, drivers.sysctls, *drivers.identities},
       orphans, std::move(options));
   if (auto pass = loop.Reconcile(host::kKey, {}); !pass.ok()) return std::move(pass).error();
-  // The second for those above a thousand: no network loop runs here that would make it.
+  // No network loop runs here that would make bridges, the second for those above a thousand, and
+  // let them forward.
+  RETURN_IF_ERROR(OpenLinks(drivers.sysctls));
   RETURN_IF_ERROR(RaiseBridge(drivers, 0, kPrefixLength));
   return RaiseBridge(drivers, 1, kHostPrefixLength);
 }

@@ -236,8 +236,8 @@ TEST_F(PlacementTest, ASizeThatASnapshotSetsIsNotPromisedForTheNextStart) {
   ASSERT_TRUE(world_.Until([&] { return Why("clone", "RestartRequired") == "SetBySnapshot"; }))
       << Why("clone", "RestartRequired");
   EXPECT_THAT(Message("clone", "RestartRequired"),
-              HasSubstr("cpus: each start restores what the snapshot has: set it back, or use "
-                        "spec.restartMode Boot"));
+              HasSubstr("spec.cpus (2, running with 1): each start restores what the snapshot has: "
+                        "set it back, or use spec.restartMode Boot"));
   EXPECT_EQ(world_.Vm("clone")->status.cpus, 1);
 }
 
