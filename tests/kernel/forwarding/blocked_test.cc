@@ -24,6 +24,11 @@ using ::testing::Not;
 
 constexpr std::uint16_t kPort = 5000;
 
+// Not what the host itself sends on the bridge (IGMP).
+bool IsUdp(const traffic::Bytes& frame) {
+  return traffic::Read16(frame, 12) == 0x0800 && frame.at(traffic::kIp + 9) == IPPROTO_UDP;
+}
+
 void Say(const std::string& line) {
   const auto output = healing::RunLine(line);
   ASSERT_TRUE(output.ok()) << output.error().message;
@@ -79,9 +84,7 @@ class BlockedWorld {
     const Datagram heard = Receive(datagrams);
     if (heard.from.empty()) return false;
     Answer(datagrams, heard);
-    return guest
-        .Receive([](const traffic::Bytes& f) { return traffic::Read16(f, 12) == 0x0800; }, 1000)
-        .has_value();
+    return guest.Receive(IsUdp, 1000).has_value();
   }
 
   World world;
@@ -197,9 +200,7 @@ bool HearsItsNeighbour(BlockedWorld& blocked, const ledger::InterfaceLease& from
   const MacAddress mac = OuterMac(to.number);
   std::copy(mac.bytes.begin(), mac.bytes.end(), frame.begin());
   EXPECT_TRUE(sender.Send(frame));
-  return receiver
-      .Receive([](const traffic::Bytes& f) { return traffic::Read16(f, 12) == 0x0800; }, 500)
-      .has_value();
+  return receiver.Receive(IsUdp, 500).has_value();
 }
 
 // br_netfilter shows everybody's IP rules what guests on one bridge send each other.

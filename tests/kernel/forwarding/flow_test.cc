@@ -48,8 +48,9 @@ std::multiset<Ipv4> TrackedSources() {
 Datagram Talk(const traffic::Guest& guest, const UniqueFd& datagrams) {
   EXPECT_TRUE(guest.Send(traffic::Packet(InnerMac(0), kInner, kOutside, IPPROTO_TCP,
                                          traffic::TcpSyn(kGuestPort, kPort))));
-  EXPECT_TRUE(guest.Receive([](const Bytes& f) { return traffic::Read16(f, 12) == 0x0800; }))
-      << "no answer to the SYN";
+  EXPECT_TRUE(guest.Receive([](const Bytes& f) {
+    return traffic::Read16(f, 12) == 0x0800 && f[traffic::kIp + 9] == IPPROTO_TCP;
+  })) << "no answer to the SYN";
   EXPECT_TRUE(guest.Send(traffic::Packet(InnerMac(0), kInner, kOutside, IPPROTO_UDP,
                                          traffic::Udp(kGuestPort, kPort, 20))));
   return Receive(datagrams);
