@@ -93,6 +93,7 @@ Result<runtime::Next> HostReconciler::Reconcile(const std::string&, const std::s
     ASSIGN_OR_RETURN(outcome, JudgeUplinks(object.get()));
     if (outcome.reason == kConverged) outcome = JudgeShaping(desired, *observed, capacity);
   } else {
+    PublishUplink(capacity, IsShut());  // what may leave by it waits for a pass that has seen it
     outcome = {"Retrying", observed.error().message};
     if (refusal) NameCause(*refusal, outcome);
   }

@@ -102,6 +102,7 @@ class HostReconciler final : public runtime::Reconciler {
   Result<Capacity> UploadCapacity(const crd::Host* object);
   // `taken`: its root qdisc is somebody else's.
   void PublishUplink(const Capacity& capacity, bool taken);
+  bool IsShut() const;  // as published last; not seen yet: where uploads are shaped on it
   Desired Desire(const crd::Host* object, const Capacity& capacity) const;
   bool ShapesOnUplink() const;
   Outcome JudgeShaping(const Desired& desired, const Observed& observed,

@@ -61,6 +61,12 @@ void HostReconciler::PublishUplink(const Capacity& capacity, bool taken) {
                              taken ? capacity.uplink : std::string()});
 }
 
+bool HostReconciler::IsShut() const {
+  if (options_.uplinks == nullptr) return false;
+  const auto fact = options_.uplinks->Get(options_.host_name);
+  return fact ? !fact->unshaped.empty() : ShapesOnUplink();
+}
+
 // With --redirect mark: whether there is an uplink, and whether its root is free.
 HostReconciler::Outcome HostReconciler::JudgeShaping(const Desired& desired,
                                                      const Observed& observed,

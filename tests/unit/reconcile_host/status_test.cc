@@ -217,6 +217,7 @@ TEST_F(HostStatusTest, AnotherRefusalIsNotBlamedOnForwarding) {
   refusal_.op = "add_htb";
   refusal_.error = EBUSY;
   EXPECT_FALSE(Pass());
+  EXPECT_EQ(uplinks_.Get("h")->upload_bits_per_second, 10'000'000'000) << "known all the same";
   EXPECT_EQ(Of(crd::condition::kNetworkReady).reason, "Retrying");
   EXPECT_THAT(Of(crd::condition::kNetworkReady).message, HasSubstr("AddHtb"));
   refusal_.op.clear();
